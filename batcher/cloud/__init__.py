@@ -1,0 +1,1 @@
+"""The provider's dialect: wire, signature, errors, credentials, endpoints."""

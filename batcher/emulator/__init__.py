@@ -1,0 +1,1 @@
+"""A local Enterprise Router API to rehearse against; imports nothing of batcher."""

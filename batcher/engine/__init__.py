@@ -1,0 +1,1 @@
+"""Lanes, attempts and pace: the work on a recorded plan."""

@@ -1,0 +1,46 @@
+"""Every exception that batcher raises on purpose.
+
+An expected refusal by the provider is a value (`model.Refused`), never an exception. What is raised
+here ends a command: the message says what was attempted and where, `hint` what to do about it, and the
+class decides the exit code (`cli/exit_codes.py`).
+"""
+
+
+class BatcherError(Exception):
+    """Base of all deliberate errors; `hint` is the remedy in the reader's words, or empty."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(BatcherError):
+    """A flag, variable or settings file is wrong or missing; the caller's to mend."""
+
+
+class CredentialsError(ConfigError):
+    """No usable credentials were found for an account; nothing was sent."""
+
+
+class InventoryError(BatcherError):
+    """The inventory cannot be read as a whole; the message names line and byte; nothing was sent."""
+
+
+class RunNotFoundError(BatcherError):
+    """The ledger holds no such run, or none that the command could go on with."""
+
+
+class LedgerHeldError(BatcherError):
+    """Another live process works this ledger; the message names it."""
+
+
+class LedgerError(BatcherError):
+    """The ledger cannot be opened, read or written: damaged, newer than this batcher, or no space."""
+
+
+class StaleLeaseError(BatcherError):
+    """A write under an old epoch was refused: another worker owns the lane now."""
+
+
+class ReportError(BatcherError):
+    """A report file could not be written; the ledger is unharmed and `batcher report` can try again."""

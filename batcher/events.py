@@ -1,0 +1,101 @@
+"""What the engine tells the world while it works: facts, frozen, named by what happened."""
+
+from dataclasses import dataclass
+
+from batcher.model import LaneKey, Outcome, RunId, Window
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A sitting of a run begins: `total` rows, of which `open_rows` are still to be done."""
+
+    run_id: RunId
+    total: int
+    open_rows: int
+    continued: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanProgress:
+    """So many inventory rows have been planned."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowSettled:
+    """A row's outcome is in the ledger."""
+
+    lane: LaneKey
+    row_no: int
+    line: int
+    outcome: Outcome
+    code: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowAccepted:
+    """The provider took the row; its state is not final yet."""
+
+    lane: LaneKey
+    row_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    """One call to the provider ended; `result` is the HTTP status or what the network did."""
+
+    lane: LaneKey
+    kind: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowRetried:
+    """A row will be sent again in `delay_s`, because of `code`."""
+
+    lane: LaneKey
+    row_no: int
+    code: str
+    attempts: int
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LanePaused:
+    """The provider asked a lane to wait; `window` is the limit that it named, if it did."""
+
+    lane: LaneKey
+    pause_s: float
+    window: Window | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeStopped:
+    """A refusal stopped more than its row: `what` names the scope, lane or run."""
+
+    what: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The sitting is over."""
+
+    run_id: RunId
+    exit_code: int
+
+
+Event = (
+    RunStarted
+    | PlanProgress
+    | RowSettled
+    | RowAccepted
+    | CallMade
+    | RowRetried
+    | LanePaused
+    | ScopeStopped
+    | RunEnded
+)

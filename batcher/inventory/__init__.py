@@ -1,0 +1,1 @@
+"""Bytes of an inventory file to raw rows with their line numbers."""

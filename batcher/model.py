@@ -1,0 +1,322 @@
+"""The values that travel between the rooms: frozen, slotted, without behaviour of their own.
+
+No I/O and no pydantic here: whatever stands in these classes has been parsed at an edge.
+Times are seconds since the epoch, UTC, as float; durations end in `_s` or `_ms`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+RunId = NewType("RunId", str)
+NaturalKey = NewType("NaturalKey", bytes)
+"""16 bytes: a digest of what the provider takes for the identity of the thing."""
+Token = NewType("Token", str)
+"""The `X-Client-Token`: a lower-case UUID, 36 characters."""
+
+
+class RowState(StrEnum):
+    """How far a row has come; the legal moves are `policy.row_state.MOVES`."""
+
+    PLANNED = "planned"
+    CLAIMED = "claimed"
+    ACCEPTED = "accepted"
+    SETTLED = "settled"
+
+
+class Outcome(StrEnum):
+    """What became of a row, in the words of the report."""
+
+    CREATED = "created"
+    EXISTS = "exists"
+    DRIFTED = "drifted"
+    UPDATED = "updated"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    UNVERIFIED = "unverified"
+    INVALID = "invalid"
+    DUPLICATE = "duplicate"
+    SKIPPED = "skipped"
+
+
+class RunState(StrEnum):
+    """`planning`: the plan is not whole; `open`: work is left; `finished`: every row is settled."""
+
+    PLANNING = "planning"
+    OPEN = "open"
+    FINISHED = "finished"
+
+
+class Kind(StrEnum):
+    """First question about a refusal: can repeating the call help?"""
+
+    TRANSIENT = "transient"
+    """Yes, after a back-off; the same call may work."""
+    THROTTLED = "throttled"
+    """Yes, once the window is over; nothing was done, and it is not the row's fault."""
+    EXISTS = "exists"
+    """The thing is there already: look it up."""
+    PERMANENT = "permanent"
+    """No."""
+
+
+class Stops(StrEnum):
+    """Second question about a refusal: what stops because of it?"""
+
+    ROW = "row"
+    SCOPE = "scope"
+    LANE = "lane"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One broken rule of a row: the column (empty: the row as a whole), its value shortened, the rule."""
+
+    column: str
+    value: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """A row as the file has it: `line` is where it starts (1-based); every value is text.
+
+    `fields` holds a value under the canonical name of each known column and under the trimmed original
+    name of each column of the user's; an absent or null value has no entry. `faults` are those of the
+    file's form (a cell too many, not an object).
+    """
+
+    line: int
+    fields: Mapping[str, str]
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LaneKey:
+    """A quota domain: what shares one limit, one signer and one project."""
+
+    account: str
+    region: str
+    project_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a valid row asks for: where it is done, what it is, and the token of generation 0.
+
+    `scope` is the part of a lane that one listing covers (for flow logs the router's id); `spec` is the
+    operation's own canonical text, which `Operation.load` reads back.
+    """
+
+    lane: LaneKey
+    scope: str
+    key: NaturalKey
+    token: Token
+    spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """A row on its way into the ledger: a wish, or (with `wish` None) an invalid row and its faults.
+
+    `carried` is a JSON object: the user's own columns; for an invalid row, all its fields.
+    """
+
+    row_no: int
+    line: int
+    wish: Wish | None
+    carried: str
+    faults: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work a lane until `until` (wall clock); a write under an older `epoch` is refused."""
+
+    run_id: RunId
+    lane_no: int
+    lane: LaneKey
+    owner: str
+    epoch: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """A row that one worker may send.
+
+    `used_at` is the earliest moment at which the token of this generation may have been sent before this
+    claim (None: never); `believed_id` the id under which an earlier run knew the thing to exist.
+    `attempts` counts the sends that are on record.
+    """
+
+    row_no: int
+    line: int
+    scope: str
+    key: NaturalKey
+    spec: str
+    token: Token
+    generation: int
+    used_at: float | None = None
+    believed_id: str | None = None
+    attempts: int = 0
+    first_sent_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A row of the ledger found by its natural key: enough to compare it with a listing and settle it."""
+
+    row_no: int
+    state: RowState
+    scope: str
+    key: NaturalKey
+    spec: str
+    token: Token
+    generation: int
+    intent_at: float | None
+    attempts: int
+    first_sent_at: float | None
+    believed_id: str | None
+    http_status: int | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is now known of a row: the move to `state` and, where that is `settled`, the outcome."""
+
+    row_no: int
+    state: RowState
+    outcome: Outcome | None = None
+    token: Token | None = None
+    generation: int = 0
+    attempts: int = 0
+    remote_id: str | None = None
+    remote_state: str | None = None
+    remote_enabled: bool | None = None
+    http_status: int | None = None
+    error_code: str = ""
+    error_message: str = ""
+    request_id: str = ""
+    first_sent_at: float | None = None
+    settled_at: float | None = None
+    duration_ms: int | None = None
+    spent: bool = False
+    """The token must not be used again: its last use was refused for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A thing as the provider shows it; `fields` are those that can drift, by column name."""
+
+    key: NaturalKey
+    remote_id: str
+    state: str
+    enabled: bool | None
+    created_at: float | None
+    fields: Mapping[str, str | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rate limit: at most `calls` in any `period_s` seconds."""
+
+    calls: int
+    period_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The call was accepted; the thing has this id and state now (`request_id` is the provider's)."""
+
+    remote_id: str
+    state: str
+    enabled: bool | None
+    http_status: int
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The call did not succeed, as far as is known.
+
+    `sent` False: it never reached the provider. `ambiguous`: it may have taken effect all the same.
+    `definitive`: the provider's own refusal of this token, which it may repeat for ever.
+    `pause_s`: how long the provider asked to wait; `window`: the limit that its message named.
+    """
+
+    kind: Kind
+    stops: Stops
+    code: str
+    message: str
+    http_status: int | None = None
+    request_id: str = ""
+    sent: bool = True
+    ambiguous: bool = False
+    definitive: bool = False
+    pause_s: float | None = None
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing; `next_marker` None means that it was the last one."""
+
+    items: tuple[Remote, ...]
+    next_marker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowRecord:
+    """A row as the ledger knows it: what the report is drawn from. `outcome` None: not settled."""
+
+    row_no: int
+    line: int
+    lane: LaneKey | None
+    spec: str | None
+    carried: str
+    state: RowState
+    outcome: Outcome | None
+    token: str | None
+    generation: int
+    attempts: int
+    remote_id: str | None
+    remote_state: str | None
+    remote_enabled: bool | None
+    http_status: int | None
+    error_code: str
+    error_message: str
+    request_id: str
+    first_sent_at: float | None
+    settled_at: float | None
+    duration_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the ledger knows it. `settings` and `columns` are as they were when it was planned.
+
+    `columns` are the inventory's own headers in order, as pairs (original, canonical or original).
+    `counts` has an entry for each (state, outcome or "") that occurs; `calls` for each (kind, result).
+    `stop_code` is `BATCHER.<Name>` of what ended the last sitting early, or empty.
+    """
+
+    run_id: RunId
+    parent: RunId | None
+    state: RunState
+    operation: str
+    inventory_name: str
+    inventory_sha256: str
+    fingerprint: str
+    columns: tuple[tuple[str, str], ...]
+    settings: Mapping[str, object]
+    started_at: float
+    ended_at: float | None
+    stop_code: str
+    exit_code: int | None
+    counts: Mapping[tuple[RowState, str], int]
+    calls: Mapping[tuple[str, str], int]
+    rates: Mapping[str, object]

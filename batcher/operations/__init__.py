@@ -1,0 +1,1 @@
+"""What is provisioned; flow logs live here and nowhere else."""

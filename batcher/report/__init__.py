@@ -1,0 +1,1 @@
+"""Projections of the ledger that people and programs read."""

@@ -1,0 +1,1 @@
+"""Events to progress and log lines; no influence on the run."""
