@@ -89,13 +89,5 @@ class RunEnded:
 
 
 Event = (
-    RunStarted
-    | PlanProgress
-    | RowSettled
-    | RowAccepted
-    | CallMade
-    | RowRetried
-    | LanePaused
-    | ScopeStopped
-    | RunEnded
+    RunStarted | PlanProgress | RowSettled | RowAccepted | CallMade | RowRetried | LanePaused | ScopeStopped | RunEnded
 )

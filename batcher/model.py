@@ -147,9 +147,10 @@ class Lease:
 class ClaimedRow:
     """A row that one worker may send.
 
-    `used_at` is the earliest moment at which the token of this generation may have been sent before this
-    claim (None: never); `believed_id` the id under which an earlier run knew the thing to exist.
-    `attempts` counts the sends that are on record.
+    `token` belongs to `generation`; where `due_generation` is higher, reusing it would be wrong and the
+    next one must be recorded first. `used_at` is the earliest moment at which the token may have been sent
+    before this claim, in any run, and `intent_at` the same for this run (None: never); `believed_id` the id
+    under which an earlier run knew the thing to exist. `attempts` counts the sends that are on record.
     """
 
     row_no: int
@@ -159,7 +160,9 @@ class ClaimedRow:
     spec: str
     token: Token
     generation: int
+    due_generation: int = 0
     used_at: float | None = None
+    intent_at: float | None = None
     believed_id: str | None = None
     attempts: int = 0
     first_sent_at: float | None = None
@@ -167,32 +170,35 @@ class ClaimedRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A row of the ledger found by its natural key: enough to compare it with a listing and settle it."""
+    """A row of the ledger found by its natural key: enough to compare it with a listing and settle it.
+
+    `intent_at`: the token may have been sent since then (None: it was not).
+    """
 
     row_no: int
+    line: int
     state: RowState
     scope: str
     key: NaturalKey
     spec: str
-    token: Token
-    generation: int
     intent_at: float | None
     attempts: int
-    first_sent_at: float | None
-    believed_id: str | None
     http_status: int | None = None
     request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What is now known of a row: the move to `state` and, where that is `settled`, the outcome."""
+    """What is now known of a row: its move from `expect` to `state` and, where settled, the outcome.
+
+    `spent`: the token must not be used again, since its last use was refused for good. `intent_at` matters
+    for a row that goes back to `planned`: since when its token may have been sent (None: it never was).
+    """
 
     row_no: int
+    expect: RowState
     state: RowState
     outcome: Outcome | None = None
-    token: Token | None = None
-    generation: int = 0
     attempts: int = 0
     remote_id: str | None = None
     remote_state: str | None = None
@@ -201,11 +207,31 @@ class Settlement:
     error_code: str = ""
     error_message: str = ""
     request_id: str = ""
+    intent_at: float | None = None
     first_sent_at: float | None = None
     settled_at: float | None = None
     duration_ms: int | None = None
     spent: bool = False
-    """The token must not be used again: its last use was refused for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A planned row whose natural key an earlier row of the inventory has already (`first_*`)."""
+
+    row_no: int
+    lane_no: int
+    spec: str
+    first_line: int
+    first_spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeLoad:
+    """What is open in one scope of a lane."""
+
+    scope: str
+    planned: int
+    accepted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +256,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The call was accepted; the thing has this id and state now (`request_id` is the provider's)."""
+    """The call was accepted; the thing has this id and state now (`request_id` is the provider's).
+
+    `as_wished` False: another call is still needed to make it what the row asks for.
+    """
 
     remote_id: str
     state: str
     enabled: bool | None
+    as_wished: bool
     http_status: int
     request_id: str
 
@@ -263,10 +293,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing; `next_marker` None means that it was the last one."""
+    """One page of a listing. `total` is how many the provider says there are; `limit` what was asked for."""
 
     items: tuple[Remote, ...]
     next_marker: str | None
+    total: int | None
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,10 @@ from batcher.model import (
     RowRecord,
     RunId,
     RunRecord,
+    ScopeLoad,
     Settlement,
     Token,
+    Twin,
     Wish,
 )
 
@@ -45,6 +47,35 @@ class EventSink(Protocol):
 
     def emit(self, event: Event) -> None:
         """Take one event."""
+        ...
+
+
+class Settler(Protocol):
+    """The way from the lanes to the ledger: many settlements, one durable write."""
+
+    def settle(self, lease: Lease, settlement: Settlement, events: Sequence[Event] = ()) -> None:
+        """Queue a settlement; never waits, never raises. The events are told once it is durable."""
+        ...
+
+    def count_call(self, kind: str, result: str) -> None:
+        """Count a call to the provider; recorded with the next write."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether lanes should stop claiming until `flush` has returned."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything queued before is durable. Repeatable; safe to cancel."""
+        ...
+
+    async def serve(self) -> None:
+        """Write until `close`. Raises what the ledger raises; a write that has begun is not cancelled."""
+        ...
+
+    def close(self) -> None:
+        """Let `serve` write what is queued, and end. Repeatable."""
         ...
 
 
@@ -88,6 +119,10 @@ class Operation(Protocol):
         """What the provider has otherwise than wished, each named for a reader; empty if equal. Pure."""
         ...
 
+    def needs_amending(self, spec: str, remote: Remote) -> bool:
+        """Whether `amend` has a call to make before the thing is as wished. Pure."""
+        ...
+
     async def apply(self, row: ClaimedRow) -> Applied | Refused:
         """Make the call that brings the thing into being: one request, safe to repeat with the same row.
 
@@ -95,13 +130,11 @@ class Operation(Protocol):
         """
         ...
 
-    async def amend(self, row: LedgerRow, remote: Remote) -> Applied | Refused | None:
-        """Make one call of those still needed after creation (`enabled`); None: nothing is left to do."""
+    async def amend(self, spec: str, remote: Remote) -> Applied | Refused:
+        """Make the call that `needs_amending` asks for: one request, safe to repeat. Raises nothing."""
         ...
 
-    async def page(
-        self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()
-    ) -> Page | Refused:
+    async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page | Refused:
         """List one page of what stands in a scope; `only` narrows it to rows' specs. Reads; repeatable."""
         ...
 
@@ -127,16 +160,20 @@ class Ledger(Protocol):
         """Plan again the rows of `parent` that ended failed or in doubt; the number copied."""
         ...
 
-    async def close_plan(self, run: RunRecord) -> None:
-        """Find duplicates, take up what is known of each key, and move the run to `open`, in one write."""
+    async def index_keys(self, run_id: RunId) -> None:
+        """After the last `add_rows`: index the plan by natural key and fold what earlier runs learnt."""
         ...
 
-    async def rows_to_renew(self, run_id: RunId, after: int, limit: int) -> list[tuple[int, int, str, int]]:
-        """(lane_no, row_no, spec, generation) of planned rows whose generation is not 0, after `row_no`."""
+    async def twins(self, run_id: RunId, after: int, limit: int) -> list[Twin]:
+        """Planned rows after `row_no` whose natural key an earlier row has; needs `index_keys`."""
         ...
 
-    async def renew_tokens(self, run_id: RunId, tokens: Sequence[tuple[int, int, Token]]) -> None:
-        """Set the tokens of rows from `rows_to_renew`: (lane_no, row_no, token). Repeatable."""
+    async def settle_plan(self, run_id: RunId, settlements: Sequence[tuple[int, Settlement]]) -> None:
+        """Settle rows of a run that is still `planning`: pairs of (lane_no, settlement)."""
+        ...
+
+    async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]]) -> None:
+        """The plan is whole: from now on the run can be worked and resumed."""
         ...
 
     async def drop_run(self, run_id: RunId) -> None:
@@ -163,6 +200,10 @@ class Ledger(Protocol):
 
     async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
         """The next `limit` rows after `row_no`, in inventory order."""
+        ...
+
+    async def has_history(self) -> bool:
+        """Whether any run before has learnt of anything that exists or was tried."""
         ...
 
     async def changes(self, older: RunId, newer: RunId) -> tuple[int, int, int]:
@@ -198,15 +239,19 @@ class Ledger(Protocol):
         ...
 
     async def recover(self, lease: Lease, *, after: int, limit: int) -> list[ClaimedRow]:
-        """Take over rows that an earlier epoch claimed and did not settle; they may have been sent."""
+        """Take over the next rows that an earlier epoch claimed and did not settle; they may have been sent."""
         ...
 
-    async def regenerate(self, lease: Lease, row: ClaimedRow, token: Token, now: float) -> ClaimedRow:
-        """Record the next generation of a claimed row before it is sent. Raises `StaleLeaseError`."""
+    async def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
+        """Record a new generation of a claimed row before it is sent. Raises `StaleLeaseError`."""
         ...
 
-    async def scopes(self, lease: Lease) -> list[tuple[str, int, int, int]]:
-        """(scope, planned, accepted, known of old) of every scope of the lane with open rows."""
+    async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
+        """Settle every planned row of the lane as skipped, in one write; how many. Raises `StaleLeaseError`."""
+        ...
+
+    async def scopes(self, lease: Lease) -> list[ScopeLoad]:
+        """Every scope of the lane that has planned or accepted rows."""
         ...
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
@@ -214,9 +259,9 @@ class Ledger(Protocol):
         ...
 
     async def write(
-        self, batch: Sequence[tuple[Lease, Settlement]], calls: Mapping[tuple[str, str], int]
+        self, run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Mapping[tuple[str, str], int]
     ) -> None:
-        """Record settlements and counted calls in one transaction.
+        """Record settlements of a run and counted calls in one transaction.
 
         Each row must be in a state from which the move is legal and under the lease's epoch. Raises
         `StaleLeaseError` otherwise, and nothing of the batch is written.

@@ -1,0 +1,304 @@
+"""The one place of wiring: settings become open ports, and ports become a run.
+
+Each public function is a whole command; the command line and a program that imports batcher call the same ones.
+They raise `BatcherError` for what ends them before or instead of a report.
+"""
+
+import hashlib
+import json
+import os
+import random
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+
+from batcher.clock import SystemClock
+from batcher.engine.run import RunEngine
+from batcher.engine.stop import Stop
+from batcher.errors import BatcherError, InventoryError, RunNotFoundError
+from batcher.events import RunEnded, RunStarted
+from batcher.inventory.open import Inventory
+from batcher.ledger.group_commit import GroupCommit
+from batcher.ledger.open import open_ledger
+from batcher.model import Outcome, RowState, RunId, RunRecord, RunState
+from batcher.operations.flow_log import FlowLogs
+from batcher.planning.record import record_plan, settle_twins
+from batcher.policy.verdict import exit_code
+from batcher.ports import Ledger
+from batcher.report.publish import Publication, publish
+from batcher.wiring import (
+    Session,
+    check_default_account,
+    engine_policy,
+    flow_logs,
+    open_client,
+    open_source,
+    run_ledger,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a sitting of a run ended, and where its report is."""
+
+    run: RunRecord
+    exit_code: int
+    continued: bool
+    changes: tuple[int, int, int] | None
+    """Against the last run of an inventory of this name: rows that are new, changed and gone."""
+    publication: Publication
+
+
+async def run_inventory(path: str, session: Session) -> RunResult:
+    """Make it so: plan, create, verify, report. Goes on with an unfinished run of the same inventory."""
+    with open_source(path, session) as inventory:
+        check_default_account(inventory, session)
+        async with run_ledger(session) as ledger:
+            fingerprint = _fingerprint(inventory, session)
+            runs = await ledger.runs()
+            for run in runs:
+                if run.state is RunState.PLANNING:
+                    await ledger.drop_run(run.run_id)
+            unfinished = [run for run in runs if run.state is RunState.OPEN and run.fingerprint == fingerprint]
+            if unfinished:
+                return await _work(ledger, unfinished[0].run_id, session, continued=True, changes=None)
+            run = _new_run(inventory.name, inventory.sha256, fingerprint, session, runs=runs)
+            await _plan(ledger, run, inventory, session)
+            earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
+            changes = None
+            if earlier and earlier[0].state is not RunState.PLANNING and earlier[0].fingerprint != fingerprint:
+                changes = await ledger.changes(earlier[0].run_id, run.run_id)
+            return await _work(ledger, run.run_id, session, continued=False, changes=changes)
+
+
+async def resume_run(run_id: str | None, session: Session) -> RunResult:
+    """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again."""
+    async with run_ledger(session) as ledger:
+        run = await _choose(ledger, run_id, _is_unfinished, "unfinished")
+        await ledger.reopen(run.run_id)
+        return await _work(ledger, run.run_id, session, continued=True, changes=None)
+
+
+async def retry_run(run_id: str | None, session: Session) -> RunResult:
+    """A new run of the rows that ended failed or in doubt; an unfinished one of the same run goes on."""
+    async with run_ledger(session) as ledger:
+        parent = await _choose(ledger, run_id, _has_retryable, "run with rows that are `failed` or `in_doubt`")
+        runs = await ledger.runs()
+        begun = [run for run in runs if run.parent == parent.run_id and run.state is RunState.OPEN]
+        if begun:
+            return await _work(ledger, begun[0].run_id, session, continued=True, changes=None)
+        fingerprint = hashlib.sha256(f"retry/{parent.run_id}".encode()).hexdigest()
+        run = _new_run(
+            parent.inventory_name, parent.inventory_sha256, fingerprint, session, runs=runs, parent=parent.run_id
+        )
+        await ledger.create_run(run)
+        if await ledger.copy_rows(run.run_id, parent.run_id) == 0:
+            await ledger.drop_run(run.run_id)
+            raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`")
+        await settle_twins(ledger, flow_logs(None, session), run.run_id, SystemClock())
+        await ledger.open_run(run.run_id, parent.columns)
+        return await _work(ledger, run.run_id, session, continued=False, changes=None)
+
+
+async def write_report(run_id: str | None, session: Session) -> Publication:
+    """Draw a run's reports again from the ledger; works beside a run that is going on."""
+    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+        run = await _choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
+        return await publish(ledger, flow_logs(None, session), run, session.reports, session.settings.report.formats)
+
+
+async def list_runs(session: Session) -> list[RunRecord]:
+    """Every run in the ledger, newest first; works beside a run that is going on."""
+    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+        return await ledger.runs()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What an offline check of an inventory found: rows by outcome (`valid`, `invalid`, `duplicate`)."""
+
+    name: str
+    counts: Mapping[str, int]
+
+
+async def check_inventory(path: str, session: Session, tell: Callable[[int, str, str], None]) -> Check:
+    """Hold every row to its rules, offline. `tell(line, outcome, message)` hears of each row that is not valid.
+
+    The plan goes to a temporary ledger, so duplicates are found and memory stays flat.
+    """
+    async with anyio.TemporaryDirectory(prefix="batcher-") as folder, open_ledger(f"{folder}/check.db") as ledger:
+        with open_source(path, session) as inventory:
+            run = _new_run(inventory.name, inventory.sha256, "", session, runs=[])
+            await ledger.create_run(run)
+            operation = flow_logs(None, session)
+            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
+        counts = {"valid": 0, str(Outcome.INVALID): 0, str(Outcome.DUPLICATE): 0}
+        after = 0
+        while page := await ledger.records(run.run_id, after, 2000):
+            for row in page:
+                outcome = str(row.outcome or "valid")
+                counts[outcome] += 1
+                if row.outcome is not None:
+                    tell(row.line, outcome, row.error_message)
+            after = page[-1].row_no
+        return Check(inventory.name, counts)
+
+
+def _fingerprint(inventory: Inventory, session: Session) -> str:
+    """What makes two plans the same: the file's bytes and every setting that shapes rows."""
+    settings = session.settings
+    shaping = (
+        inventory.sha256,
+        FlowLogs.name,
+        session.target,
+        settings.defaults.model_dump(),
+        settings.inventory.model_dump(exclude={"strict"}),
+    )
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def _new_run(
+    name: str, sha256: str, fingerprint: str, session: Session, *, runs: list[RunRecord], parent: RunId | None = None
+) -> RunRecord:
+    clock = SystemClock()
+    now = clock.now()
+    settings: dict[str, Any] = {"target": session.target, **session.settings.model_dump(mode="json")}
+    return RunRecord(
+        run_id=_run_id(now, fingerprint or sha256, {run.run_id for run in runs}),
+        parent=parent,
+        state=RunState.PLANNING,
+        operation=FlowLogs.name,
+        inventory_name=name,
+        inventory_sha256=sha256,
+        fingerprint=fingerprint,
+        columns=(),
+        settings=settings,
+        started_at=now,
+        ended_at=None,
+        stop_code="",
+        exit_code=None,
+        counts={},
+        calls={},
+        rates={},
+    )
+
+
+def _run_id(now: float, fingerprint: str, taken: set[RunId]) -> RunId:
+    """Time and content, never chance: `20261123-021500-3fa9c1`, with `-2` and so on within one second."""
+    base = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{fingerprint[:6]}"
+    names = (RunId(base if n == 1 else f"{base}-{n}") for n in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
+async def _plan(ledger: Ledger, run: RunRecord, inventory: Inventory, session: Session) -> None:
+    """Record the plan; whatever goes wrong, or if a stop is requested, nothing of it stays."""
+    await ledger.create_run(run)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_on_stop, session.stop, tasks.cancel_scope)
+            operation = flow_logs(None, session)
+            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
+            tasks.cancel_scope.cancel()
+        if session.stop.is_requested:
+            raise InterruptedPlanError(session.stop.code)
+        if session.settings.inventory.strict:
+            await _refuse_invalid(ledger, run)
+    except BaseException as error:  # noqa: BLE001  # whatever it was, it is raised again below
+        with anyio.CancelScope(shield=True):
+            await ledger.drop_run(run.run_id)
+        raise leaf(error) from None
+
+
+class InterruptedPlanError(BatcherError):
+    """A stop was requested while the plan was being made; nothing was sent and nothing recorded."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__("stopped while planning; nothing was sent", hint="run the same command again")
+        self.code = code
+
+
+async def _cancel_on_stop(stop: Stop, scope: anyio.CancelScope) -> None:
+    await stop.wait()
+    scope.cancel()
+
+
+async def _refuse_invalid(ledger: Ledger, run: RunRecord) -> None:
+    invalid = (await ledger.run(run.run_id)).counts.get((RowState.SETTLED, Outcome.INVALID), 0)
+    if invalid:
+        raise InventoryError(
+            f"`{run.inventory_name}` has {invalid} invalid rows, and `--strict` was asked for; nothing was sent",
+            hint="`batcher validate` names each of them",
+        )
+
+
+async def _choose(ledger: Ledger, run_id: str | None, fits: Callable[[RunRecord], bool], what: str) -> RunRecord:
+    if run_id is not None:
+        return await ledger.run(RunId(run_id))
+    for run in await ledger.runs():
+        if fits(run):
+            return run
+    raise RunNotFoundError(f"the ledger holds no {what}", hint="`batcher status` lists the runs")
+
+
+def _is_unfinished(run: RunRecord) -> bool:
+    return run.state is RunState.OPEN or run.counts.get((RowState.SETTLED, Outcome.SKIPPED), 0) > 0
+
+
+def _has_retryable(run: RunRecord) -> bool:
+    return any(run.counts.get((RowState.SETTLED, outcome), 0) for outcome in (Outcome.FAILED, Outcome.IN_DOUBT))
+
+
+async def _work(
+    ledger: Ledger, run_id: RunId, session: Session, *, continued: bool, changes: tuple[int, int, int] | None
+) -> RunResult:
+    clock = SystemClock()
+    run = await ledger.run(run_id)
+    lanes = await ledger.lanes(run_id)
+    open_rows = sum(rows for _, _, rows in lanes)
+    session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued))
+    began, calls_before = clock.steady(), sum(run.calls.values())
+    commit = GroupCommit(ledger, run_id, session.sink)
+    async with open_client(session, [key for _, key, _ in lanes]) as client:
+        engine = RunEngine(
+            ledger=ledger,
+            operation=flow_logs(client, session),
+            run_id=run_id,
+            policy=engine_policy(session.settings),
+            commit=commit,
+            sink=session.sink,
+            clock=clock,
+            stop=session.stop,
+            owner=f"{socket.gethostname()}/{os.getpid()}",
+            seed=random.SystemRandom().getrandbits(32),
+        )
+        try:
+            await engine.work()
+        except BaseException as error:
+            raise leaf(error) from error
+    run = await ledger.run(run_id)
+    stop_code = session.stop.code or engine.stop_code
+    code = exit_code(run.counts, stop_code)
+    duration_s = max(clock.steady() - began, 0.001)
+    rates = {
+        "asked": session.settings.run.rate,
+        "learnt": dict(engine.learnt),
+        "achieved_per_s": round((sum(run.calls.values()) - calls_before) / duration_s, 3),
+    }
+    await ledger.end_sitting(run_id, ended_at=clock.now(), stop_code=stop_code, exit_code=code, rates=rates)
+    run = await ledger.run(run_id)
+    formats = session.settings.report.formats
+    publication = await publish(ledger, flow_logs(None, session), run, session.reports, formats)
+    session.sink.emit(RunEnded(run_id, code))
+    return RunResult(run, code, continued, changes, publication)
+
+
+def leaf(error: BaseException) -> BaseException:
+    """The error inside groups of errors: a deliberate one if there is any, else the first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [leaf(inner) for inner in error.exceptions]
+    return next((inner for inner in leaves if isinstance(inner, BatcherError)), leaves[0])

@@ -1,0 +1,208 @@
+"""Settings: read once, from flags over environment over file over default, into one frozen model.
+
+Every key stands in a section. A file writes `[run]` `rate = "5/s"`, the environment `BATCHER_RUN_RATE=5/s`. Below
+this file nothing reads the environment; each part gets its own small policy.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from batcher.errors import ConfigError
+from batcher.policy.pace import parse_rate
+
+FILE_NAME = "batcher.toml"
+
+
+def _rate(text: str) -> str:
+    parse_rate(text)
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A section of the settings: unknown keys are refused, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CloudSettings(Section):
+    """Where the provider is, and how long to wait for it."""
+
+    endpoint: str | None = Field(None, description="base URL of Enterprise Router, instead of the region's own")
+    connect_timeout_s: float = Field(10.0, gt=0, le=300, description="time to reach the provider, seconds")
+    answer_timeout_s: float = Field(30.0, gt=0, le=600, description="time for a whole answer, seconds")
+
+
+class DefaultSettings(Section):
+    """What fills an absent cell of a row."""
+
+    account: str | None = Field(None, description="credentials profile")
+    region: str | None = Field(None, description="region")
+    project_id: str | None = Field(None, description="project id")
+    er_id: str | None = Field(None, description="router id")
+    log_group_id: str | None = Field(None, description="LTS log group id")
+    log_stream_id: str | None = Field(None, description="LTS log stream id")
+    description: str | None = Field(None, description="description of the flow log")
+    enabled: str | None = Field(None, description="whether the flow log is on")
+    name_template: str = Field("flow-log-{resource_id}", description="the name of a row without one")
+
+
+class InventorySettings(Section):
+    """How the inventory is read."""
+
+    input_format: Literal["csv", "json", "jsonl"] | None = Field(None, description="instead of what the file shows")
+    encoding: str = Field("utf-8", description="of the file's text: a Python codec")
+    map: dict[str, str] = Field(default_factory=dict, description="column = header in the file")
+    strict: bool = Field(False, description="stop before the first call if any row is invalid")
+
+
+class RunSettings(Section):
+    """How the work is done."""
+
+    rate: Rate = Field("10/s", description="most calls in a time, for each account, region and project")
+    concurrency: int = Field(16, ge=1, le=512, description="calls in flight, for each account, region and project")
+    reconcile: Literal["auto", "always", "never"] = Field("auto", description="read what is there before sending")
+    verify: bool = Field(True, description="follow accepted rows until they are available")
+    verify_time_s: float = Field(300.0, ge=0, le=86_400, description="how long to follow them, seconds")
+    attempts_max: int = Field(8, ge=1, le=100, description="sends of one row before it is given up")
+    retry_time_s: float = Field(900.0, ge=0, le=86_400, description="time for all attempts of one row, seconds")
+    backoff_base_s: float = Field(0.5, gt=0, le=60, description="ceiling of the first wait between attempts, seconds")
+    backoff_cap_s: float = Field(30.0, gt=0, le=3600, description="ceiling of every wait between attempts, seconds")
+    token_lifetime_s: float = Field(28_800.0, gt=0, description="how long the provider remembers a token, seconds")
+
+
+class LedgerSettings(Section):
+    """Where the truth is kept."""
+
+    path: str | None = Field(None, description="ledger file; `ledger.db` in the reports' directory if absent")
+
+
+class ReportSettings(Section):
+    """What is written for people and programs."""
+
+    directory: str = Field("reports", description="where each run has a folder")
+    formats: tuple[Literal["csv", "jsonl"], ...] = Field(("csv", "jsonl"), description="which reports to write")
+
+
+class EmulatorSection(Section):
+    """How the embedded emulator behaves under `--emulator`."""
+
+    pending_s: float = Field(0.0, ge=0, description="how long a new flow log stays `pending`, seconds")
+    throttle: Rate | None = Field(None, description="its rate limit, for each project")
+    quota: int = Field(-1, ge=-1, description="flow logs of a project; -1 is no limit")
+    latency_s: float = Field(0.0, ge=0, le=60, description="time added to every answer, seconds")
+    refused_before: Share = Field(0.0, description="share of creates refused with 503, nothing done")
+    error_after: Share = Field(0.0, description="share of creates done, and answered with 500")
+    lost_after: Share = Field(0.0, description="share of creates done, and not answered")
+    truncated_after: Share = Field(0.0, description="share of creates done, and answered by half")
+    seed: int = Field(0, description="of its chances")
+
+
+class Settings(Section):
+    """All settings of a command."""
+
+    cloud: CloudSettings = CloudSettings()
+    defaults: DefaultSettings = DefaultSettings()
+    inventory: InventorySettings = InventorySettings()
+    run: RunSettings = RunSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    report: ReportSettings = ReportSettings()
+    emulator: EmulatorSection = EmulatorSection()
+
+
+Values = dict[str, dict[str, Any]]
+
+
+class Configuration:
+    """The settings and, for each (section, key), where its value came from."""
+
+    def __init__(self, settings: Settings, origins: Mapping[tuple[str, str], str]) -> None:
+        self.settings = settings
+        self.origins = origins
+
+    def lines(self) -> list[str]:
+        """Every setting as `section.key = value  (origin)`, in the order of the documentation."""
+        return [
+            f"{section}.{key} = {json.dumps(getattr(getattr(self.settings, section), key))}"
+            f"  ({self.origins.get((section, key), 'default')})"
+            for section, key in all_keys()
+        ]
+
+
+def all_keys() -> list[tuple[str, str]]:
+    """(section, key) of every setting."""
+    return [(section, key) for section, model in _sections().items() for key in model.model_fields]
+
+
+def _sections() -> dict[str, type[Section]]:
+    return {name: field.annotation for name, field in Settings.model_fields.items()}  # type: ignore[misc]
+
+
+def load_settings(flags: Values, environment: Mapping[str, str], file: Path | None) -> Configuration:
+    """Merge the layers. `file` None or absent: none is read. Raises `ConfigError` that names the place."""
+    merged: Values = {}
+    origins: dict[tuple[str, str], str] = {}
+    layers = [(str(file), _from_file(file)), ("environment", _from_environment(environment)), ("flag", flags)]
+    for origin, values in layers:
+        for section, keys in values.items():
+            for key, value in keys.items():
+                merged.setdefault(section, {})[key] = value
+                origins[(section, key)] = origin
+    try:
+        return Configuration(Settings.model_validate(merged), origins)
+    except ValidationError as error:
+        raise _explain(error, origins) from None
+
+
+def _from_file(file: Path | None) -> Values:
+    if file is None:
+        return {}
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"the settings file `{file}` cannot be read: {error}") from None
+    for section, keys in values.items():
+        if not isinstance(keys, dict):
+            raise ConfigError(f"`{section}` in `{file}` stands in no section", hint=f"sections: {_known(_sections())}")
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> Values:
+    values: Values = {}
+    for variable, text in environment.items():
+        prefix, _, rest = variable.partition("_")
+        section, _, key = rest.lower().partition("_")
+        if prefix == "BATCHER" and section in _sections() and key:
+            is_json = text.startswith(("{", "["))
+            try:
+                values.setdefault(section, {})[key] = json.loads(text) if is_json else text
+            except ValueError as error:
+                raise ConfigError(f"`{variable}` holds broken JSON: {error}") from None
+    return values
+
+
+def _explain(error: ValidationError, origins: Mapping[tuple[str, str], str]) -> ConfigError:
+    item = error.errors(include_url=False)[0]
+    section, key = (*(str(part) for part in item["loc"]), "", "")[:2]
+    origin = origins.get((section, key), "settings")
+    if item["type"] == "extra_forbidden":
+        known = _sections()[section].model_fields if section in _sections() else _sections()
+        wrong = key or section
+        near = difflib.get_close_matches(wrong, list(known), n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"there are: {_known(known)}"
+        return ConfigError(f"there is no setting `{section}{'.' if key else ''}{key}` ({origin})", hint=hint)
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return ConfigError(f"`{section}.{key}` ({origin}): {message[:1].lower()}{message[1:]}")
+
+
+def _known(names: Mapping[str, object]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,159 @@
+"""Bodies of the control requests, checked. A wrong one raises ValueError with a text for its sender."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from batcher.emulator.bodies import NewFlowLog, is_id, new_flow_log
+from batcher.emulator.faults import FaultShares, Kind, Rule
+from batcher.emulator.settings import EmulatorSettings
+from batcher.emulator.throttle import Throttle
+
+ITEMS_MAX = 100_000
+"""Seeds of one request: it is one transaction and holds up the event loop for about a second."""
+
+Kinds = Mapping[str, type | tuple[type, ...]]
+
+_NUMBER = (int, float)
+_OPTIONAL_TEXT = (str, type(None))
+_ROUTER: Kinds = {"project_id": str, "id": str, "name": _OPTIONAL_TEXT, "state": _OPTIONAL_TEXT}
+_ATTACHMENT: Kinds = {**_ROUTER, "er_id": str, "resource_type": _OPTIONAL_TEXT, "resource_id": _OPTIONAL_TEXT}
+_RULE: Kinds = {
+    "operation": str,
+    "match": dict,
+    "skip": int,
+    "times": (int, type(None)),
+    "fault": str,
+    "status": int,
+    "code": str,
+    "message": str,
+    "headers": dict,
+    "delay_s": _NUMBER,
+}
+_SHARES: Kinds = {entry.name: _NUMBER for entry in fields(FaultShares) if entry.name != "on"}
+PATCHABLE: Kinds = {
+    "throttle": (dict, type(None)),
+    "pending_s": _NUMBER,
+    "quota": int,
+    "latency_s": _NUMBER,
+    "faults": dict,
+    "open_world": bool,
+    "failed_share": _NUMBER,
+}
+
+
+def patched(settings: EmulatorSettings, document: object) -> EmulatorSettings:
+    """The settings with what the document changes; `faults` replaces all shares, `throttle: null` ends it."""
+    changes = _object(document, PATCHABLE, required=())
+    if changes.get("throttle") is not None:
+        changes["throttle"] = Throttle(**_object(changes["throttle"], {"calls": int, "period_s": _NUMBER}))
+    if "faults" in changes:
+        shares = _object(changes["faults"], {**_SHARES, "on": list}, required=())
+        if "on" in shares:
+            shares["on"] = frozenset(_texts(shares["on"]))
+        changes["faults"] = FaultShares(**shares)
+    return replace(settings, **changes)
+
+
+def shown(settings: EmulatorSettings) -> dict[str, object]:
+    """The settings as a JSON object, without secrets and tokens."""
+    shares = {name: getattr(settings.faults, name) for name in _SHARES}
+    throttle = settings.throttle
+    return {
+        "throttle": throttle and {"calls": throttle.calls, "period_s": throttle.period_s},
+        "pending_s": settings.pending_s,
+        "quota": settings.quota,
+        "latency_s": settings.latency_s,
+        "faults": {**shares, "on": sorted(settings.faults.on)},
+        "open_world": settings.open_world,
+        "failed_share": settings.failed_share,
+        "token_lifetime_s": settings.token_lifetime_s,
+        "state_path": settings.state_path and str(settings.state_path),
+        "access_keys": sorted(settings.keys),
+        "seed": settings.seed,
+    }
+
+
+def rules(document: object) -> list[Rule]:
+    """A fault script."""
+    return [_rule(item) for item in _list(document)]
+
+
+def routers(document: object) -> list[dict[str, Any]]:
+    """Routers to seed."""
+    return [_with_ids(_object(item, _ROUTER, required=("project_id", "id")), ("id",)) for item in _list(document)]
+
+
+def attachments(document: object) -> list[dict[str, Any]]:
+    """Attachments to seed."""
+    required = ("project_id", "er_id", "id")
+    return [_with_ids(_object(item, _ATTACHMENT, required=required), ("er_id", "id")) for item in _list(document)]
+
+
+def seeded_flow_logs(document: object) -> list[tuple[str, str, str, NewFlowLog]]:
+    """Flow logs to seed: project, router, state (`available`, or `failed`) and the rest."""
+    found = []
+    for item in _list(document):
+        given = dict(_object(item, None))
+        project_id, er_id = given.pop("project_id", None), given.pop("er_id", None)
+        state = given.pop("state", "available")
+        if not isinstance(project_id, str) or not is_id(er_id) or state not in {"available", "failed"}:
+            raise ValueError("a flow log needs `project_id`, `er_id`, and a state `available` or `failed`, if any")
+        new = new_flow_log({"flow_log": {"resource_type": "attachment", "log_store_type": "LTS", **given}})
+        if isinstance(new, str):
+            raise ValueError(new)
+        found.append((project_id, str(er_id), str(state), new))
+    return found
+
+
+def advance_s(document: object) -> float:
+    """By how many seconds the clock moves ahead."""
+    value = float(_object(document, {"advance_s": _NUMBER})["advance_s"])
+    if not 0 <= value < 1e9:
+        raise ValueError(f"`advance_s` must lie in 0..1e9, not `{value}`: the clock only runs ahead")
+    return value
+
+
+def _rule(item: object) -> Rule:
+    given = _object(item, _RULE, required=("operation", "fault"))
+    if given["fault"] not in set(Kind):
+        raise ValueError(f"no fault `{given['fault']}`; there are {', '.join(Kind)}")
+    for name in ("match", "headers"):
+        _texts(list(given.get(name, {}).values()))
+    return Rule(**{**given, "fault": Kind(given["fault"])})
+
+
+def _object(document: object, kinds: Kinds | None, required: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The document's fields, each of its kind; without `required` all must be there."""
+    if not isinstance(document, dict):
+        raise ValueError("a JSON object is wanted")
+    if kinds is None:
+        return document
+    needed = kinds if required is None else required
+    if missing := [name for name in needed if name not in document]:
+        raise ValueError(f"`{missing[0]}` is missing")
+    for name, value in document.items():
+        if name not in kinds:
+            raise ValueError(f"no field `{name}`; there are {', '.join(sorted(kinds))}")
+        if not isinstance(value, kinds[name]) or (isinstance(value, bool) and kinds[name] is not bool):
+            raise ValueError(f"`{name}` has a value of the wrong kind")
+    return dict(document)
+
+
+def _list(document: object) -> list[Any]:
+    if not isinstance(document, list) or len(document) > ITEMS_MAX:
+        raise ValueError(f"a JSON list of at most {ITEMS_MAX} items is wanted")
+    return document
+
+
+def _texts(values: list[Any]) -> list[str]:
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError("texts are wanted")
+    return values
+
+
+def _with_ids(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    for name in names:
+        if not is_id(given[name]):
+            raise ValueError(f"`{name}` must be a UUID")
+    return given

@@ -1,0 +1,207 @@
+"""Which call fails, and how. Decisions only; the wire does as it is told.
+
+Two sources, in this order: a script (the first rule that matches and is not used up), then shares. Which
+fault a share gives is a hash of the seed, the call's identity and how often that identity has called before,
+so it does not depend on how calls interleave, and a repeated call gets a fresh draw.
+
+A fault either commits (the operation takes effect, then the answer goes wrong) or does not (nothing
+happened).
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from batcher.emulator.answers import THROTTLED, UNAVAILABLE, Answer, refusal
+from batcher.emulator.calls import Call, Operation
+from batcher.emulator.throttle import Throttle, threshold_message
+
+
+class Kind(StrEnum):
+    """The faults by the names that shares and scripts use."""
+
+    REFUSED_BEFORE = "refused_before"
+    ERROR_AFTER = "error_after"
+    LOST_BEFORE = "lost_before"
+    LOST_AFTER = "lost_after"
+    TRUNCATED_AFTER = "truncated_after"
+    THROTTLED = "throttled"
+    DELAYED = "delayed"
+    STATUS = "status"
+    STATUS_AFTER = "status_after"
+    HANG = "hang"
+
+
+class Manner(StrEnum):
+    """How an answer leaves: whole, cut short, not at all with the connection closed, or not at all."""
+
+    WHOLE = "whole"
+    TRUNCATED = "truncated"
+    DROPPED = "dropped"
+    HANGING = "hanging"
+
+
+SHARED = (
+    Kind.REFUSED_BEFORE,
+    Kind.ERROR_AFTER,
+    Kind.LOST_BEFORE,
+    Kind.LOST_AFTER,
+    Kind.TRUNCATED_AFTER,
+    Kind.THROTTLED,
+    Kind.DELAYED,
+)
+COMMITTING = frozenset(
+    {Kind.ERROR_AFTER, Kind.LOST_AFTER, Kind.TRUNCATED_AFTER, Kind.DELAYED, Kind.STATUS_AFTER, Kind.HANG}
+)
+MANNERS: Mapping[Kind, Manner] = {
+    Kind.LOST_BEFORE: Manner.DROPPED,
+    Kind.LOST_AFTER: Manner.DROPPED,
+    Kind.TRUNCATED_AFTER: Manner.TRUNCATED,
+    Kind.HANG: Manner.HANGING,
+}
+OPERATIONS = frozenset(str(operation) for operation in Operation if operation is not Operation.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultShares:
+    """The share (0..1) of calls that get each fault, together at most 1; ValueError otherwise.
+
+    `refused_before`: 503, nothing done. `error_after`: done, then 500. `lost_before`, `lost_after`: the
+    connection is dropped without an answer before or after it is done. `truncated_after`: done, the answer is
+    cut short. `throttled`: 429, nothing done. `delayed`: done, answered `delay_s` seconds later. `on` names
+    the operations.
+    """
+
+    refused_before: float = 0.0
+    error_after: float = 0.0
+    lost_before: float = 0.0
+    lost_after: float = 0.0
+    truncated_after: float = 0.0
+    throttled: float = 0.0
+    delayed: float = 0.0
+    delay_s: float = 1.0
+    on: frozenset[str] = frozenset({"create"})
+
+    def __post_init__(self) -> None:
+        shares = self.shares()
+        if any(not 0 <= share <= 1 for share in shares) or sum(shares) > 1 + 1e-9:
+            raise ValueError("faults: each share must lie in 0..1, all together at most 1")
+        if not (math.isfinite(self.delay_s) and self.delay_s >= 0):
+            raise ValueError(f"faults: `delay_s` must be 0 or more, not `{self.delay_s}`")
+        if unknown := set(self.on) - OPERATIONS:
+            raise ValueError(f"faults: `on` knows no operation `{', '.join(sorted(unknown))}`")
+
+    def shares(self) -> tuple[float, ...]:
+        """The shares in the order of `SHARED`."""
+        return tuple(getattr(self, kind) for kind in SHARED)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to one call: `answer` takes the place of the real one, `delay_s` comes before it."""
+
+    commits: bool
+    manner: Manner = Manner.WHOLE
+    answer: Answer | None = None
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A scripted fault: strikes `times` calls (None: all) that match, after the first `skip` of them.
+
+    `match` compares texts: `project_id`, `er_id`, `flow_log_id`, `client_token`, fields of the body and of
+    the query. `status`, `code`, `message` and `headers` shape the answer of `status` and `status_after`;
+    without a code the answer is an HTML page, as a proxy in between would give. ValueError when a value is
+    out of range.
+    """
+
+    operation: str
+    fault: Kind
+    match: Mapping[str, str] = field(default_factory=dict)
+    skip: int = 0
+    times: int | None = 1
+    status: int | None = None
+    code: str | None = None
+    message: str = "scripted fault"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.operation not in OPERATIONS:
+            raise ValueError(f"fault script: no operation `{self.operation}`")
+        if (self.status is None) is (self.fault in {Kind.STATUS, Kind.STATUS_AFTER}):
+            raise ValueError("fault script: `status` goes with the faults `status` and `status_after` only")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise ValueError(f"fault script: `status` must lie in 200..599, not `{self.status}`")
+        if self.skip < 0 or (self.times is not None and self.times < 1):
+            raise ValueError("fault script: `skip` must be 0 or more, `times` 1 or more")
+        if not (math.isfinite(self.delay_s) and self.delay_s >= 0):
+            raise ValueError(f"fault script: `delay_s` must be 0 or more, not `{self.delay_s}`")
+
+    def matches(self, operation: str, facts: Mapping[str, str]) -> bool:
+        """Whether the rule speaks of this call."""
+        return self.operation == operation and all(facts.get(name) == text for name, text in self.match.items())
+
+    def answer(self) -> Answer | None:
+        """The scripted answer, None for the faults that bring their own."""
+        if self.status is None:
+            return None
+        if self.code is None:
+            return Answer(self.status, f"<html><body><h1>{self.status}</h1></body></html>", self.headers)
+        return Answer(self.status, {"error_code": self.code, "error_msg": self.message}, self.headers)
+
+
+class Script:
+    """Rules in order, with how many matching calls each has seen."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self._rules = tuple(rules)
+        self._seen = [0] * len(self._rules)
+
+    def strike(self, call: Call) -> Rule | None:
+        """The rule that strikes this call. Rules that skip it count it and leave it to the later ones."""
+        if not self._rules:
+            return None
+        facts = call.facts()
+        for place, rule in enumerate(self._rules):
+            last = math.inf if rule.times is None else rule.skip + rule.times
+            if self._seen[place] >= last or not rule.matches(call.operation, facts):
+                continue
+            self._seen[place] += 1
+            if self._seen[place] > rule.skip:
+                return rule
+        return None
+
+
+def drawn(shares: FaultShares, seed: int, identity: str, nth: int) -> Kind | None:
+    """The fault that the `nth` call with this identity gets, if any."""
+    chance = chance_of(seed, "fault", identity, nth)
+    for kind, share in zip(SHARED, shares.shares(), strict=True):
+        if chance < share:
+            return kind
+        chance -= share
+    return None
+
+
+def fault_of(kind: Kind, *, throttle: Throttle | None, delay_s: float, answer: Answer | None = None) -> Fault:
+    """A kind as what happens on the wire; `answer` is a script's."""
+    match kind:
+        case Kind.REFUSED_BEFORE:
+            answer = refusal(503, UNAVAILABLE, "The service is temporarily unavailable.")
+        case Kind.ERROR_AFTER:
+            answer = refusal(500, "APIGW.0611", "Internal error.")
+        case Kind.THROTTLED:
+            answer = refusal(429, THROTTLED, threshold_message(throttle))
+        case _:
+            pass
+    return Fault(kind in COMMITTING, MANNERS.get(kind, Manner.WHOLE), answer, delay_s)
+
+
+def chance_of(seed: int, *parts: object) -> float:
+    """A number from 0 up to below 1 that depends on its arguments alone."""
+    text = "|".join(map(str, (seed, *parts)))
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53

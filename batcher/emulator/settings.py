@@ -1,0 +1,71 @@
+"""What an emulator is started with; some of it can be changed while it runs (`control.py`)."""
+
+import ipaddress
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batcher.emulator.faults import FaultShares
+from batcher.emulator.throttle import Throttle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulatorSettings:
+    """How the emulated cloud behaves. ValueError for a value out of range.
+
+    - `host`: a loopback address; `port`: 0 takes a free one.
+    - `state_path`: the state file, made if missing; None keeps the state in memory.
+    - `keys`: access keys with their secrets; `auth_tokens`: accepted `X-Auth-Token` values.
+    - `pending_s`: how long a new flow log stays `pending`; with 0 the 202 itself says `available`.
+    - `failed_share`: the share (0..1) of flow logs that end in `failed` instead of `available`.
+    - `throttle`: calls admitted per project; None admits all.
+    - `quota`: flow logs per project; -1 is unlimited.
+    - `latency_s`: added to every answer of the API, after the call took effect.
+    - `token_lifetime_s`: how long an `X-Client-Token` can be repeated. The default, 8 h, is what ECS
+      documents ("Idempotency", 2025-11-25); Enterprise Router documents nothing.
+    - `open_world`: routers and attachments come into being on first use; otherwise they must be seeded.
+    - `faults`: shares of calls that go wrong; `seed`: decides which, and makes the ids.
+    - `now`: the time in Unix seconds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    state_path: Path | None = None
+    keys: Mapping[str, str] = field(default_factory=lambda: {"EMULATORAK": "EMULATORSK"})
+    auth_tokens: frozenset[str] = frozenset()
+    pending_s: float = 0.0
+    failed_share: float = 0.0
+    throttle: Throttle | None = None
+    quota: int = -1
+    latency_s: float = 0.0
+    token_lifetime_s: float = 8 * 3600
+    open_world: bool = True
+    faults: FaultShares = field(default_factory=FaultShares)
+    seed: int = 0
+    now: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host):
+            raise ValueError(f"emulator: `host` must be a loopback address, not `{self.host}`")
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"emulator: `port` must lie in 0..65535, not `{self.port}`")
+        for name in ("pending_s", "latency_s", "token_lifetime_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"emulator: `{name}` must be 0 or more, not `{value}`")
+        if not 0 <= self.failed_share <= 1:
+            raise ValueError(f"emulator: `failed_share` must lie in 0..1, not `{self.failed_share}`")
+        if self.quota < -1:
+            raise ValueError(f"emulator: `quota` must be -1 (unlimited) or more, not `{self.quota}`")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, without a port, names this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,230 @@
+"""One row from claim to settled, as far as it comes without waiting: send, decide, and act on the decision.
+
+What is true of a row on the way: its claim is in the ledger before it is sent; its settlement is queued in the
+same breath in which the answer is understood; whatever happens in between leaves it claimed, that is, possibly
+sent. `in_doubt` says that an earlier send may have taken effect, here or in a process that died.
+"""
+
+from dataclasses import replace
+
+from batcher.engine.context import LaneContext
+from batcher.engine.listing import ScopeListing
+from batcher.engine.row_queue import Work
+from batcher.engine.settling import ended, found_settlement, record
+from batcher.events import RowRetried
+from batcher.model import Applied, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
+from batcher.policy.breaker import skip_code, skip_message
+from batcher.policy.found import AVAILABLE, FAILED
+from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide
+
+
+async def attempt(context: LaneContext, work: Work) -> bool:
+    """Bring a row on by one send; True if it waits for another. Cancelled, the row stays claimed."""
+    stopper = context.stopped_scopes.get(work.row.scope)
+    if context.closing:
+        put_back(context, work)
+    elif stopper is not None and not work.in_doubt:
+        _skip(context, work, stopper)
+    elif await _prepare(context, work):
+        return await _send(context, work)
+    return False
+
+
+async def _send(context: LaneContext, work: Work) -> bool:
+    sent_at, began = context.clock.now(), context.clock.steady()
+    answer = await context.call("create", lambda: context.operation.apply(work.row))
+    if answer is None:
+        put_back(context, work)
+        return False
+    work.started = began if work.started is None else work.started
+    if isinstance(answer, Applied) or answer.sent:
+        work.first_sent_at = work.first_sent_at or sent_at
+    if isinstance(answer, Refused):
+        return await _refused(context, work, answer)
+    _applied(context, work, answer)
+    return False
+
+
+async def _prepare(context: LaneContext, work: Work) -> bool:
+    """Make sure that the row may be sent under its token; False if it was settled instead."""
+    row = work.row
+    if work.new_generation or row.due_generation > row.generation:
+        await _next_generation(context, work, max(row.due_generation, row.generation + work.new_generation))
+        return True
+    if row.used_at is None or work.attempts:
+        return True
+    work.in_doubt = True
+    expired = context.clock.now() - row.used_at > context.policy.token_lifetime_s
+    if row.believed_id is None and not expired:
+        return True
+    if row.scope not in context.listed and not await _is_absent(context, work):
+        return False
+    await _next_generation(context, work, row.generation + 1)
+    return True
+
+
+async def _next_generation(context: LaneContext, work: Work, generation: int) -> None:
+    token = context.operation.token(work.row.spec, generation)
+    now = context.clock.now()
+    await context.ledger.regenerate(context.lease, work.row.row_no, generation=generation, token=token, now=now)
+    work.row = replace(
+        work.row, generation=generation, due_generation=generation, token=token, used_at=None, intent_at=None
+    )
+    work.new_generation = False
+    work.in_doubt = False
+
+
+async def _is_absent(context: LaneContext, work: Work) -> bool:
+    """Whether a whole look-up shows nothing; the row is settled, or left in doubt, where it does not."""
+    remote, listing = await _look_up(context, work)
+    if remote is not None and _settle_found(context, work, remote):
+        return False
+    if listing.complete:
+        return True
+    if context.closing:
+        return False
+    _settle(context, work, Outcome.IN_DOUBT, "BATCHER.ListingIncomplete", _unreadable(listing))
+    return False
+
+
+def _applied(context: LaneContext, work: Work, answer: Applied) -> None:
+    work.attempts += 1
+    taken = Settlement(
+        row_no=work.row.row_no,
+        expect=RowState.CLAIMED,
+        state=RowState.ACCEPTED,
+        attempts=work.row.attempts + work.attempts,
+        remote_id=answer.remote_id,
+        remote_state=answer.state,
+        remote_enabled=answer.enabled,
+        http_status=answer.http_status,
+        request_id=answer.request_id,
+        first_sent_at=work.first_sent_at,
+    )
+    if answer.state == FAILED:
+        message = "accepted, and shown in state `failed`: delete it, then `batcher retry`"
+        taken = ended(context, taken, Outcome.FAILED, "BATCHER.RemoteFailed", message, started=work.started)
+    elif answer.as_wished and answer.remote_id == work.row.believed_id:
+        taken = ended(context, taken, Outcome.EXISTS, started=work.started)
+    elif answer.as_wished and (answer.state == AVAILABLE or not context.policy.verify):
+        taken = ended(context, taken, Outcome.CREATED, started=work.started)
+    record(context, work.row.scope, work.row.line, taken)
+
+
+async def _refused(context: LaneContext, work: Work, refused: Refused) -> bool:
+    """Do what the retry law says; True if the row is to be sent again."""
+    work.refused = refused
+    work.attempts += refused.kind is not Kind.THROTTLED
+    work.in_doubt = work.in_doubt or refused.ambiguous
+    decision = decide(
+        refused,
+        attempts=work.attempts,
+        elapsed_s=context.clock.steady() - (work.started or 0.0),
+        in_doubt=work.in_doubt,
+        budget=context.policy.budget,
+        chance=context.chance.random(),
+    )
+    if refused.stops is Stops.SCOPE:
+        context.stop_scope(work.row.scope, refused)
+    match decision:
+        case TryAgain(delay_s=delay_s, new_generation=new_generation):
+            work.due = context.clock.steady() + delay_s
+            work.new_generation = new_generation
+            retried = RowRetried(context.lane, work.row.row_no, refused.code, work.attempts, delay_s)
+            context.sink.emit(retried)
+            return True
+        case LookUp():
+            await _settle_by_listing(context, work, refused)
+        case GiveUp():
+            _settle(context, work, Outcome.FAILED, refused.code, refused.message)
+        case PutBack():
+            put_back(context, work)
+            if not refused.sent:
+                context.stop_unreachable(refused)
+    return False
+
+
+async def _settle_by_listing(context: LaneContext, work: Work, refused: Refused) -> None:
+    remote, listing = await _look_up(context, work)
+    if remote is not None and _settle_found(context, work, remote):
+        return
+    if not listing.complete:
+        if context.closing:
+            return
+        message = f"{refused.message}; {_unreadable(listing)}"
+        _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
+    elif refused.kind is Kind.EXISTS:
+        message = f"{refused.message}; but the listing does not show it"
+        _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
+    else:
+        message = f"{refused.message}; the listing shows that nothing was created"
+        _settle(context, work, Outcome.FAILED, refused.code, message)
+
+
+async def _look_up(context: LaneContext, work: Work) -> tuple[Remote | None, ScopeListing]:
+    """Find a row's thing in the provider's listing of its attachment."""
+    listing = ScopeListing(context, work.row.scope, only=(work.row.spec,))
+    found: Remote | None = None
+    async for items in listing.pages():
+        found = next((item for item in items if item.key == work.row.key), found)
+    return found, listing
+
+
+def _settle_found(context: LaneContext, work: Work, remote: Remote) -> bool:
+    row = work.row
+    known = LedgerRow(
+        row_no=row.row_no,
+        line=row.line,
+        state=RowState.CLAIMED,
+        scope=row.scope,
+        key=row.key,
+        spec=row.spec,
+        intent_at=(row.intent_at or work.first_sent_at) if work.in_doubt else None,
+        attempts=row.attempts + work.attempts,
+    )
+    settlement = found_settlement(context, known, remote)
+    if settlement is None:
+        return False
+    record(context, row.scope, row.line, replace(settlement, first_sent_at=work.first_sent_at))
+    return True
+
+
+def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, message: str) -> None:
+    refused = work.refused
+    settlement = Settlement(
+        row_no=work.row.row_no,
+        expect=RowState.CLAIMED,
+        state=RowState.SETTLED,
+        attempts=work.row.attempts + work.attempts,
+        http_status=refused.http_status if refused else None,
+        request_id=refused.request_id if refused else "",
+        first_sent_at=work.first_sent_at,
+        spent=refused is not None and refused.definitive,
+    )
+    settlement = ended(context, settlement, outcome, code, message, started=work.started)
+    record(context, work.row.scope, work.row.line, settlement)
+
+
+def _skip(context: LaneContext, work: Work, stopper: Refused) -> None:
+    _settle(context, work, Outcome.SKIPPED, skip_code(stopper), skip_message(stopper))
+
+
+def put_back(context: LaneContext, work: Work) -> None:
+    """Leave a row for a later sitting: planned if no send of it can have worked, else claimed, as it is."""
+    if work.in_doubt:
+        return
+    settlement = Settlement(
+        row_no=work.row.row_no,
+        expect=RowState.CLAIMED,
+        state=RowState.PLANNED,
+        attempts=work.row.attempts + work.attempts,
+        intent_at=work.row.intent_at,
+        first_sent_at=work.first_sent_at,
+        spent=work.new_generation,
+    )
+    context.commit.settle(context.lease, settlement)
+
+
+def _unreadable(listing: ScopeListing) -> str:
+    cause = f": {listing.refused.code} {listing.refused.message}" if listing.refused else ""
+    return f"the listing could not be read to its end{cause}"

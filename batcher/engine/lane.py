@@ -1,0 +1,82 @@
+"""One lane from lease to release: reconcile, send, verify. Any engine can call `run_lane` with a lease.
+
+The first call of a lane goes alone: a wrong key then costs one refused call and not one a worker, which would
+lock the key (more than five refusals in a row do; APIGW FAQ). Once it is answered the other workers start.
+"""
+
+import anyio
+from anyio.abc import TaskGroup
+
+from batcher.engine.attempt import attempt, put_back
+from batcher.engine.context import LaneContext
+from batcher.engine.reconcile import reconcile
+from batcher.engine.row_queue import RowQueue, Work
+from batcher.engine.verify import verify
+from batcher.model import ClaimedRow
+from batcher.policy.breaker import skip_code, skip_message, skips_the_rest
+from batcher.policy.pace import pace_of
+
+PAGE_ROWS_MIN, PAGE_ROWS_MAX = 8, 128
+"""Rows of one claim: about two seconds of work, so that a kill leaves few rows claimed that were never sent."""
+RECOVER_ROWS_MAX = 100_000
+"""Rows that a dead worker can have left claimed: its pages and its waiting rows are far fewer."""
+
+
+async def run_lane(context: LaneContext, open_rows: int) -> None:
+    """Do the lane's open rows, as far as they come before it closes. Raises what the ledger raises."""
+    async with anyio.create_task_group() as helpers:
+        helpers.start_soon(_keep_lease, context)
+        await reconcile(context)
+        await _send(context, open_rows)
+        await verify(context)
+        await context.commit.flush()
+        if context.stopped is not None and skips_the_rest(context.stopped):
+            code, message = skip_code(context.stopped), skip_message(context.stopped)
+            await context.ledger.skip_planned(context.lease, code, message, context.clock.now())
+        helpers.cancel_scope.cancel()
+    await context.ledger.release_lane(context.lease)
+
+
+async def _keep_lease(context: LaneContext) -> None:
+    while True:
+        await anyio.sleep(context.policy.lease_s / 3)
+        now = context.clock.now()
+        context.hold(await context.ledger.renew_lane(context.lease, now, context.policy.lease_s))
+
+
+async def _send(context: LaneContext, open_rows: int) -> None:
+    page_rows = page_rows_of(pace_of(context.policy.window).rate_per_s, context.policy.concurrency)
+
+    async def claim(after: int) -> list[ClaimedRow]:
+        if context.commit.is_full:
+            await context.commit.flush()
+        if context.closing:
+            return []
+        return await context.ledger.claim(context.lease, after=after, limit=page_rows, now=context.clock.now())
+
+    queue = RowQueue(claim, context.clock, page_rows)
+    left = await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX)
+    queue.put(Work(row, in_doubt=True) for row in left)
+    context.when_closing(queue.close)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(queue.fill)
+        workers = min(context.policy.concurrency, open_rows)
+        tasks.start_soon(_work, context, queue, tasks, workers)
+    for work in queue.leftover():
+        put_back(context, work)
+
+
+def page_rows_of(rate_per_s: float, concurrency: int) -> int:
+    """How many rows to claim at once at a pace. Pure."""
+    return max(PAGE_ROWS_MIN, min(PAGE_ROWS_MAX, round(2 * rate_per_s), 4 * concurrency))
+
+
+async def _work(context: LaneContext, queue: RowQueue, tasks: TaskGroup, more: int) -> None:
+    """Take rows until there are none; the first of them starts `more - 1` others once the lane is answered."""
+    while (work := await queue.take()) is not None:
+        again = await attempt(context, work)
+        queue.done(work, again=again)
+        if more > 1 and context.answered:
+            for _ in range(more - 1):
+                tasks.start_soon(_work, context, queue, tasks, 1)
+            more = 1

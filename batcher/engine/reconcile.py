@@ -1,0 +1,57 @@
+"""Before a lane sends: read the scopes where that pays, and settle the rows whose things are there already.
+
+One page of a listing tells 2,000 rows; a create that is refused as a duplicate costs two calls for one row. So
+a scope is listed when it has `ROWS_WORTH_A_LISTING` rows to send, or when the ledger has any history: then
+most of a nightly inventory is there already, and what an earlier run believed must be seen before a token is
+used again.
+"""
+
+from batcher.engine.context import LaneContext
+from batcher.engine.listing import ScopeListing
+from batcher.engine.settling import found_settlement, record
+from batcher.model import LedgerRow, Remote, ScopeLoad, Stops
+
+ROWS_WORTH_A_LISTING = 20
+"""One listing call is then at most 5 % of what the scope's rows cost anyway."""
+
+
+def pays(load: ScopeLoad, mode: str, *, has_history: bool) -> bool:
+    """Whether to list a scope before sending its rows. Pure."""
+    if mode == "never":
+        return load.accepted > 0
+    return mode == "always" or has_history or load.planned >= ROWS_WORTH_A_LISTING or load.accepted > 0
+
+
+async def reconcile(context: LaneContext) -> None:
+    """List the lane's scopes one after the other; what was read whole is noted in `context.listed`."""
+    has_history = await context.ledger.has_history()
+    for load in await context.ledger.scopes(context.lease):
+        context.accepted[load.scope] = load.accepted
+        if context.closing:
+            return
+        if pays(load, context.policy.reconcile, has_history=has_history):
+            listing = ScopeListing(context, load.scope)
+            async for items in listing.pages():
+                await settle_listed(context, items)
+            if listing.complete:
+                context.listed.add(load.scope)
+            elif listing.refused is not None and listing.refused.stops is Stops.SCOPE:
+                context.stop_scope(load.scope, listing.refused)
+    await context.commit.flush()
+
+
+async def settle_listed(context: LaneContext, items: tuple[Remote, ...]) -> list[tuple[LedgerRow, Remote]]:
+    """Settle the lane's open rows that a page shows; those that still need a call to be as wished come back."""
+    by_key = {item.key: item for item in items}
+    to_amend: list[tuple[LedgerRow, Remote]] = []
+    for row in await context.ledger.match(context.lease, list(by_key)):
+        remote = by_key[row.key]
+        settlement = found_settlement(context, row, remote)
+        if settlement is None:
+            continue
+        if settlement.state is row.state:
+            if context.operation.needs_amending(row.spec, remote):
+                to_amend.append((row, remote))
+            continue
+        record(context, row.scope, row.line, settlement)
+    return to_amend

@@ -1,0 +1,114 @@
+"""All lanes of a run, side by side, until they are done or the run is stopped.
+
+Two levels of stopping: `Stop.request` closes every lane softly (what is in flight settles, within the time
+limit of one answer); cancelling the caller's scope ends at once, and only what is known already is written.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+
+import anyio
+
+from batcher.engine.context import EnginePolicy, LaneContext
+from batcher.engine.lane import run_lane
+from batcher.engine.stop import Stop
+from batcher.model import LaneKey, RunId
+from batcher.policy.breaker import stop_code
+from batcher.policy.pace import rate_text
+from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
+
+FINAL_WRITE_S_MAX = 10.0
+"""How long the last group may take to reach the disk when a run is stopped at once."""
+
+
+class RunEngine:
+    """The work on one open run. `owner` names this worker in leases; `seed` makes its chances repeatable."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        operation: Operation,
+        run_id: RunId,
+        policy: EnginePolicy,
+        commit: Settler,
+        sink: EventSink,
+        clock: Clock,
+        stop: Stop,
+        owner: str,
+        seed: int,
+    ) -> None:
+        self._ledger = ledger
+        self._operation = operation
+        self._run_id = run_id
+        self._policy = policy
+        self._commit = commit
+        self._sink = sink
+        self._clock = clock
+        self._stop = stop
+        self._owner = owner
+        self._seed = seed
+        self._contexts: set[LaneContext] = set()
+        self._learnt: dict[str, str] = {}
+        self.stop_code = ""
+        """What left open rows in a lane that nobody asked to stop (`BATCHER.<Name>`), or empty."""
+
+    async def work(self) -> None:
+        """Do what is open. Raises what the ledger raises; cancelled, it still writes what has been answered."""
+        lanes = iter(await self._ledger.lanes(self._run_id))
+        try:
+            async with anyio.create_task_group() as writer:
+                writer.start_soon(self._commit.serve)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._close_on_stop)
+                    async with anyio.create_task_group() as workers:
+                        for _ in range(self._policy.lanes_max):
+                            workers.start_soon(self._work_lanes, lanes)
+                    tasks.cancel_scope.cancel()
+                self._commit.close()
+        except anyio.get_cancelled_exc_class():
+            self._commit.close()
+            with anyio.move_on_after(FINAL_WRITE_S_MAX, shield=True):
+                await self._commit.serve()
+            raise
+
+    async def _close_on_stop(self) -> None:
+        await self._stop.wait()
+        for context in list(self._contexts):
+            context.close()
+
+    async def _work_lanes(self, lanes: Iterator[tuple[int, LaneKey, int]]) -> None:
+        for lane_no, _, open_rows in lanes:
+            if self._stop.is_requested:
+                return
+            await self._work_lane(lane_no, open_rows)
+
+    async def _work_lane(self, lane_no: int, open_rows: int) -> None:
+        now, lease_s = self._clock.now(), self._policy.lease_s
+        context = LaneContext(
+            ledger=self._ledger,
+            operation=self._operation,
+            lease=await self._ledger.acquire_lane(self._run_id, lane_no, self._owner, now, lease_s),
+            policy=self._policy,
+            commit=self._commit,
+            sink=self._sink,
+            clock=self._clock,
+            stop=self._stop,
+            chance=random.Random(f"{self._seed}/{lane_no}"),  # noqa: S311  # jitter, no secret
+        )
+        self._contexts.add(context)
+        try:
+            await run_lane(context, open_rows)
+        finally:
+            self._contexts.discard(context)
+            if context.stopped is not None:
+                self.stop_code = self.stop_code or stop_code(context.stopped)
+            if context.limiter.learnt is not None:
+                self._learnt["/".join((context.lane.account, context.lane.region, context.lane.project_id))] = (
+                    rate_text(context.limiter.learnt)
+                )
+
+    @property
+    def learnt(self) -> Mapping[str, str]:
+        """The limits that the provider named, by `account/region/project_id`."""
+        return self._learnt

@@ -1,0 +1,208 @@
+"""Rows of a CSV inventory.
+
+The delimiter is read off the header: the header is parsed with each candidate, and the one wins that gives
+the most columns batcher knows, then the most columns. Quoting is strict, since a quote that was guessed
+wrong would move values into other columns. Cells that a report of ours defused (`policy.defusing`) are
+taken back to what they were, headers included.
+"""
+
+import csv
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from batcher.errors import InventoryError
+from batcher.inventory.columns import COLUMNS_MAX, REPLACEMENT, ColumnNames, fault, listed
+from batcher.inventory.text import Text, unreadable
+from batcher.model import Fault, RawRow
+from batcher.policy.defusing import undefuse
+
+DELIMITERS = (",", ";", "\t")
+
+ROW_CHARS_MAX = 1024 * 1024
+"""Longest row, over all its lines: a quote that is never closed must not swallow the file into memory.
+
+The csv module's own limit of 131,072 characters holds for one cell.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The header as it was read: its names, the delimiter, and the physical lines down to its end."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    line: int
+    lines: int
+
+
+class CsvSource:
+    """The rows of a CSV text that is not blank.
+
+    Raises `InventoryError` where the header is missing or malformed, holds a column twice, or lacks one
+    that is `required` or renamed.
+    """
+
+    def __init__(self, text: Text, names: ColumnNames, *, required: Collection[str]) -> None:
+        self._text = text
+        self._names = names
+        self._header = _read_header(text, names)
+        _check_header(text.name, self._header, names, required)
+        self._columns = tuple(names.see(header) if header else "" for header in self._header.names)
+        self._is_known = tuple(column in names.known for column in self._columns)
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield the rows from the first. Raises `InventoryError` at a broken quote or an overlong row."""
+        header = self._header
+        feed = _Feed(self._text, skip=header.lines)
+        reader = csv.reader(feed, delimiter=header.delimiter, strict=True)
+        width, columns, is_known = len(header.names), self._columns, self._is_known
+        nameless = "" in columns
+        try:
+            for row in reader:
+                line, odd = feed.next_row(header.lines + reader.line_num + 1)
+                if not row or (len(row) == 1 < width and not row[0].strip()):
+                    continue
+                faults: tuple[Fault, ...] = ()
+                if odd or nameless or len(row) != width:
+                    faults = self._mend(row)
+                cells = [cell.strip() if known else cell for cell, known in zip(row, is_known, strict=False)]
+                fields = {column: cell for column, cell in zip(columns, cells, strict=False) if cell}
+                yield RawRow(line, fields, faults)
+        except csv.Error as exc:
+            noticed = header.lines + reader.line_num
+            place = "" if noticed == feed.line else f", noticed on line {noticed}"
+            problem = f"the row that starts here is not valid CSV ({exc}{place})"
+            raise unreadable(self._text.name, feed.line, problem, hint="look for an unpaired quote") from exc
+
+    def _mend(self, row: list[str]) -> tuple[Fault, ...]:
+        """Undo defusing and clear away, in place, what is at fault; the faults of the row's form."""
+        faults = []
+        width = len(self._columns)
+        if len(row) != width:
+            shape = f"has {_cells(len(row))} where the header has {width}"
+            faults.append(fault("", self._header.delimiter.join(row), shape))
+        for at, (cell, column) in enumerate(zip(row, self._columns, strict=False)):
+            if "\0" in cell:
+                row[at] = cell.replace("\0", REPLACEMENT)
+                faults.append(fault(column, row[at], "holds a NUL character"))
+            if column:
+                row[at] = undefuse(row[at])
+            elif cell.strip():
+                faults.append(fault("", cell, f"stands in column {at + 1}, which has no header"))
+                row[at] = ""
+            else:
+                row[at] = ""
+        return tuple(faults)
+
+
+class _Feed:
+    """Hands lines to the csv reader and watches what the reader does not: length, NUL, apostrophes.
+
+    `line` is where the row that is being read starts.
+    """
+
+    def __init__(self, text: Text, *, skip: int) -> None:
+        self.line = skip + 1
+        self._name = text.name
+        self._lines = itertools.islice(text.lines(), skip, None)
+        self._chars = 0
+        self._odd = False
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self._chars += len(line)
+            if self._chars > ROW_CHARS_MAX:
+                problem = f"the row that starts here is longer than {ROW_CHARS_MAX} characters"
+                raise unreadable(self._name, self.line, problem, hint="look for a quote that is never closed")
+            if "'" in line or "\0" in line:
+                self._odd = True
+            yield line
+
+    def next_row(self, line: int) -> tuple[int, bool]:
+        """The row that was just read: where it started, and whether it needs a closer look.
+
+        `line` is where the next one starts.
+        """
+        ended = self.line, self._odd
+        self.line, self._chars, self._odd = line, 0, False
+        return ended
+
+
+def _read_header(text: Text, names: ColumnNames) -> _Header:
+    lines = text.lines()
+    blank, first = next((at, line) for at, line in enumerate(lines) if line.strip())
+    if "\0" in first:
+        problem = "the header holds NUL characters"
+        hint = "the file may be UTF-16 without a byte-order mark: --encoding utf-16-le"
+        raise unreadable(text.name, blank + 1, problem, hint=hint)
+    taken, candidates, problem = [first], [], ""
+    for delimiter in DELIMITERS:
+        reader = csv.reader(_replayed(taken, lines), delimiter=delimiter, strict=True)
+        try:
+            cells = tuple(undefuse(cell).strip() for cell in next(reader))
+        except csv.Error as exc:
+            problem = str(exc)
+            continue
+        candidates.append(_Header(cells, delimiter, blank + 1, blank + reader.line_num))
+    if not candidates:
+        problem = f"the header is not valid CSV ({problem})"
+        raise unreadable(text.name, blank + 1, problem, hint="look for an unpaired quote")
+
+    def fitness(header: _Header) -> tuple[int, int]:
+        return len({names.meaning(cell) for cell in header.names} & names.known), len(header.names)
+
+    return max(candidates, key=fitness)
+
+
+def _replayed(taken: list[str], lines: Iterator[str]) -> Iterator[str]:
+    """The lines `taken`, then more from `lines`, which are kept there; ends early at `ROW_CHARS_MAX`."""
+    chars = 0
+    for at in itertools.count():
+        if at == len(taken):
+            taken.extend(itertools.islice(lines, 1))
+        if at == len(taken) or chars > ROW_CHARS_MAX:
+            return
+        chars += len(taken[at])
+        yield taken[at]
+
+
+def _check_header(name: str, header: _Header, names: ColumnNames, required: Collection[str]) -> None:
+    """Raise `InventoryError` unless the header has every column it must have, and none twice."""
+    present = [cell for cell in header.names if cell]
+    if len(header.names) > COLUMNS_MAX:
+        raise unreadable(name, header.line, f"the header has more than {COLUMNS_MAX} columns")
+    unmatched = _unmatched(names.rename.values(), present)
+    if unmatched:
+        problem = f"the header has no {listed(unmatched)}; it has {listed(present)}"
+        raise unreadable(name, header.line, problem, hint="--map COLUMN=HEADER must name a header of the file")
+    first: dict[str, str] = {}
+    for cell in present:
+        column = names.meaning(cell)
+        if column in first:
+            raise _named_twice(name, header, column, first[column], cell)
+        first[column] = cell
+    missing = [column for column in sorted(required) if column not in first]
+    if missing:
+        problem = f"the header has no column {listed(missing)}; it has {listed(present)}"
+        hint = f"say which header it is: --map {missing[0]}=HEADER"
+        if len(header.names) == 1:
+            hint += "; columns are separated by comma, semicolon or tab"
+        raise unreadable(name, header.line, problem, hint=hint)
+
+
+def _unmatched(wanted: Iterable[str], present: Iterable[str]) -> list[str]:
+    there = {cell.casefold() for cell in present}
+    return [header for header in wanted if header.casefold() not in there]
+
+
+def _named_twice(name: str, header: _Header, column: str, first: str, second: str) -> InventoryError:
+    if first == second == column:
+        problem = f"the header has `{column}` twice"
+    else:
+        problem = f"the headers `{first}` and `{second}` both mean the column `{column}`"
+    return unreadable(name, header.line, problem, hint="rename or remove one of them in the file")
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"

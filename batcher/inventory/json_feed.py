@@ -1,0 +1,118 @@
+"""The events of a JSON or JSON Lines text, each with its line, in flat memory.
+
+ijson's push parser is fed a line at a time, a long line in pieces, so that the events of one feed belong to
+one line. What ijson leaves to us (3.6 with yajl 2, found by trial):
+
+- It takes half of a surrogate pair for `?` or for part of another character. Such escapes, and the escape of
+  NUL, are turned into U+FFFD before they are fed, and the feed is marked.
+- It does not say where an error is. `_offset_of_error` feeds the text again up to the bad piece, then one
+  character at a time.
+- A number too long for Python (4,300 digits) comes out as `SystemError`, and what the parser had appended to
+  the list of events must then not be looked at. See `_PARSER_ERRORS`.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import ijson  # type: ignore[import-untyped]  # it ships no types
+
+from batcher.errors import InventoryError
+from batcher.inventory.text import Text, unreadable
+
+_PARSER_ERRORS = (ijson.JSONError, ValueError, ArithmeticError, SystemError)
+
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole surrogate pair
+    r"|u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})"  # NUL, or half a pair
+    r"|.)",
+    re.DOTALL,
+)
+
+Event = tuple[str, Any]
+"""ijson's: ("map_key", "name"), ("string", "x"), ("number", 1), ("start_map", None) and so on."""
+
+
+class JsonFeed:
+    """Feeds a text to the parser; with `one_a_line` it may hold several values, and lines come whole."""
+
+    def __init__(self, text: Text, *, one_a_line: bool) -> None:
+        self._text = text
+        self._one_a_line = one_a_line
+
+    def events(self) -> Iterator[tuple[int, str, list[Event], bool]]:
+        """Yield (line, what was fed, its events, whether it was cleaned); the list is good until the next.
+
+        Raises `InventoryError` at the line and byte where the text is not JSON.
+        """
+        events = ijson.sendable_list()
+        parser = ijson.basic_parse_coro(events, multiple_values=self._one_a_line)
+        number = line = 0
+        for number, (line, piece) in enumerate(self._pieces()):
+            fed = _cleaned(piece)
+            try:
+                parser.send(fed.encode())
+            except _PARSER_ERRORS as exc:
+                raise self._broken(exc, number, line) from exc
+            yield line, piece, events, fed is not piece
+            events.clear()
+        try:
+            parser.close()
+        except _PARSER_ERRORS as exc:
+            raise self._broken(exc, number + 1, line) from exc
+
+    def _pieces(self) -> Iterator[tuple[int, str]]:
+        return enumerate(self._text.lines(), 1) if self._one_a_line else self._text.pieces()
+
+    def _broken(self, exc: Exception, number: int, line: int) -> InventoryError:
+        """The error for piece `number`, or for the end of the text where there is no such piece."""
+        offset = self._offset_of_error(number)
+        place = "" if offset is None else f" at byte offset {offset}"
+        reason = (str(exc.__cause__ or exc).splitlines() or [type(exc).__name__])[0].strip()
+        hint = ""
+        if not self._one_a_line and ("trailing" in reason or "Additional" in reason):
+            hint = "if each line is an object of its own, add --input-format jsonl"
+        return unreadable(self._text.name, line, f"broken JSON{place} ({reason})", hint=hint)
+
+    def _offset_of_error(self, number: int) -> int | None:
+        """The byte at which piece `number` stops being JSON; None where the text cannot be encoded back."""
+        encoder = codecs.getincrementalencoder(self._text.codec)()
+        events = ijson.sendable_list()
+        parser = ijson.basic_parse_coro(events, multiple_values=self._one_a_line)
+        offset = self._text.mark_bytes
+        try:
+            encoder.encode("")  # some codecs write a mark first, which is counted already or not there
+            for at, (_, piece) in enumerate(self._pieces()):
+                if at == number:
+                    return offset + _bytes_accepted(parser, piece, encoder)
+                offset += len(encoder.encode(piece))
+                if not self._one_a_line:
+                    parser.send(_cleaned(piece).encode())
+                    events.clear()
+        except UnicodeEncodeError:
+            return None
+        return offset
+
+
+def _bytes_accepted(parser: Any, piece: str, encoder: codecs.IncrementalEncoder) -> int:
+    """How many bytes of the piece, in the encoder's codec, the parser takes before it complains."""
+    count = 0
+    for given, fed in zip(piece, _cleaned(piece), strict=True):
+        try:
+            parser.send(fed.encode())
+        except _PARSER_ERRORS:
+            break
+        count += len(encoder.encode(given))
+    return count
+
+
+def _cleaned(piece: str) -> str:
+    """The piece with escapes of what no text can hold turned into that of U+FFFD, which is as long.
+
+    The very same object where there are none.
+    """
+    if "\\u" not in piece:
+        return piece
+    cleaned = _ESCAPE.sub(lambda found: r"\ufffd" if found[1] else found[0], piece)
+    return piece if cleaned == piece else cleaned

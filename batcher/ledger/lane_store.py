@@ -1,0 +1,178 @@
+"""Lanes in SQLite: leases, claims and settlements; each write names the epoch and the state it expects."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from batcher.errors import LedgerError, StaleLeaseError
+from batcher.ledger.store import Store, statements, translated
+from batcher.model import (
+    ClaimedRow,
+    LaneKey,
+    Lease,
+    LedgerRow,
+    NaturalKey,
+    Outcome,
+    RowState,
+    RunId,
+    ScopeLoad,
+    Settlement,
+    Token,
+)
+from batcher.policy.row_state import may_move
+
+KEYS_MAX = 500
+"""Keys in one look-up: well below SQLite's bound on parameters."""
+
+
+class LaneStore:
+    """The synchronous half of the ledger that deals with lanes; every method is one transaction.
+
+    `alone` says that this process holds the ledger's lock, which proves every other owner dead.
+    """
+
+    def __init__(self, store: Store, *, alone: bool) -> None:
+        self._store = store
+        self._alone = alone
+
+    def lanes(self, run_id: RunId) -> list[tuple[int, LaneKey, int]]:
+        with translated(self._store.path, "read"):
+            found = self._store.all("select_lanes", (self._store.run_no(run_id),))
+            return [(n, LaneKey(a, r, p), rows) for n, a, r, p, rows in found]
+
+    def acquire(self, run_id: RunId, lane_no: int, owner: str, now: float, ttl_s: float) -> Lease:
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            found = self._store.one("select_lease", (run_no, lane_no))
+            if not found:
+                raise LedgerError(f"run `{run_id}` has no lane {lane_no}")
+            account, region, project_id, holder, epoch, until = found
+            live = holder is not None and holder != owner and until > now
+            if live and not self._alone:
+                raise StaleLeaseError(f"lane {lane_no} of run `{run_id}` is worked by `{holder}`")
+            numbers = {"run_no": run_no, "lane_no": lane_no, "owner": owner, "until": now + ttl_s, "epoch": epoch}
+            self._store.run("take_lane", numbers)
+            self._store.run("mark_unfolded", (run_no,))
+            key = LaneKey(account, region, project_id)
+            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s)
+
+    def renew(self, lease: Lease, now: float, ttl_s: float) -> Lease:
+        with self._store.transaction():
+            run_no = self._store.run_no(lease.run_id)
+            place = (now + ttl_s, run_no, lease.lane_no, lease.epoch, lease.owner)
+            if self._store.run("renew_lane", place) != 1:
+                raise _taken_over(lease)
+        return Lease(lease.run_id, lease.lane_no, lease.lane, lease.owner, lease.epoch, now + ttl_s)
+
+    def release(self, lease: Lease) -> None:
+        with self._store.transaction():
+            place = (self._store.run_no(lease.run_id), lease.lane_no, lease.epoch, lease.owner)
+            self._store.run("release_lane", place)
+
+    def _check(self, lease: Lease) -> int:
+        run_no = self._store.run_no(lease.run_id)
+        if self._store.one("check_lease", (run_no, lease.lane_no, lease.epoch, lease.owner)) != (1,):
+            raise _taken_over(lease)
+        return run_no
+
+    def claim(self, lease: Lease, *, after: int, limit: int, now: float) -> list[ClaimedRow]:
+        with self._store.transaction():
+            run_no = self._check(lease)
+            rows = self._claimable(run_no, lease.lane_no, RowState.PLANNED, after, limit)
+            places: list[tuple[object, ...]] = [(now, run_no, lease.lane_no, row.row_no) for row in rows]
+            if self._store.many("claim_row", places) != len(rows):
+                raise LedgerError(f"rows of lane {lease.lane_no} changed under their claim")
+            if rows:
+                counts = {(RowState.PLANNED, ""): -len(rows), (RowState.CLAIMED, ""): len(rows)}
+                count_rows(self._store, run_no, counts)
+        return rows
+
+    def recover(self, lease: Lease, *, after: int, limit: int) -> list[ClaimedRow]:
+        with self._store.transaction():
+            run_no = self._check(lease)
+            return self._claimable(run_no, lease.lane_no, RowState.CLAIMED, after, limit)
+
+    def _claimable(self, run_no: int, lane_no: int, state: RowState, after: int, limit: int) -> list[ClaimedRow]:
+        numbers = {"run_no": run_no, "lane_no": lane_no, "state": state, "after": after, "limit": limit}
+        found = self._store.all("select_claimable", numbers)
+        return [ClaimedRow(*values) for values in found]
+
+    def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
+        with self._store.transaction():
+            run_no = self._check(lease)
+            place = (generation, token, now, run_no, lease.lane_no, row_no, generation)
+            if self._store.run("regenerate_row", place) != 1:
+                raise LedgerError(f"row {row_no} of run `{lease.run_id}` is not claimed below generation {generation}")
+
+    def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
+        with self._store.transaction():
+            run_no = self._check(lease)
+            skipped = self._store.run("skip_planned", (code, message, now, run_no, lease.lane_no))
+            counts = {(RowState.PLANNED, ""): -skipped, (RowState.SETTLED, str(Outcome.SKIPPED)): skipped}
+            count_rows(self._store, run_no, counts)
+            return skipped
+
+    def scopes(self, lease: Lease) -> list[ScopeLoad]:
+        with translated(self._store.path, "read"):
+            found = self._store.all("select_scopes", (self._store.run_no(lease.run_id), lease.lane_no))
+            return [ScopeLoad(*values) for values in found]
+
+    def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
+        ordered = sorted(set(keys))
+        rows: list[LedgerRow] = []
+        with translated(self._store.path, "read"):
+            run_no = self._store.run_no(lease.run_id)
+            for start in range(0, len(ordered), KEYS_MAX):
+                part = ordered[start : start + KEYS_MAX]
+                sql = statements()["match_keys"].format(keys=",".join("?" * len(part)))
+                found = self._store.connection.execute(sql, (run_no, lease.lane_no, *part))
+                rows.extend(LedgerRow(v[0], v[1], RowState(v[2]), *v[3:]) for v in found)
+        return rows
+
+    def write(
+        self, run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Mapping[tuple[str, str], int]
+    ) -> None:
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            for lease in {lease.lane_no: lease for lease, _ in batch}.values():
+                self._check(lease)
+            count_rows(self._store, run_no, settle_rows(self._store, run_no, batch))
+            self._store.many("add_call_count", [(run_no, kind, result, n) for (kind, result), n in calls.items()])
+
+
+def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settlement]]) -> Counter[tuple[RowState, str]]:
+    """Move rows inside the caller's transaction; how the counters change. Raises `StaleLeaseError` if one
+    of them was not in the state that its settlement expects: somebody else has moved it.
+    """
+    settled: list[tuple[object, ...]] = []
+    put_back: list[tuple[object, ...]] = []
+    counts: Counter[tuple[RowState, str]] = Counter()
+    for lease, s in batch:
+        if not may_move(s.expect, s.state):
+            raise LedgerError(f"row {s.row_no}: no move leads from {s.expect} to {s.state}")
+        counts[(s.expect, "")] -= 1
+        counts[(s.state, s.outcome or "")] += 1
+        place = (run_no, lease.lane_no, s.row_no, s.expect)
+        if s.state is RowState.PLANNED:
+            put_back.append((s.attempts, s.intent_at, s.first_sent_at, s.spent, *place))
+        else:
+            settled.append(
+                (s.state, s.outcome, s.attempts, s.remote_id, s.remote_state, s.remote_enabled, s.http_status,
+                 s.error_code, s.error_message, s.request_id, s.first_sent_at, s.settled_at, s.duration_ms,
+                 s.spent, *place)
+            )  # fmt: skip
+    moved = store.many("settle_row", settled) + store.many("put_back_row", put_back)
+    if moved != len(batch):
+        raise StaleLeaseError(f"{len(batch) - moved} rows were not in the state that their settlement expects")
+    return counts
+
+
+def count_rows(store: Store, run_no: int, counts: Mapping[tuple[RowState, str], int]) -> None:
+    """Change the run's counters inside the caller's transaction."""
+    store.many("add_row_count", [(run_no, state, outcome, n) for (state, outcome), n in counts.items() if n])
+
+
+def _taken_over(lease: Lease) -> StaleLeaseError:
+    return StaleLeaseError(
+        f"lane {lease.lane_no} of run `{lease.run_id}` was taken over: epoch {lease.epoch} is not the newest",
+        hint="another worker goes on with it; nothing of this step was recorded",
+    )

@@ -1,0 +1,29 @@
+"""Where a ledger is opened: by path today; a server's URL would be told apart here."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from batcher.errors import ConfigError
+from batcher.ledger.sqlite import SqliteLedger
+from batcher.ports import Ledger
+
+
+@asynccontextmanager
+async def open_ledger(place: str, *, read_only: bool = False) -> AsyncIterator[Ledger]:
+    """A ledger, closed at the end. `read_only` takes no lock, so it works beside a run.
+
+    Raises `LedgerHeldError` when another process works it, `LedgerError` when it cannot be opened and
+    `ConfigError` for a place that is no path.
+    """
+    if "://" in place:
+        raise ConfigError(f"`{place}` is no path of a ledger file", hint="`--ledger` takes the path of a file")
+    ledger = SqliteLedger(Path(place), read_only=read_only)
+    try:
+        await ledger.open()
+        yield ledger
+    finally:
+        with anyio.CancelScope(shield=True):
+            await ledger.close()

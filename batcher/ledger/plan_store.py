@@ -1,0 +1,233 @@
+"""Runs and their plans in SQLite: everything that happens to a run outside its lanes."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from batcher.errors import LedgerError, RunNotFoundError
+from batcher.ledger.lane_store import count_rows, settle_rows
+from batcher.ledger.store import Store, statements, translated
+from batcher.model import (
+    LaneKey,
+    Lease,
+    Outcome,
+    PlanRow,
+    RowRecord,
+    RowState,
+    RunId,
+    RunRecord,
+    RunState,
+    Settlement,
+    Twin,
+)
+
+ROWS_MAX = 2**32 - 1
+"""Rows of one run: `plan_id` keeps 32 bits for the row's number."""
+
+
+class PlanStore:
+    """The synchronous half of the ledger that deals with runs; every method is one transaction."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lane_numbers: dict[tuple[RunId, LaneKey], int] = {}
+
+    def create_run(self, run: RunRecord) -> None:
+        with self._store.transaction():
+            self._store.run(
+                "insert_run",
+                {
+                    "run_id": run.run_id,
+                    "parent": run.parent,
+                    "operation": run.operation,
+                    "inventory_name": run.inventory_name,
+                    "inventory_sha256": run.inventory_sha256,
+                    "fingerprint": run.fingerprint,
+                    "columns": json.dumps(run.columns),
+                    "settings": json.dumps(run.settings),
+                    "started_at": run.started_at,
+                },
+            )
+
+    def add_rows(self, run_id: RunId, rows: Sequence[PlanRow]) -> None:
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            plans: list[tuple[object, ...]] = []
+            states: list[tuple[object, ...]] = []
+            counts: Counter[tuple[RowState, str]] = Counter()
+            for row in rows:
+                plan_id = (run_no << 32) + row.row_no
+                wish = row.wish
+                if wish is None:
+                    plans.append((plan_id, row.line, 0, None, None, None, row.carried))
+                    states.append((run_no, 0, row.row_no, "settled", "invalid", None, 0, "BATCHER.Invalid", row.faults))
+                    counts[(RowState.SETTLED, Outcome.INVALID)] += 1
+                    continue
+                lane_no = self._lane_no(run_id, run_no, wish.lane)
+                plans.append((plan_id, row.line, lane_no, wish.scope, wish.key, wish.spec, row.carried))
+                states.append((run_no, lane_no, row.row_no, "planned", None, wish.token, 0, "", ""))
+                counts[(RowState.PLANNED, "")] += 1
+            self._store.many("insert_plan", plans)
+            self._store.many("insert_row", states)
+            count_rows(self._store, run_no, counts)
+
+    def _lane_no(self, run_id: RunId, run_no: int, lane: LaneKey) -> int:
+        number = self._lane_numbers.get((run_id, lane))
+        if number is None:
+            number = sum(1 for known, _ in self._lane_numbers if known == run_id) + 1
+            self._store.run("insert_lane", (run_no, number, lane.account, lane.region, lane.project_id))
+            self._lane_numbers[(run_id, lane)] = number
+        return number
+
+    def copy_rows(self, run_id: RunId, parent: RunId) -> int:
+        with self._store.transaction():
+            run_no, parent_no = self._store.run_no(run_id), self._store.run_no(parent)
+            self._store.run("copy_lanes", {"run_no": run_no, "parent_no": parent_no})
+            row_no = 0
+            for page in _pages(self._store, "select_retried", (parent_no,)):
+                plans: list[tuple[object, ...]] = []
+                states: list[tuple[object, ...]] = []
+                for line, lane_no, scope, key, spec, carried, token, generation in page:
+                    row_no += 1
+                    plans.append(((run_no << 32) + row_no, line, lane_no, scope, key, spec, carried))
+                    states.append((run_no, lane_no, row_no, "planned", None, token, generation, "", ""))
+                self._store.many("insert_plan", plans)
+                self._store.many("insert_row", states)
+            count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
+        return row_no
+
+    def index_keys(self, run_id: RunId) -> None:
+        with self._store.transaction():
+            self._store.run("index_keys", {"run_no": self._store.run_no(run_id)})
+            for (older,) in self._store.all("select_unfolded"):
+                self._fold(older)
+
+    def _fold(self, run_no: int) -> None:
+        self._store.run("fold", (run_no,))
+        self._store.run("mark_folded", (run_no,))
+
+    def twins(self, run_id: RunId, after: int, limit: int) -> list[Twin]:
+        with translated(self._store.path, "read"):
+            run_no = self._store.run_no(run_id)
+            if self._store.one("count_keyed", {"run_no": run_no}) == (0,):
+                return []
+            found = self._store.all("select_twins", {"run_no": run_no, "after": after, "limit": limit})
+            return [Twin(*values) for values in found]
+
+    def settle_plan(self, run_id: RunId, settlements: Sequence[tuple[int, Settlement]]) -> None:
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            no_lane = LaneKey("", "", "")
+            counts = settle_rows(
+                self._store, run_no, [(Lease(run_id, lane, no_lane, "", 0, 0.0), s) for lane, s in settlements]
+            )
+            count_rows(self._store, run_no, counts)
+
+    def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]]) -> None:
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            if self._store.run("open_run", {"run_no": run_no, "columns": json.dumps(columns)}) != 1:
+                raise LedgerError(f"run `{run_id}` is not being planned")
+
+    def drop_run(self, run_id: RunId) -> None:
+        with self._store.transaction():
+            try:
+                numbers = {"run_no": self._store.run_no(run_id)}
+            except RunNotFoundError:
+                return
+            if self._store.run("drop_run", numbers):
+                for name in ("drop_plan", "drop_rows", "drop_keys", "drop_lanes", "drop_counts"):
+                    self._store.run(name, numbers)
+                self._store.forget(run_id)
+
+    def reopen(self, run_id: RunId) -> None:
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            again = self._store.run("reopen_rows", (run_no,))
+            self._store.run("reopen_run", (run_no,))
+            counts = {(RowState.PLANNED, ""): again, (RowState.SETTLED, str(Outcome.SKIPPED)): -again}
+            count_rows(self._store, run_no, counts)
+
+    def end_sitting(
+        self, run_id: RunId, *, ended_at: float, stop_code: str, exit_code: int, rates: Mapping[str, object]
+    ) -> None:
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            counts = self._store.all("select_row_counts", (run_no,))
+            is_open = any(state != RowState.SETTLED for state, _, _ in counts)
+            self._store.run(
+                "end_sitting",
+                {
+                    "run_no": run_no,
+                    "state": RunState.OPEN if is_open else RunState.FINISHED,
+                    "ended_at": ended_at,
+                    "stop_code": stop_code,
+                    "exit_code": exit_code,
+                    "rates": json.dumps(rates),
+                },
+            )
+            self._fold(run_no)
+
+    def runs(self) -> list[RunRecord]:
+        with translated(self._store.path, "read"):
+            return [self._record(values) for values in self._store.all("select_runs")]
+
+    def _record(self, values: tuple[Any, ...]) -> RunRecord:
+        (run_no, run_id, parent, state, operation, name, sha256, fingerprint, columns, settings, rates) = values[:11]
+        started_at, ended_at, stop_code, exit_code = values[11:]
+        counts = self._store.all("select_row_counts", (run_no,))
+        calls = self._store.all("select_call_counts", (run_no,))
+        return RunRecord(
+            run_id=RunId(run_id),
+            parent=None if parent is None else RunId(parent),
+            state=RunState(state),
+            operation=operation,
+            inventory_name=name,
+            inventory_sha256=sha256,
+            fingerprint=fingerprint,
+            columns=tuple((a, b) for a, b in json.loads(columns)),
+            settings=json.loads(settings),
+            started_at=started_at,
+            ended_at=None if ended_at is None else ended_at,
+            stop_code=stop_code,
+            exit_code=None if exit_code is None else exit_code,
+            counts={(RowState(s), o): n for s, o, n in counts},
+            calls={(k, r): n for k, r, n in calls},
+            rates=json.loads(rates),
+        )
+
+    def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
+        with translated(self._store.path, "read"):
+            run_no = self._store.run_no(run_id)
+            found = self._store.all("select_records", {"run_no": run_no, "after": after, "limit": limit})
+            return [_row_record(values) for values in found]
+
+    def has_history(self) -> bool:
+        with translated(self._store.path, "read"):
+            return bool(self._store.one("has_history")[0])
+
+    def changes(self, older: RunId, newer: RunId) -> tuple[int, int, int]:
+        with translated(self._store.path, "read"):
+            numbers = {"older": self._store.run_no(older), "newer": self._store.run_no(newer)}
+            new, changed, gone = self._store.one("count_changes", numbers)
+            return new, changed, gone
+
+
+_STATES = {str(state): state for state in RowState}
+_OUTCOMES: dict[str | None, Outcome | None] = {None: None, **{str(outcome): outcome for outcome in Outcome}}
+
+
+def _row_record(values: tuple[Any, ...]) -> RowRecord:
+    row_no, line, account, region, project_id, spec, carried, state, outcome, *rest = values
+    lane = None if account is None else LaneKey(account, region, project_id)
+    enabled = rest[5]
+    rest[5] = None if enabled is None else bool(enabled)
+    return RowRecord(row_no, line, lane, spec, carried, _STATES[state], _OUTCOMES[outcome], *rest)
+
+
+def _pages(store: Store, name: str, parameters: tuple[object, ...]) -> Iterable[list[tuple[Any, ...]]]:
+    """A query's rows a few thousand at a time, on a cursor of its own."""
+    cursor = store.connection.execute(statements()[name], parameters)
+    while page := cursor.fetchmany(2000):
+        yield page

@@ -1,0 +1,224 @@
+-- Every statement of the SQLite ledger, by name. Parameters are bound; nothing is pasted in but the
+-- placeholders of `match_keys`. `plan_id` is run_no * 2^32 + row_no.
+
+-- name: insert_run
+INSERT INTO run (run_id, parent, state, operation, inventory_name, inventory_sha256, fingerprint, columns,
+                 settings, started_at)
+VALUES (:run_id, :parent, 'planning', :operation, :inventory_name, :inventory_sha256, :fingerprint, :columns,
+        :settings, :started_at)
+
+-- name: run_no
+SELECT run_no FROM run WHERE run_id = ?
+
+-- name: select_runs
+SELECT run_no, run_id, parent, state, operation, inventory_name, inventory_sha256, fingerprint, columns, settings,
+       rates, started_at, ended_at, stop_code, exit_code
+FROM run ORDER BY run_no DESC
+
+-- name: select_row_counts
+SELECT state, outcome, rows FROM row_count WHERE run_no = ? AND rows <> 0
+
+-- name: select_call_counts
+SELECT kind, result, calls FROM call_count WHERE run_no = ?
+
+-- name: add_row_count
+INSERT INTO row_count (run_no, state, outcome, rows) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET rows = rows + excluded.rows
+
+-- name: add_call_count
+INSERT INTO call_count (run_no, kind, result, calls) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET calls = calls + excluded.calls
+
+-- name: insert_lane
+INSERT INTO lane (run_no, lane_no, account, region, project_id) VALUES (?, ?, ?, ?, ?)
+
+-- name: insert_plan
+INSERT INTO plan (plan_id, line, lane_no, scope, key, spec, carried) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_row
+INSERT INTO row (run_no, lane_no, row_no, state, outcome, token, generation, error_code, error_message)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: select_retried
+SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation
+FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+WHERE r.run_no = ? AND r.outcome IN ('failed', 'in_doubt')
+ORDER BY r.row_no
+
+-- name: copy_lanes
+INSERT INTO lane (run_no, lane_no, account, region, project_id)
+SELECT :run_no, lane_no, account, region, project_id FROM lane WHERE run_no = :parent_no
+
+-- name: index_keys
+INSERT INTO row_key (run_no, key, lane_no, row_no)
+SELECT :run_no, key, lane_no, MIN(plan_id) - (:run_no << 32)
+FROM plan
+WHERE plan_id BETWEEN (:run_no << 32) AND (:run_no << 32) + 4294967295 AND key IS NOT NULL
+GROUP BY key
+
+-- name: count_keyed
+SELECT (SELECT count(*) FROM plan
+        WHERE plan_id BETWEEN (:run_no << 32) AND (:run_no << 32) + 4294967295 AND key IS NOT NULL)
+     - (SELECT count(*) FROM row_key WHERE run_no = :run_no)
+
+-- name: select_twins
+SELECT p.plan_id - (:run_no << 32), p.lane_no, p.spec, f.line, f.spec
+FROM plan AS p
+JOIN row_key AS k ON k.run_no = :run_no AND k.key = p.key
+JOIN plan AS f ON f.plan_id = (:run_no << 32) + k.row_no
+WHERE p.plan_id > (:run_no << 32) + :after AND p.plan_id <= (:run_no << 32) + 4294967295
+  AND p.plan_id <> (:run_no << 32) + k.row_no
+ORDER BY p.plan_id LIMIT :limit
+
+-- name: fold
+INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at)
+SELECT k.key, r.generation, r.spent, r.intent_at, r.remote_id, r.remote_state,
+       coalesce(r.settled_at, r.intent_at)
+FROM row_key AS k
+JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
+WHERE k.run_no = ? AND coalesce(r.settled_at, r.intent_at) IS NOT NULL
+  AND (r.intent_at IS NOT NULL OR r.remote_id IS NOT NULL)
+ORDER BY k.key
+ON CONFLICT (key) DO UPDATE SET
+    generation = max(known.generation, excluded.generation),
+    spent = CASE WHEN excluded.generation >= known.generation THEN excluded.spent ELSE known.spent END,
+    used_at = CASE WHEN excluded.generation > known.generation THEN excluded.used_at
+                   ELSE coalesce(known.used_at, excluded.used_at) END,
+    remote_id = excluded.remote_id,
+    remote_state = excluded.remote_state,
+    seen_at = excluded.seen_at
+WHERE excluded.seen_at >= known.seen_at
+
+-- name: select_unfolded
+SELECT run_no FROM run WHERE folded = 0 ORDER BY run_no
+
+-- name: mark_folded
+UPDATE run SET folded = 1 WHERE run_no = ?
+
+-- name: mark_unfolded
+UPDATE run SET folded = 0 WHERE run_no = ? AND folded = 1
+
+-- name: open_run
+UPDATE run SET state = 'open', columns = :columns WHERE run_no = :run_no AND state = 'planning'
+
+-- name: reopen_rows
+UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = ''
+WHERE run_no = ? AND outcome = 'skipped'
+
+-- name: reopen_run
+UPDATE run SET state = 'open' WHERE run_no = ? AND state <> 'planning'
+
+-- name: end_sitting
+UPDATE run SET state = :state, ended_at = :ended_at, stop_code = :stop_code, exit_code = :exit_code, rates = :rates
+WHERE run_no = :run_no
+
+-- name: drop_plan
+DELETE FROM plan WHERE plan_id BETWEEN (:run_no << 32) AND (:run_no << 32) + 4294967295
+
+-- name: drop_rows
+DELETE FROM row WHERE run_no = :run_no
+
+-- name: drop_keys
+DELETE FROM row_key WHERE run_no = :run_no
+
+-- name: drop_lanes
+DELETE FROM lane WHERE run_no = :run_no
+
+-- name: drop_counts
+DELETE FROM row_count WHERE run_no = :run_no
+
+-- name: drop_run
+DELETE FROM run WHERE run_no = :run_no AND state = 'planning'
+
+-- name: has_history
+SELECT EXISTS (SELECT 1 FROM known)
+
+-- name: select_records
+SELECT p.plan_id - (:run_no << 32), p.line, l.account, l.region, l.project_id, p.spec, p.carried, r.state, r.outcome,
+       r.token, r.generation, r.attempts, r.remote_id, r.remote_state, r.remote_enabled, r.http_status,
+       r.error_code, r.error_message, r.request_id, r.first_sent_at, r.settled_at, r.duration_ms
+FROM plan AS p
+JOIN row AS r ON r.run_no = :run_no AND r.lane_no = p.lane_no AND r.row_no = p.plan_id - (:run_no << 32)
+LEFT JOIN lane AS l ON l.run_no = :run_no AND l.lane_no = p.lane_no
+WHERE p.plan_id > (:run_no << 32) + :after AND p.plan_id <= (:run_no << 32) + 4294967295
+ORDER BY p.plan_id LIMIT :limit
+
+-- name: count_changes
+SELECT (SELECT count(*) FROM row_key AS n WHERE n.run_no = :newer
+        AND NOT EXISTS (SELECT 1 FROM row_key AS o WHERE o.run_no = :older AND o.key = n.key)),
+       (SELECT count(*) FROM row_key AS n
+        JOIN row_key AS o ON o.run_no = :older AND o.key = n.key
+        JOIN plan AS pn ON pn.plan_id = (:newer << 32) + n.row_no
+        JOIN plan AS po ON po.plan_id = (:older << 32) + o.row_no
+        WHERE n.run_no = :newer AND pn.spec <> po.spec),
+       (SELECT count(*) FROM row_key AS o WHERE o.run_no = :older
+        AND NOT EXISTS (SELECT 1 FROM row_key AS n WHERE n.run_no = :newer AND n.key = o.key))
+
+-- name: select_lanes
+SELECT l.lane_no, l.account, l.region, l.project_id, count(*)
+FROM row AS r JOIN lane AS l ON l.run_no = r.run_no AND l.lane_no = r.lane_no
+WHERE r.run_no = ? AND r.state <> 'settled'
+GROUP BY r.lane_no ORDER BY r.lane_no
+
+-- name: select_lease
+SELECT account, region, project_id, owner, epoch, leased_until FROM lane WHERE run_no = ? AND lane_no = ?
+
+-- name: take_lane
+UPDATE lane SET owner = :owner, epoch = epoch + 1, leased_until = :until
+WHERE run_no = :run_no AND lane_no = :lane_no AND epoch = :epoch
+
+-- name: renew_lane
+UPDATE lane SET leased_until = ? WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
+
+-- name: release_lane
+UPDATE lane SET owner = NULL, leased_until = 0 WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
+
+-- name: check_lease
+SELECT EXISTS (SELECT 1 FROM lane WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?)
+
+-- name: select_claimable
+SELECT r.row_no, p.line, p.scope, p.key, p.spec, r.token, r.generation,
+       max(r.generation + r.spent, coalesce(k.generation + k.spent, 0)),
+       coalesce(r.intent_at, k.used_at), r.intent_at,
+       k.remote_id,
+       r.attempts, r.first_sent_at
+FROM row AS r
+JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+LEFT JOIN known AS k ON k.key = p.key
+WHERE r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no > :after AND r.state = :state
+ORDER BY r.row_no LIMIT :limit
+
+-- name: claim_row
+UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, ?)
+WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'planned'
+
+-- name: regenerate_row
+UPDATE row SET generation = ?, token = ?, intent_at = ?, spent = 0
+WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed' AND generation < ?
+
+-- name: settle_row
+UPDATE row SET state = ?, outcome = ?, attempts = ?, remote_id = ?, remote_state = ?, remote_enabled = ?, http_status = ?,
+               error_code = ?, error_message = ?, request_id = ?, first_sent_at = coalesce(first_sent_at, ?),
+               settled_at = ?, duration_ms = ?, spent = ?
+WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
+
+-- name: put_back_row
+UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = coalesce(first_sent_at, ?), spent = ?
+WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
+
+-- name: skip_planned
+UPDATE row SET state = 'settled', outcome = 'skipped', error_code = ?, error_message = ?, settled_at = ?
+WHERE run_no = ? AND lane_no = ? AND state = 'planned'
+
+-- name: select_scopes
+SELECT p.scope, sum(r.state = 'planned'), sum(r.state = 'accepted')
+FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+WHERE r.run_no = ? AND r.lane_no = ? AND r.state IN ('planned', 'accepted')
+GROUP BY p.scope ORDER BY p.scope
+
+-- name: match_keys
+SELECT r.row_no, p.line, r.state, p.scope, k.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id
+FROM row_key AS k
+JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
+JOIN plan AS p ON p.plan_id = (k.run_no << 32) + k.row_no
+WHERE k.run_no = ? AND k.lane_no = ? AND r.state <> 'settled' AND k.key IN ({keys})

@@ -1,0 +1,178 @@
+"""The `Ledger` port on SQLite: each method hands one transaction to the single thread that owns the file."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from batcher.errors import LedgerError
+from batcher.ledger.lane_store import LaneStore
+from batcher.ledger.lock import LedgerLock
+from batcher.ledger.migrate import migrate, schema_version
+from batcher.ledger.plan_store import PlanStore
+from batcher.ledger.store import BUSY_MS, CACHE_KIB, Store, translated
+from batcher.model import (
+    ClaimedRow,
+    LaneKey,
+    Lease,
+    LedgerRow,
+    NaturalKey,
+    PlanRow,
+    RowRecord,
+    RunId,
+    RunRecord,
+    ScopeLoad,
+    Settlement,
+    Token,
+    Twin,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SqliteLedger:
+    """A ledger file; made by `ledger.open`. Cancelling a call leaves its transaction to finish in its thread."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._lock: LedgerLock | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batcher-ledger")
+
+    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if kwargs:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    async def open(self) -> None:
+        """Open the file and bring its schema up to date. Raises `LedgerHeldError`, `LedgerError`."""
+        await self._call(self._open)
+
+    def _open(self) -> None:
+        with translated(self._path, "open"):
+            if self._read_only:
+                if not self._path.exists():
+                    raise LedgerError(
+                        f"there is no ledger at `{self._path}`",
+                        hint="`batcher run` makes one; `--ledger` names another place",
+                    )
+                connection = sqlite3.connect(
+                    f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+                )
+            else:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = LedgerLock(self._path)
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
+            self._store = Store(self._path, connection)
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            if self._read_only:
+                schema_version(self._store)
+            else:
+                schema_version(self._store)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                migrate(self._store)
+        self._plans = PlanStore(self._store)
+        self._lanes = LaneStore(self._store, alone=not self._read_only)
+
+    async def close(self) -> None:
+        await self._call(self._close)
+        self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        store = getattr(self, "_store", None)
+        if store is not None:
+            store.connection.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def create_run(self, run: RunRecord) -> None:
+        await self._call(self._plans.create_run, run)
+
+    async def add_rows(self, run_id: RunId, rows: Sequence[PlanRow]) -> None:
+        await self._call(self._plans.add_rows, run_id, rows)
+
+    async def copy_rows(self, run_id: RunId, parent: RunId) -> int:
+        return await self._call(self._plans.copy_rows, run_id, parent)
+
+    async def index_keys(self, run_id: RunId) -> None:
+        await self._call(self._plans.index_keys, run_id)
+
+    async def twins(self, run_id: RunId, after: int, limit: int) -> list[Twin]:
+        return await self._call(self._plans.twins, run_id, after, limit)
+
+    async def settle_plan(self, run_id: RunId, settlements: Sequence[tuple[int, Settlement]]) -> None:
+        await self._call(self._plans.settle_plan, run_id, settlements)
+
+    async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]]) -> None:
+        await self._call(self._plans.open_run, run_id, columns)
+
+    async def drop_run(self, run_id: RunId) -> None:
+        await self._call(self._plans.drop_run, run_id)
+
+    async def reopen(self, run_id: RunId) -> None:
+        await self._call(self._plans.reopen, run_id)
+
+    async def end_sitting(
+        self, run_id: RunId, *, ended_at: float, stop_code: str, exit_code: int, rates: Mapping[str, object]
+    ) -> None:
+        await self._call(
+            self._plans.end_sitting, run_id, ended_at=ended_at, stop_code=stop_code, exit_code=exit_code, rates=rates
+        )
+
+    async def runs(self) -> list[RunRecord]:
+        return await self._call(self._plans.runs)
+
+    async def run(self, run_id: RunId) -> RunRecord:
+        await self._call(self._store.run_no, run_id)
+        return next(run for run in await self.runs() if run.run_id == run_id)
+
+    async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
+        return await self._call(self._plans.records, run_id, after, limit)
+
+    async def has_history(self) -> bool:
+        return await self._call(self._plans.has_history)
+
+    async def changes(self, older: RunId, newer: RunId) -> tuple[int, int, int]:
+        return await self._call(self._plans.changes, older, newer)
+
+    async def lanes(self, run_id: RunId) -> list[tuple[int, LaneKey, int]]:
+        return await self._call(self._lanes.lanes, run_id)
+
+    async def acquire_lane(self, run_id: RunId, lane_no: int, owner: str, now: float, ttl_s: float) -> Lease:
+        return await self._call(self._lanes.acquire, run_id, lane_no, owner, now, ttl_s)
+
+    async def renew_lane(self, lease: Lease, now: float, ttl_s: float) -> Lease:
+        return await self._call(self._lanes.renew, lease, now, ttl_s)
+
+    async def release_lane(self, lease: Lease) -> None:
+        await self._call(self._lanes.release, lease)
+
+    async def claim(self, lease: Lease, *, after: int, limit: int, now: float) -> list[ClaimedRow]:
+        return await self._call(self._lanes.claim, lease, after=after, limit=limit, now=now)
+
+    async def recover(self, lease: Lease, *, after: int, limit: int) -> list[ClaimedRow]:
+        return await self._call(self._lanes.recover, lease, after=after, limit=limit)
+
+    async def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
+        await self._call(self._lanes.regenerate, lease, row_no, generation=generation, token=token, now=now)
+
+    async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
+        return await self._call(self._lanes.skip_planned, lease, code, message, now)
+
+    async def scopes(self, lease: Lease) -> list[ScopeLoad]:
+        return await self._call(self._lanes.scopes, lease)
+
+    async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
+        return await self._call(self._lanes.match, lease, keys)
+
+    async def write(
+        self, run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Mapping[tuple[str, str], int]
+    ) -> None:
+        await self._call(self._lanes.write, run_id, batch, calls)

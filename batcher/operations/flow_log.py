@@ -1,0 +1,251 @@
+"""Flow logs of Enterprise Router attachments: the one file that knows what a flow log is.
+
+A spec is a compact JSON array in the order of `_SPEC`; the request body is derived from it, always the same
+bytes. (Provider's page "Creating a Flow Log", 2024-04-19; list and state calls from the SDK 3.1.219.)
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from batcher.cloud.client import CloudClient, Reply, bad_answer
+from batcher.cloud.wire import compact_json
+from batcher.model import (
+    Applied,
+    ClaimedRow,
+    Fault,
+    LaneKey,
+    NaturalKey,
+    Page,
+    Refused,
+    Remote,
+    Token,
+    Wish,
+)
+from batcher.operations.flow_log_row import COLUMNS, FlowLogRow, RowDefaults, faults_of
+from batcher.policy.token import derive_token
+
+PAGE_LIMIT = 2000
+"""Flow logs in one page of a listing: the most the provider gives (ListFlowLogs, 2025-12-15)."""
+
+_SPEC = (
+    "account",
+    "region",
+    "project_id",
+    "er_id",
+    "resource_id",
+    "log_group_id",
+    "log_stream_id",
+    "name",
+    "description",
+    "enabled",
+)
+_dump = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class FlowLogs:
+    """The `Operation` that makes sure that attachments have their flow logs."""
+
+    name: str = "flow_log"
+    known_columns: tuple[str, ...] = COLUMNS
+    identity_columns: tuple[str, ...] = _SPEC[:8]
+
+    def __init__(self, client: CloudClient | None, defaults: RowDefaults) -> None:
+        """`client` None: only the pure half is used (validation, reports)."""
+        self._client = client
+        self._defaults = defaults
+
+    # --- pure ---------------------------------------------------------------------------------------
+
+    def parse(self, fields: Mapping[str, str]) -> Wish | tuple[Fault, ...]:
+        """Hold a row to its rules, the defaults filled in: a wish, or every fault."""
+        filled = self._defaults.fill(fields)
+        try:
+            row = FlowLogRow.model_validate(filled)
+        except ValidationError as error:
+            return faults_of(error, filled)
+        faults = self._defaults.check(row)
+        if faults:
+            return faults
+        spec = (
+            row.account,
+            row.region,
+            row.project_id,
+            row.er_id,
+            row.resource_id,
+            row.log_group_id,
+            row.log_stream_id,
+            row.name,
+            row.description or None,
+            row.enabled,
+        )
+        return Wish(
+            lane=LaneKey(row.account, row.region, row.project_id),
+            scope=row.er_id,
+            key=_natural_key(spec[:7]),
+            token=_token(spec, 0),
+            spec=_dump(spec),
+        )
+
+    def token(self, spec: str, generation: int) -> Token:
+        """The `X-Client-Token` of a generation."""
+        return _token(json.loads(spec), generation)
+
+    def columns_of(self, spec: str) -> Mapping[str, str]:
+        """Every known column as an inventory would write it."""
+        values: dict[str, Any] = dict(zip(_SPEC, json.loads(spec), strict=True))
+        values["description"] = values["description"] or ""
+        values["enabled"] = "true" if values["enabled"] else "false"
+        values["resource_type"] = "attachment"
+        values["log_store_type"] = "LTS"
+        return values
+
+    def differences(self, spec: str, remote: Remote) -> tuple[str, ...]:
+        """What drifted of name, description and enabled; an absent description equals an empty one."""
+        wished = dict(zip(_SPEC, json.loads(spec), strict=True))
+        found = []
+        for column in ("name", "description", "enabled"):
+            want, have = wished[column], remote.fields[column]
+            if (want or None) != (have or None):
+                found.append(f"{column}: wished `{_text(want)}`, there is `{_text(have)}`")
+        return tuple(found)
+
+    def needs_amending(self, spec: str, remote: Remote) -> bool:
+        """Whether it is enabled and should not be, or the other way round."""
+        return remote.enabled is not None and remote.enabled != json.loads(spec)[-1]
+
+    # --- calls --------------------------------------------------------------------------------------
+
+    async def apply(self, row: ClaimedRow) -> Applied | Refused:
+        """`POST .../flow-logs`: success is 202 with a flow log id, and nothing else."""
+        account, region, project_id, er_id, *body, enabled = json.loads(row.spec)
+        reply = await self._calls.call(
+            LaneKey(account, region, project_id),
+            "POST",
+            f"/{er_id}/flow-logs",
+            body=_create_body(*body),
+            token=row.token,
+            expected=frozenset({202}),
+        )
+        return reply if isinstance(reply, Refused) else _applied(reply, wish=enabled)
+
+    async def amend(self, spec: str, remote: Remote) -> Applied | Refused:
+        """Enable or disable a flow log that is otherwise as wished."""
+        account, region, project_id, er_id, *_, enabled = json.loads(spec)
+        reply = await self._calls.call(
+            LaneKey(account, region, project_id),
+            "POST",
+            f"/{er_id}/flow-logs/{remote.remote_id}/{'enable' if enabled else 'disable'}",
+            expected=frozenset({202}),
+        )
+        return reply if isinstance(reply, Refused) else _applied(reply, wish=enabled)
+
+    async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page | Refused:
+        """`GET .../flow-logs` in the order of ids; `only` filters by the attachments of these specs."""
+        query = [("limit", str(PAGE_LIMIT)), ("sort_dir", "asc"), ("sort_key", "id")]
+        if marker is not None:
+            query.append(("marker", marker))
+        query.extend(("resource_id", resource_id) for resource_id in sorted({json.loads(spec)[4] for spec in only}))
+        reply = await self._calls.call(
+            lane, "GET", f"/{scope}/flow-logs", query=sorted(query), expected=frozenset({200})
+        )
+        return reply if isinstance(reply, Refused) else _page(lane, scope, reply)
+
+    @property
+    def _calls(self) -> CloudClient:
+        if self._client is None:
+            raise RuntimeError("this operation was built without a client")  # a fault of ours
+        return self._client
+
+
+def _natural_key(identity: Sequence[str]) -> NaturalKey:
+    return NaturalKey(hashlib.blake2b("\0".join(identity).encode(), digest_size=16).digest())
+
+
+def _token(spec: Sequence[Any], generation: int) -> Token:
+    _, _, project_id, er_id, resource_id, log_group_id, log_stream_id, name, description, _ = spec
+    parts = (project_id, er_id, name, description, "attachment", resource_id, log_group_id, log_stream_id, "LTS")
+    return derive_token(parts, generation)
+
+
+def _create_body(resource_id: str, log_group_id: str, log_stream_id: str, name: str, description: str | None) -> bytes:
+    flow_log: dict[str, str] = {"name": name}
+    if description is not None:
+        flow_log["description"] = description
+    flow_log["resource_type"] = "attachment"
+    flow_log["resource_id"] = resource_id
+    flow_log["log_group_id"] = log_group_id
+    flow_log["log_stream_id"] = log_stream_id
+    flow_log["log_store_type"] = "LTS"
+    return compact_json({"flow_log": flow_log})
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value or "")
+
+
+def _applied(reply: Reply, *, wish: bool) -> Applied | Refused:
+    log = reply.body.get("flow_log")
+    if not isinstance(log, dict) or not isinstance(log.get("id"), str) or not log["id"]:
+        return bad_answer(reply, "accepted, but without a flow log id")
+    enabled = log.get("enabled")
+    return Applied(
+        remote_id=log["id"],
+        state=str(log.get("state") or "pending"),
+        enabled=enabled if isinstance(enabled, bool) else None,
+        as_wished=not isinstance(enabled, bool) or enabled == wish,
+        http_status=reply.status,
+        request_id=reply.request_id,
+    )
+
+
+def _page(lane: LaneKey, scope: str, reply: Reply) -> Page | Refused:
+    logs = reply.body.get("flow_logs")
+    if not isinstance(logs, list):
+        return bad_answer(reply, "a listing without `flow_logs`")
+    try:
+        items = tuple(_remote(lane, scope, log) for log in logs)
+    except (KeyError, TypeError, AttributeError) as error:
+        return bad_answer(reply, f"a listing with a flow log that cannot be read ({error})")
+    total = reply.body.get("total_count")
+    info = reply.body.get("page_info")
+    marker = info.get("next_marker") if isinstance(info, dict) else None
+    return Page(
+        items=items,
+        next_marker=marker if isinstance(marker, str) and marker else None,
+        total=total if isinstance(total, int) else None,
+        limit=PAGE_LIMIT,
+    )
+
+
+def _remote(lane: LaneKey, scope: str, log: dict[str, Any]) -> Remote:
+    identity = (
+        lane.account,
+        lane.region,
+        lane.project_id,
+        scope,
+        log["resource_id"].lower(),
+        log["log_group_id"],
+        log["log_stream_id"],
+    )
+    enabled = log.get("enabled")
+    return Remote(
+        key=_natural_key(identity),
+        remote_id=log["id"],
+        state=log["state"],
+        enabled=enabled if isinstance(enabled, bool) else None,
+        created_at=_seconds(log.get("created_at")),
+        fields={"name": log.get("name"), "description": log.get("description"), "enabled": enabled},
+    )
+
+
+def _seconds(text: object) -> float | None:
+    """A provider's time, read leniently: samples have `Z`, millis or an offset, or nothing of it."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,120 @@
+"""The columns of a flow log inventory and the rules that a row is held to, before anything is sent.
+
+Ids reach URLs, so each is held to its pattern here. Rules and lengths: the provider's page "Creating a Flow
+Log", 2024-04-19; `reports/` and `inputs/README.md` repeat them for people.
+"""
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from batcher.errors import ConfigError
+from batcher.model import Fault
+
+_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_Uuid = Annotated[str, StringConstraints(pattern=_UUID, to_lower=True)]
+_LtsId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{36}$")]
+
+ATTACHMENT_KINDS = frozenset({"attachment", "vpc", "vgw", "vpn", "peering", "virtual gateway", "vpc attachment"})
+"""`attachment` and the kinds that older documents list for `resource_type`; all are sent as `attachment`."""
+VALUE_SHOWN_MAX = 60
+
+RULES: Mapping[str, str] = {
+    "er_id": "must be a UUID (8-4-4-4-12 hex digits): the router's id",
+    "resource_id": "must be a UUID (8-4-4-4-12 hex digits): the attachment's id, not the id of its VPC",
+    "log_group_id": "must be an LTS log group id of 36 letters, digits and dashes",
+    "log_stream_id": "must be an LTS log stream id of 36 letters, digits and dashes",
+    "name": "must have 1 to 64 characters",
+    "description": "must have at most 255 characters",
+    "resource_type": "must be `attachment` (or a kind of older documents: VPC, VPN, VGW, virtual gateway, peering)",
+    "log_store_type": "must be `LTS`",
+    "enabled": "must be true, false, yes, no, 1 or 0",
+    "project_id": "must be 32 hex digits",
+    "region": "must be a region that batcher knows or has an endpoint for",
+    "account": "must be the name of a credentials profile (1 to 64 letters, digits, `_`, `.`, `-`)",
+}
+COLUMNS = tuple(RULES)
+REQUIRED = ("er_id", "resource_id", "log_group_id", "log_stream_id", "project_id", "region")
+"""Columns that a row must have once the defaults are filled in."""
+_MISSING = "is missing, and has no default"
+
+
+class FlowLogRow(BaseModel):
+    """A row that keeps every rule; values are as they are sent."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    er_id: _Uuid
+    resource_id: _Uuid
+    log_group_id: _LtsId
+    log_stream_id: _LtsId
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    description: Annotated[str, StringConstraints(max_length=255)] = ""
+    resource_type: Annotated[str, StringConstraints(to_lower=True, pattern=f"^({'|'.join(sorted(ATTACHMENT_KINDS))})$")]
+    log_store_type: Annotated[str, StringConstraints(pattern=r"^[Ll][Tt][Ss]$")] = "LTS"
+    enabled: bool = True
+    project_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
+    account: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowDefaults:
+    """What fills an absent cell: `[defaults]` of the settings, the flags, and the fixed defaults.
+
+    `values` by column; `regions` the names a row may use, or None where any well-formed one is served.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    name_template: str = "flow-log-{resource_id}"
+    regions: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` for a template that names anything but columns."""
+        try:
+            parts = list(string.Formatter().parse(self.name_template))
+        except ValueError as error:
+            raise ConfigError(f"`name_template` `{self.name_template}` cannot be read: {error}") from None
+        for _, name, spec, conversion in parts:
+            if name is not None and (name not in COLUMNS or name == "name" or spec or conversion):
+                raise ConfigError(
+                    f"`name_template` `{self.name_template}` uses `{{{name}}}`",
+                    hint=f"it may use {', '.join(f'`{{{column}}}`' for column in COLUMNS if column != 'name')}",
+                )
+
+    def fill(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """The row's fields over the defaults; the name is made last, from what is there."""
+        filled = {"resource_type": "attachment", "account": "default", **self.values, **fields}
+        if "name" not in filled:
+            filled["name"] = self.name_template.format_map(_Blanks(filled))
+        return filled
+
+    def check(self, row: FlowLogRow) -> tuple[Fault, ...]:
+        """The rules that need to know more than the row: its region must be served."""
+        if self.regions is not None and row.region not in self.regions:
+            return (Fault("region", row.region, RULES["region"]),)
+        return ()
+
+
+class _Blanks(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def faults_of(error: ValidationError, fields: Mapping[str, str]) -> tuple[Fault, ...]:
+    """Every broken rule in our own words, in the order of the columns."""
+    broken: dict[str, Any] = {str(item["loc"][0]): item["type"] for item in error.errors(include_url=False)}
+    return tuple(
+        Fault(column, shorten(fields.get(column, "")), _MISSING if broken[column] == "missing" else RULES[column])
+        for column in COLUMNS
+        if column in broken
+    )
+
+
+def shorten(value: str) -> str:
+    """A value fit for a message: printable and bounded."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[: VALUE_SHOWN_MAX + 1])
+    return shown if len(shown) <= VALUE_SHOWN_MAX else shown[:VALUE_SHOWN_MAX] + "..."

@@ -1,0 +1,93 @@
+"""Put the plan of a run into the ledger: every row held to its rules, every twin found, before the first call.
+
+Rows go in by pages, so memory does not grow with the inventory; twins are found in the ledger for the same
+reason. What cannot be planned is recorded as what it is (`invalid`, `duplicate`), with the reason.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+
+from batcher.events import PlanProgress
+from batcher.model import Fault, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Twin, Wish
+from batcher.ports import Clock, EventSink, Ledger, Operation, RowSource
+
+PAGE_ROWS = 1000
+"""Rows of one transaction: large enough that its cost vanishes, small enough that the loop takes turns."""
+
+
+async def record_plan(
+    ledger: Ledger, operation: Operation, source: RowSource, run_id: RunId, *, sink: EventSink, clock: Clock
+) -> None:
+    """Read the source to its end into a run that is `planning`, and open the run.
+
+    Raises what the source raises; the run is then still `planning` and can be dropped.
+    """
+    plan = plan_rows(source.rows(), operation)
+    count = 0
+    while page := list(islice(plan, PAGE_ROWS)):
+        await ledger.add_rows(run_id, page)
+        count += len(page)
+        sink.emit(PlanProgress(count))
+    await settle_twins(ledger, operation, run_id, clock)
+    await ledger.open_run(run_id, source.columns)
+
+
+async def settle_twins(ledger: Ledger, operation: Operation, run_id: RunId, clock: Clock) -> None:
+    """Index the plan and settle every row whose natural key an earlier row has already."""
+    await ledger.index_keys(run_id)
+    after = 0
+    while twins := await ledger.twins(run_id, after, PAGE_ROWS):
+        now = clock.now()
+        await ledger.settle_plan(run_id, [(twin.lane_no, judge_twin(twin, operation, now)) for twin in twins])
+        after = twins[-1].row_no
+
+
+def plan_rows(rows: Iterator[RawRow], operation: Operation) -> Iterator[PlanRow]:
+    """Each raw row as the ledger takes it, numbered from 1. Pure but for the source behind `rows`."""
+    known = frozenset(operation.known_columns)
+    for row_no, raw in enumerate(rows, start=1):
+        wish, faults = parse_row(raw, operation)
+        if wish is None:
+            yield PlanRow(row_no, raw.line, None, _dump(dict(raw.fields)), faults_text(faults))
+            continue
+        carried = {name: value for name, value in raw.fields.items() if name not in known}
+        yield PlanRow(row_no, raw.line, wish, _dump(carried) if carried else "{}")
+
+
+def parse_row(raw: RawRow, operation: Operation) -> tuple[Wish | None, tuple[Fault, ...]]:
+    """A raw row's wish, or all its faults: those of its form and those of its values."""
+    parsed = operation.parse(raw.fields)
+    if isinstance(parsed, tuple):
+        return None, (*raw.faults, *parsed)
+    return (None, raw.faults) if raw.faults else (parsed, ())
+
+
+def faults_text(faults: tuple[Fault, ...]) -> str:
+    """Every fault in one line for a reader: column, value, rule."""
+    return "; ".join(
+        f"{fault.column} `{fault.value}` {fault.rule}" if fault.column else f"the row {fault.rule}" for fault in faults
+    )
+
+
+def judge_twin(twin: Twin, operation: Operation, now: float) -> Settlement:
+    """A later row with an earlier row's natural key: the same wish again, or a contradiction. Pure."""
+    if twin.spec == twin.first_spec:
+        outcome, code, message = Outcome.DUPLICATE, "BATCHER.Duplicate", f"the same as line {twin.first_line}"
+    else:
+        mine, first = operation.columns_of(twin.spec), operation.columns_of(twin.first_spec)
+        differing = "; ".join(f"{c} `{mine[c]}` there `{first[c]}`" for c in mine if mine[c] != first[c])
+        outcome, code = Outcome.INVALID, "BATCHER.Invalid"
+        message = f"contradicts line {twin.first_line}, which asks for the same flow log otherwise: {differing}"
+    return Settlement(
+        row_no=twin.row_no,
+        expect=RowState.PLANNED,
+        state=RowState.SETTLED,
+        outcome=outcome,
+        error_code=code,
+        error_message=message,
+        settled_at=now,
+    )
+
+
+_dump = json.JSONEncoder(separators=(",", ":")).encode

@@ -1,0 +1,89 @@
+"""What to do with a row after the provider refused it: the whole retry law, as one pure decision.
+
+A refusal is answered with the first of these that fits:
+
+1. `EXISTS`: look it up; the provider says that it is there.
+2. Throttled: the lane waits, the row goes again; that is not an attempt of the row.
+3. Repeating may help, only the row is concerned, and attempts and time are left: again after an exponential
+   back-off with full jitter, no sooner than the provider asked (AWS Architecture Blog, "Exponential Backoff
+   and Jitter", 2015). After a definitive refusal the token is spent: the next attempt is a new generation.
+4. An attempt may have taken effect: only the listing can tell, so look it up, unless the run may not ask.
+5. The provider refused this very row: that is its answer.
+6. It was not sent, or what was refused is more than the row: put it back, it is not at fault.
+"""
+
+from dataclasses import dataclass
+
+from batcher.model import Kind, Refused, Stops
+
+PAUSE_S_MAX = 3600.0
+"""No provider's wish makes a row wait longer than this; a longer one would outlast the night."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryBudget:
+    """How often and how long one row is tried."""
+
+    attempts_max: int = 8
+    time_s_max: float = 900.0
+    backoff_s_base: float = 0.5
+    backoff_s_cap: float = 30.0
+    throttled_s_max: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Send the row again in `delay_s`, under the next generation if `new_generation`."""
+
+    delay_s: float
+    new_generation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Only the listing can tell what became of the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The refusal is the row's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """The row was not done and is not at fault: it stays planned for a later run."""
+
+
+Decision = TryAgain | LookUp | GiveUp | PutBack
+
+
+def backoff_s(budget: RetryBudget, attempts: int, chance: float) -> float:
+    """The wait after the n-th attempt: full jitter under an exponential ceiling; `chance` in [0, 1)."""
+    ceiling = min(budget.backoff_s_cap, budget.backoff_s_base * 2.0 ** min(attempts - 1, 32))
+    return chance * ceiling
+
+
+def decide(
+    refused: Refused, *, attempts: int, elapsed_s: float, in_doubt: bool, budget: RetryBudget, chance: float
+) -> Decision:
+    """What to do next. `attempts` counts this one; `in_doubt`: this or an earlier attempt may have worked."""
+    if refused.kind is Kind.EXISTS:
+        return LookUp()
+    again = _again(refused, attempts, elapsed_s, budget, chance)
+    if again is not None:
+        return again
+    if in_doubt and refused.stops is not Stops.RUN:
+        return LookUp()
+    is_answer = refused.definitive or (refused.sent and refused.stops is Stops.ROW)
+    return GiveUp() if is_answer and not in_doubt else PutBack()
+
+
+def _again(refused: Refused, attempts: int, elapsed_s: float, budget: RetryBudget, chance: float) -> TryAgain | None:
+    if refused.kind is Kind.THROTTLED:
+        return TryAgain(delay_s=0.0, new_generation=False) if elapsed_s < budget.throttled_s_max else None
+    if refused.kind is not Kind.TRANSIENT or refused.stops is not Stops.ROW or attempts >= budget.attempts_max:
+        return None
+    delay_s = max(backoff_s(budget, attempts, chance), min(refused.pause_s or 0.0, PAUSE_S_MAX))
+    if elapsed_s + delay_s > budget.time_s_max:
+        return None
+    return TryAgain(delay_s=delay_s, new_generation=refused.definitive)

@@ -1,0 +1,28 @@
+"""The states of a row and the moves between them: one table that the ledger, the engine and the tests read.
+
+    planned --claim--> claimed --answer 202, not final--> accepted --seen final--> settled
+       |                 |  ^                                |
+       |                 |  +-- taken over after a crash     +--absent: a new generation--> claimed
+       |                 +--definitive answer--> settled
+       |                 +--surely not sent--> planned
+       +--found in the listing, invalid, duplicate, scope stopped--> settled
+
+`settled` is left again only by `skipped` rows, which `resume` makes planned. A row that is claimed and not
+settled when its worker is gone may have been sent; nothing but an answer or a listing moves it on.
+"""
+
+from collections.abc import Mapping
+
+from batcher.model import RowState
+
+MOVES: Mapping[RowState, frozenset[RowState]] = {
+    RowState.PLANNED: frozenset({RowState.CLAIMED, RowState.SETTLED}),
+    RowState.CLAIMED: frozenset({RowState.CLAIMED, RowState.PLANNED, RowState.ACCEPTED, RowState.SETTLED}),
+    RowState.ACCEPTED: frozenset({RowState.ACCEPTED, RowState.CLAIMED, RowState.SETTLED}),
+    RowState.SETTLED: frozenset({RowState.PLANNED}),
+}
+
+
+def may_move(old: RowState, new: RowState) -> bool:
+    """Whether the ledger may move a row from `old` to `new`."""
+    return new in MOVES[old]

@@ -1,0 +1,125 @@
+"""How a row and a run are judged: the outcome of a row that is not settled, batcher's own codes, the exit code.
+
+A report shows every row, so a row that is still open is projected on what is known of it. Nothing here
+changes the ledger, and the projection looks at the state alone: the counts of a run, which know states and
+outcomes only, must say the same as its rows.
+
+| state | projected outcome | error code |
+|---|---|---|
+| planned | `skipped`: surely not done | the run's stop code, else `BATCHER.NotAttempted` |
+| claimed | `in_doubt`: it may have been sent | `BATCHER.InDoubt` |
+| accepted | `unverified`: not yet seen in its final state | `BATCHER.Unverified` |
+
+`OWN_CODES` is the list that `reports/README.md` shows; a test holds the two equal.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from batcher.model import Outcome, RowState
+
+
+class OwnCode(StrEnum):
+    """A cause of batcher's own, as it stands in `error_code`; any other code is the provider's."""
+
+    INTERRUPTED = "BATCHER.Interrupted"
+    TERMINATED = "BATCHER.Terminated"
+    ACCESS_REFUSED = "BATCHER.AccessRefused"
+    ENDPOINT_UNREACHABLE = "BATCHER.EndpointUnreachable"
+    QUOTA_EXHAUSTED = "BATCHER.QuotaExhausted"
+    ROUTER_STOPPED = "BATCHER.RouterStopped"
+    LANE_STOPPED = "BATCHER.LaneStopped"
+    LEASE_LOST = "BATCHER.LeaseLost"
+    NOT_ATTEMPTED = "BATCHER.NotAttempted"
+    IN_DOUBT = "BATCHER.InDoubt"
+    UNVERIFIED = "BATCHER.Unverified"
+    INVALID = "BATCHER.Invalid"
+    DUPLICATE = "BATCHER.Duplicate"
+    DRIFTED = "BATCHER.Drifted"
+    NOT_LISTED = "BATCHER.NotListed"
+    REMOTE_FAILED = "BATCHER.RemoteFailed"
+    UNREACHABLE = "BATCHER.Unreachable"
+    NO_ANSWER = "BATCHER.NoAnswer"
+    BAD_ANSWER = "BATCHER.BadAnswer"
+    REDIRECTED = "BATCHER.Redirected"
+    LISTING_INCOMPLETE = "BATCHER.ListingIncomplete"
+
+
+OWN_CODES: Mapping[str, str] = {
+    OwnCode.INTERRUPTED: "the run was interrupted (SIGINT) before the row was done",
+    OwnCode.TERMINATED: "the run was terminated (SIGTERM) before the row was done",
+    OwnCode.ACCESS_REFUSED: "the provider refused the credentials, the account or a permission, and the run stopped",
+    OwnCode.ENDPOINT_UNREACHABLE: "the provider's endpoint could not be reached, and the run stopped",
+    OwnCode.QUOTA_EXHAUSTED: "the provider's quota is used up, so the row was not attempted",
+    OwnCode.ROUTER_STOPPED: "the provider refused the row's router as a whole, so the row was not attempted",
+    OwnCode.LANE_STOPPED: "the provider refused the row's project or region as a whole, so the row was not attempted",
+    OwnCode.LEASE_LOST: "this process lost its hold on the row's project and stopped working there",
+    OwnCode.NOT_ATTEMPTED: "the row's turn has not come yet",
+    OwnCode.IN_DOUBT: "the row may have been sent, and nothing reliable is known of its effect",
+    OwnCode.UNVERIFIED: "the provider accepted the row, and its final state has not been seen yet",
+    OwnCode.INVALID: "the row breaks a rule of the inventory; each fault is named",
+    OwnCode.DUPLICATE: "an earlier row asks for the same",
+    OwnCode.DRIFTED: "it stands there already, but otherwise than wished; each difference is named",
+    OwnCode.NOT_LISTED: "the provider's complete listing does not show what it had accepted",
+    OwnCode.REMOTE_FAILED: "the provider shows it in state `failed`",
+    OwnCode.UNREACHABLE: "no connection to the provider came about, so nothing was sent",
+    OwnCode.NO_ANSWER: "the connection failed or the time for an answer ran out",
+    OwnCode.BAD_ANSWER: "an answer came that is not the API's, such as a proxy's page or broken JSON",
+    OwnCode.REDIRECTED: "the provider's address answered with a redirection, which is not followed",
+    OwnCode.LISTING_INCOMPLETE: "the provider's listing could not be read to its end, so it settles nothing",
+}
+"""Every own code and its meaning, in the order of the documentation."""
+
+EXIT_OF_STOP: Mapping[str, int] = {
+    OwnCode.INTERRUPTED: 130,
+    OwnCode.TERMINATED: 143,
+    OwnCode.ACCESS_REFUSED: 7,
+    OwnCode.ENDPOINT_UNREACHABLE: 7,
+}
+"""The stop codes of a run that decide its exit code, whatever became of its rows."""
+
+EXIT_DONE = 0
+EXIT_FAULTY_ROWS = 3
+EXIT_UNFINISHED = 5
+
+DONE: frozenset[str] = frozenset({Outcome.CREATED, Outcome.EXISTS, Outcome.UPDATED, Outcome.DUPLICATE})
+"""The outcomes that need nothing more from anybody."""
+
+_PROJECTED: Mapping[RowState, Outcome] = {
+    RowState.PLANNED: Outcome.SKIPPED,
+    RowState.CLAIMED: Outcome.IN_DOUBT,
+    RowState.ACCEPTED: Outcome.UNVERIFIED,
+}
+
+
+def project_outcome(state: RowState, outcome: Outcome | None) -> Outcome:
+    """What a report says of a row: its outcome, or what its open state amounts to.
+
+    Raises `ValueError` for a settled row without an outcome, which no ledger may hold.
+    """
+    if state != RowState.SETTLED:
+        return _PROJECTED[state]
+    if outcome is None:
+        raise ValueError("a settled row has no outcome")
+    return outcome
+
+
+def open_cause(state: RowState, stop_code: str) -> tuple[str, str]:
+    """Error code and message of a row that is not settled; `stop_code` is the run's, or empty."""
+    if state == RowState.CLAIMED:
+        code = OwnCode.IN_DOUBT.value
+    elif state == RowState.ACCEPTED:
+        code = OwnCode.UNVERIFIED.value
+    else:
+        code = stop_code or OwnCode.NOT_ATTEMPTED.value
+    return code, OWN_CODES.get(code, "the run stopped before the row was done")
+
+
+def exit_code(counts: Mapping[tuple[RowState, str], int], stop_code: str) -> int:
+    """The exit code of a run with `counts` rows by (state, outcome or "") that `stop_code` ended, or nothing."""
+    if stop_code in EXIT_OF_STOP:
+        return EXIT_OF_STOP[stop_code]
+    present = [key for key, rows in counts.items() if rows]
+    if any(state != RowState.SETTLED or outcome == Outcome.UNVERIFIED for state, outcome in present):
+        return EXIT_UNFINISHED
+    return EXIT_DONE if all(outcome in DONE for _, outcome in present) else EXIT_FAULTY_ROWS

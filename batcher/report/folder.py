@@ -1,0 +1,137 @@
+"""The folder of one run's report while it is written: a reader sees old files or new ones, never half a one.
+
+1. The folder is locked, so that two processes do not write one report at a time; the lock goes with the
+   process that holds it.
+2. What a killed process left is removed: with the lock held, a temporary file belongs to nobody.
+3. Every file is written whole to a temporary name in the same folder and synced to the disk.
+4. Only then each is renamed, in the order in which it was begun, and the folder is synced; then `latest`,
+   a relative symbolic link, is replaced in one step and its folder synced.
+
+A failure before step 4 leaves the old report as it was. Everything here blocks; `publish` runs it in a
+thread of its own.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from batcher.errors import ReportError
+
+LATEST: Final = "latest"
+RUN_ID_PATTERN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,63}")
+_TEMPORARY_SUFFIX: Final = ".tmp"
+
+
+class ReportFolder:
+    """`<root>/<run_id>/`, made where it is missing; `open` first, then files, then `commit`, at last `close`.
+
+    Every method raises `ReportError` where the file system refuses; the ledger is unharmed then.
+    """
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        if not RUN_ID_PATTERN.fullmatch(run_id) or run_id.lower() == LATEST:
+            raise ReportError(
+                f"run id `{run_id[:80]!r}` cannot name a report folder",
+                hint="a run id has 1-64 letters, digits, `.` or `-` and is not `latest`",
+            )
+        self.path = root / run_id
+        self._root = root
+        self._run_id = run_id
+        self._lock: int | None = None
+        self._files: dict[str, BinaryIO] = {}
+
+    def open(self) -> bool:
+        """Lock the folder and sweep it; False while another process writes there. Repeatable."""
+        with self._translated(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                return False
+            except OSError:
+                pass  # a file system without locks: process ids in the temporary names keep writers apart
+            self._lock = lock
+            for leftover in self.path.glob(f".*{_TEMPORARY_SUFFIX}"):
+                leftover.unlink(missing_ok=True)
+        return True
+
+    def holds(self, name: str) -> bool:
+        """Whether an earlier report left a file of this name."""
+        return (self.path / name).exists()
+
+    def begin(self, name: str) -> None:
+        """Open a file that will be `name` after `commit`."""
+        with self._translated(self.path / name):
+            self._files[name] = self._temporary(name).open("wb")
+
+    def write(self, name: str, text: str) -> None:
+        """Append text as UTF-8 to a begun file; half of a surrogate pair is written as its escape."""
+        with self._translated(self.path / name):
+            self._files[name].write(text.encode("utf-8", "backslashreplace"))
+
+    def commit(self) -> None:
+        """Put all begun files in place and let `latest` lead to them."""
+        for name, file in self._files.items():
+            with self._translated(self.path / name):
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+        for name in self._files:
+            with self._translated(self.path / name):
+                self._temporary(name).replace(self.path / name)
+        self._files.clear()
+        with self._translated(self.path):
+            _sync_folder(self.path)
+        with self._translated(self._root / LATEST):
+            self._point_latest()
+
+    def close(self) -> None:
+        """Remove what was begun and not committed, and unlock. Raises nothing; repeatable."""
+        for name, file in self._files.items():
+            with suppress(OSError):
+                file.close()
+            with suppress(OSError):
+                self._temporary(name).unlink(missing_ok=True)
+        self._files.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _temporary(self, name: str) -> Path:
+        return self.path / f".{name}.{os.getpid()}{_TEMPORARY_SUFFIX}"
+
+    def _point_latest(self) -> None:
+        """Make the link inside the locked folder, where a leftover would be swept, and move it out."""
+        link = self._temporary(LATEST)
+        link.unlink(missing_ok=True)
+        link.symlink_to(self._run_id, target_is_directory=True)
+        try:
+            link.replace(self._root / LATEST)
+        except OSError:
+            link.unlink(missing_ok=True)
+            raise
+        _sync_folder(self._root)
+
+    @contextmanager
+    def _translated(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ReportError(
+                f"cannot write report `{path}`: {error.strerror or error}",
+                hint=f"the ledger is unharmed; `batcher report {self._run_id}` writes the report again",
+            ) from error
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,166 @@
+"""Writes the reports of a run: one pass over the ledger, all files at once, put in place together."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from batcher.errors import ReportError
+from batcher.model import RowRecord, RunId, RunRecord
+from batcher.report.csv_report import CsvLayout, csv_line
+from batcher.report.folder import ReportFolder
+from batcher.report.jsonl_report import JsonlLayout
+from batcher.report.rows import ReportRow, RowProjection, SpecReader
+from batcher.report.summary import Tally, summarize
+
+FILES_OF_FORMAT: Final[Mapping[str, tuple[str, ...]]] = {
+    "csv": ("report.csv", "failed.csv"),
+    "jsonl": ("report.jsonl",),
+}
+SUMMARY_FILE: Final = "summary.json"
+SCOPE_POSITION: Final = 3
+"""Where an operation's identity columns name the scope: after account, region and project."""
+PAGE_ROWS: Final = 2_000
+"""Rows read and written at a time: 2 MB of memory, and a hundredth of a second between looks at the loop."""
+LOCK_WAIT_S_MAX: Final = 60.0
+"""How long to wait for another process that writes the same report; a million rows take it less."""
+LOCK_POLL_S: Final = 0.1
+
+T = TypeVar("T")
+
+
+class RecordReader(Protocol):
+    """The part of `Ledger` that a report is drawn from."""
+
+    async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
+        """The next `limit` rows after `row_no`, in inventory order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A report that is in place: its folder, its files in the order of their renaming, and what they say."""
+
+    directory: Path
+    files: tuple[Path, ...]
+    counts: Mapping[str, int]
+    summary: Mapping[str, object]
+
+
+class _Draft:
+    """The files of one report as they grow; its methods block."""
+
+    def __init__(self, operation: SpecReader, run: RunRecord, folder: ReportFolder) -> None:
+        self._run = run
+        self._folder = folder
+        self._projection = RowProjection(operation, run)
+        self._csv = CsvLayout(self._projection)
+        self._jsonl = JsonlLayout(self._projection)
+        self._tally = Tally(self._projection.columns, operation.identity_columns[SCOPE_POSITION])
+        self._names: list[str] = []
+
+    def begin(self, formats: Sequence[str]) -> None:
+        """Open the files of `formats`, and of each format that the folder holds already.
+
+        A format left out would stay behind and contradict the new files.
+        """
+        for form, names in FILES_OF_FORMAT.items():
+            if form in formats or any(self._folder.holds(name) for name in names):
+                self._names += names
+        for name in self._names:
+            self._folder.begin(name)
+        if "report.csv" in self._names:
+            self._folder.write("report.csv", self._csv.header)
+            self._folder.write("failed.csv", csv_line(self._projection.inventory_header))
+
+    def add(self, page: Sequence[RowRecord]) -> None:
+        """Append a page of rows to every file."""
+        lines: dict[str, list[str]] = {name: [] for name in self._names}
+        report, failed, jsonl = (lines.get(name) for name in ("report.csv", "failed.csv", "report.jsonl"))
+        for record in page:
+            row = self._project(record)
+            self._tally.add(row)
+            if report is not None:
+                report.append(self._csv.line(row))
+            if failed is not None and row.again is not None:
+                failed.append(csv_line(row.again))
+            if jsonl is not None:
+                jsonl.append(self._jsonl.line(row))
+        for name, texts in lines.items():
+            self._folder.write(name, "".join(texts))
+
+    def _project(self, record: RowRecord) -> ReportRow:
+        try:
+            return self._projection.project(record)
+        except ValueError as error:
+            raise ReportError(
+                f"row {record.row_no} of run `{self._run.run_id}` cannot be read from the ledger: {error}",
+                hint="the ledger may be damaged; running the inventory with a new one is safe",
+            ) from error
+
+    def finish(self) -> Publication:
+        """Write the summary, which is renamed last, and put everything in place."""
+        self._names.append(SUMMARY_FILE)
+        summary = summarize(self._run, self._tally, self._names)
+        self._folder.begin(SUMMARY_FILE)
+        self._folder.write(SUMMARY_FILE, json.dumps(summary, ensure_ascii=False, indent=2, default=str) + "\n")
+        self._folder.commit()
+        files = tuple(self._folder.path / name for name in self._names)
+        return Publication(self._folder.path, files, self._tally.by_outcome(), summary)
+
+
+async def publish(
+    ledger: RecordReader, operation: SpecReader, run: RunRecord, directory: Path, formats: Sequence[str]
+) -> Publication:
+    """Write the reports of `run` to `<directory>/<run_id>/` and let `<directory>/latest` lead there.
+
+    `formats` are any of `FILES_OF_FORMAT`; `failed.csv` comes with `csv`, `summary.json` always. Memory is
+    that of a page of rows. May be repeated at any time. Raises `ReportError` where a file cannot be written
+    and `LedgerError` where a row cannot be read; the old report stays then. Cancelled, it leaves the old report
+    or the new one, whole.
+    """
+    unknown = [name for name in formats if name not in FILES_OF_FORMAT]
+    if unknown:
+        raise ReportError(f"unknown report format `{unknown[0]}`", hint=f"known formats: {', '.join(FILES_OF_FORMAT)}")
+    folder = ReportFolder(directory, run.run_id)
+    draft = _Draft(operation, run, folder)
+    # One thread: jobs run in order, so that `close` comes after a page that a cancelled wait left running.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="report") as thread:
+        try:
+            await _hold(thread, folder)
+            await _run_in(thread, partial(draft.begin, formats))
+            await _draw(thread, ledger, run.run_id, draft)
+            return await _run_in(thread, draft.finish)
+        finally:
+            thread.submit(folder.close)
+
+
+async def _draw(thread: ThreadPoolExecutor, ledger: RecordReader, run_id: RunId, draft: _Draft) -> None:
+    """Take every row from the ledger to the draft, page by page."""
+    after = -1
+    while page := await ledger.records(run_id, after, PAGE_ROWS):
+        if page[0].row_no <= after:
+            raise ReportError(f"the ledger gave row {page[0].row_no} of run `{run_id}` twice")
+        after = page[-1].row_no
+        await _run_in(thread, partial(draft.add, page))
+
+
+async def _hold(thread: ThreadPoolExecutor, folder: ReportFolder) -> None:
+    """Lock the folder, waiting a while for another process that writes the same report."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + LOCK_WAIT_S_MAX
+    while not await _run_in(thread, folder.open):
+        if loop.time() >= give_up_at:
+            raise ReportError(
+                f"another process has been writing report `{folder.path}` for {LOCK_WAIT_S_MAX:.0f} s",
+                hint="wait for it to end; the ledger is unharmed",
+            )
+        await asyncio.sleep(LOCK_POLL_S)
+
+
+async def _run_in(thread: ThreadPoolExecutor, job: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(thread, job)

@@ -1,0 +1,175 @@
+"""One row of a report: the values of its columns, typed, from what the ledger knows.
+
+What may live here: the order and meaning of the columns. How a value is written is the business of
+`csv_report` and `jsonl_report`. A million rows pass through `RowProjection.project`, so it reads
+`carried` only where something in it is wanted, and makes no dictionary.
+
+In step with `reports/README.md` (columns) and `policy.verdict` (rows that are not settled).
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from batcher.model import Outcome, RowRecord, RowState, RunRecord
+from batcher.policy.verdict import DONE, open_cause, project_outcome
+
+PLACE_COLUMNS = ("row", "line")
+FATE_COLUMNS = (
+    "outcome",
+    "flow_log_id",
+    "flow_log_state",
+    "enabled",
+    "http_status",
+    "error_code",
+    "error_message",
+    "request_id",
+    "attempts",
+    "generation",
+    "token",
+    "first_sent_at",
+    "settled_at",
+    "duration_ms",
+    "run_id",
+)
+USER_PREFIX = "user."
+"""Put before the name of a user's column that is also a report's."""
+
+Value = str | int | bool | None
+
+
+class SpecReader(Protocol):
+    """The part of `Operation` that a report needs."""
+
+    @property
+    def known_columns(self) -> tuple[str, ...]:
+        """All inventory columns that the operation reads."""
+        ...
+
+    @property
+    def identity_columns(self) -> tuple[str, ...]:
+        """Those that the report repeats, in the report's order."""
+        ...
+
+    def columns_of(self, spec: str) -> Mapping[str, str]:
+        """The known columns of a spec as an inventory would write them. Pure."""
+        ...
+
+
+class ReportRow(NamedTuple):
+    """A row as every format sees it.
+
+    `values` stand in the order of `RowProjection.columns`, `user` in that of `RowProjection.user_names`;
+    None: unknown or not applicable. `again` are the cells of the row in the inventory's own columns, None
+    for a row that needs no second run.
+    """
+
+    state: RowState
+    outcome: Outcome
+    enabled: bool | None
+    values: list[Value]
+    user: list[str | None]
+    again: list[str] | None
+
+
+def report_columns(identity_columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The report's own columns in order; the user's come after them."""
+    return (*PLACE_COLUMNS, *identity_columns, *FATE_COLUMNS)
+
+
+_MILLISECONDS = tuple(f".{millisecond:03d}Z" for millisecond in range(1000))
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def utc_text(moment_s: float) -> str:
+    """Seconds since the epoch as UTC ISO 8601 with milliseconds, `2024-04-19T08:00:00.000Z`."""
+    second, millisecond = divmod(round(moment_s * 1000), 1000)
+    return _second_text(second) + _MILLISECONDS[millisecond]
+
+
+def _header_names(user_names: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The user's column names for one flat header, none of them equal to another column's."""
+    taken = {*columns, *user_names}
+    names = []
+    for name in user_names:
+        free = name
+        if name in columns:
+            while free in taken:
+                free = USER_PREFIX + free
+            taken.add(free)
+        names.append(free)
+    return tuple(names)
+
+
+class RowProjection:
+    """Turns the ledger's records of one run into report rows.
+
+    `columns` are the report's own, `user_names` the user's as the inventory calls them, `header` both as a
+    flat table names them, `inventory_header` the inventory's own columns.
+    """
+
+    def __init__(self, operation: SpecReader, run: RunRecord) -> None:
+        known = frozenset(operation.known_columns)
+        users = [pair for pair in run.columns if pair[1] not in known]
+        self.columns = report_columns(operation.identity_columns)
+        self.user_names = tuple(original for original, _ in users)
+        self.header = (*self.columns, *_header_names(self.user_names, self.columns))
+        self.inventory_header = tuple(original for original, _ in run.columns)
+        self._identity = operation.identity_columns
+        self._user_keys = tuple(key for _, key in users)
+        self._inventory_keys = tuple(key for _, key in run.columns)
+        self._columns_of = operation.columns_of
+        self._run_id = str(run.run_id)
+        self._stop_code = run.stop_code
+
+    def project(self, record: RowRecord) -> ReportRow:
+        """What a report says of one row. Raises `ValueError` where the record is not what a ledger holds."""
+        carried: Mapping[str, str] = {}
+        if self._user_keys or record.spec is None:
+            carried = json.loads(record.carried)
+        known = carried if record.spec is None else self._columns_of(record.spec)
+        outcome = project_outcome(record.state, record.outcome)
+        code, message = record.error_code, record.error_message
+        if record.state != RowState.SETTLED:
+            code, message = self._cause(record)
+        first_sent_at, settled_at = record.first_sent_at, record.settled_at
+        values: list[Value] = [
+            record.row_no,
+            record.line,
+            *[known.get(name) or None for name in self._identity],
+            outcome,
+            record.remote_id or None,
+            record.remote_state or None,
+            record.remote_enabled,
+            record.http_status,
+            code or None,
+            message or None,
+            record.request_id or None,
+            record.attempts,
+            record.generation,
+            record.token or None,
+            None if first_sent_at is None else utc_text(first_sent_at),
+            None if settled_at is None else utc_text(settled_at),
+            record.duration_ms,
+            self._run_id,
+        ]
+        user = [carried.get(key) for key in self._user_keys]
+        again = None if outcome in DONE else self._again(known, carried)
+        return ReportRow(record.state, outcome, record.remote_enabled, values, user, again)
+
+    def _cause(self, record: RowRecord) -> tuple[str, str]:
+        """Why an open row is open, and what the provider said last, if it said anything."""
+        code, message = open_cause(record.state, self._stop_code)
+        if record.error_code and record.error_code != code:
+            message += f" (last answer: `{record.error_code}` {record.error_message}".rstrip() + ")"
+        return code, message
+
+    def _again(self, known: Mapping[str, str], carried: Mapping[str, str]) -> list[str]:
+        """The row in the inventory's own columns; an absent value is empty."""
+        return [known.get(key) or carried.get(key) or "" for key in self._inventory_keys]

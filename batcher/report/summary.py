@@ -1,0 +1,145 @@
+"""`summary.json`: what became of a run as a whole, tallied while its rows pass by.
+
+Memory does not grow with the rows: at most `GROUPS_TALLIED_MAX` failure groups are told apart, each with
+one example. Counts of a group that is shown are exact; rows of groups that are not shown are one number.
+
+In step with `reports/README.md` (keys and example) and `policy.verdict` (exit code).
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from batcher.model import Outcome, RowState, RunRecord
+from batcher.policy.verdict import DONE, OwnCode, exit_code
+from batcher.report.rows import ReportRow, utc_text
+
+GROUPS_TALLIED_MAX = 10_000
+"""Failure groups that are counted apart; a run with more has one cause that touches each scope."""
+GROUPS_SHOWN_MAX = 1_000
+"""Failure groups in the file, most rows first; nobody reads more, and programs have `report.jsonl`."""
+TEXT_CHARS_MAX = 500
+"""Longest scope, code or message in the file; the whole text stands in the report's row."""
+
+_ACCESS_CODES = frozenset({OwnCode.ACCESS_REFUSED, OwnCode.ENDPOINT_UNREACHABLE})
+
+
+@dataclass(slots=True)
+class FailureGroup:
+    """The rows of one (scope, code) that are not done; `open_rows` of them the same run can still do."""
+
+    row: int
+    line: int
+    message: str
+    count: int = 0
+    open_rows: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+class Tally:
+    """Counts rows by outcome, and those that are not done by (scope, code).
+
+    `columns` are those of the rows to come; the scope is what stands in `scope_column`.
+    """
+
+    def __init__(self, columns: Sequence[str], scope_column: str) -> None:
+        self.states: Counter[tuple[RowState, str]] = Counter()
+        self.groups: dict[tuple[str, str], FailureGroup] = {}
+        self.ungrouped_rows = 0
+        self._row = columns.index("row")
+        self._line = columns.index("line")
+        self._scope = columns.index(scope_column)
+        self._code = columns.index("error_code")
+        self._message = columns.index("error_message")
+
+    def add(self, row: ReportRow) -> None:
+        """Count one row."""
+        self.states[row.state, row.outcome] += 1
+        if row.outcome in DONE:
+            return
+        group = self._group(row)
+        if group is None:
+            self.ungrouped_rows += 1
+            return
+        group.count += 1
+        group.outcomes[row.outcome.value] += 1
+        group.open_rows += row.state != RowState.SETTLED or row.outcome == Outcome.SKIPPED
+
+    def by_outcome(self) -> dict[str, int]:
+        """Rows of every outcome, those without rows too."""
+        counts = dict.fromkeys((outcome.value for outcome in Outcome), 0)
+        for (_, outcome), rows in self.states.items():
+            counts[outcome] += rows
+        return counts
+
+    def _group(self, row: ReportRow) -> FailureGroup | None:
+        """The group of a row, a new one where there is room for it."""
+        scope, code, message = (
+            str(row.values[at] or "")[:TEXT_CHARS_MAX] for at in (self._scope, self._code, self._message)
+        )
+        group = self.groups.get((scope, code))
+        if group is None and len(self.groups) < GROUPS_TALLIED_MAX:
+            number, line = int(row.values[self._row] or 0), int(row.values[self._line] or 0)
+            group = self.groups[scope, code] = FailureGroup(number, line, message)
+        return group
+
+
+def next_command(run: RunRecord, code: str, group: FailureGroup) -> str:
+    """The shell command that goes on with a group of rows, once its cause is mended."""
+    inventory = shlex.quote(run.inventory_name)
+    if group.open_rows:
+        command = f"batcher resume {run.run_id}"
+    elif group.outcomes[Outcome.FAILED] or group.outcomes[Outcome.IN_DOUBT]:
+        command = f"batcher retry {run.run_id}"
+    elif group.outcomes[Outcome.DRIFTED]:
+        command = f"batcher run {inventory} --fix-drift"
+    elif group.outcomes[Outcome.INVALID]:
+        command = f"batcher validate {inventory}"
+    else:
+        command = f"batcher run {inventory}"
+    return f"batcher doctor && {command}" if code in _ACCESS_CODES else command
+
+
+def summarize(run: RunRecord, tally: Tally, files: Sequence[str]) -> dict[str, object]:
+    """The contents of `summary.json`; `files` are the names written together with it."""
+    ranked = sorted(tally.groups.items(), key=lambda item: (-item[1].count, item[1].row))
+    shown, hidden = ranked[:GROUPS_SHOWN_MAX], ranked[GROUPS_SHOWN_MAX:]
+    judged = exit_code(tally.states, run.stop_code) if run.exit_code is None else run.exit_code
+    return {
+        "run_id": run.run_id,
+        "parent": run.parent,
+        "operation": run.operation,
+        "state": run.state.value,
+        "inventory": {"name": run.inventory_name, "sha256": run.inventory_sha256},
+        "settings": dict(run.settings),
+        "rows": {"total": tally.states.total(), "by_outcome": tally.by_outcome()},
+        "failures": [_failure(run, scope, code, group) for (scope, code), group in shown],
+        "failures_not_shown": {"rows": tally.ungrouped_rows + sum(group.count for _, group in hidden)},
+        "calls": {"total": sum(run.calls.values()), "by_kind": _calls_by_kind(run.calls)},
+        "rates": dict(run.rates),
+        "started_at": utc_text(run.started_at),
+        "ended_at": None if run.ended_at is None else utc_text(run.ended_at),
+        "duration_s": None if run.ended_at is None else round(run.ended_at - run.started_at, 3),
+        "stop_code": run.stop_code or None,
+        "exit_code": judged,
+        "files": list(files),
+    }
+
+
+def _failure(run: RunRecord, scope: str, code: str, group: FailureGroup) -> dict[str, object]:
+    return {
+        "scope": scope or None,
+        "code": code or None,
+        "count": group.count,
+        "outcomes": dict(sorted(group.outcomes.items())),
+        "example": {"row": group.row, "line": group.line, "message": group.message or None},
+        "next": next_command(run, code, group),
+    }
+
+
+def _calls_by_kind(calls: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    kinds: dict[str, dict[str, int]] = {}
+    for (kind, result), count in sorted(calls.items()):
+        kinds.setdefault(kind, {})[result] = count
+    return kinds
