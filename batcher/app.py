@@ -19,7 +19,7 @@ import anyio
 from batcher.clock import SystemClock
 from batcher.engine.run import RunEngine
 from batcher.engine.stop import Stop
-from batcher.errors import BatcherError, InventoryError, RunNotFoundError
+from batcher.errors import BatcherError, InventoryError, RunNotFoundError, leaf
 from batcher.events import RunEnded, RunStarted
 from batcher.inventory.open import Inventory
 from batcher.ledger.group_commit import GroupCommit
@@ -78,7 +78,7 @@ async def run_inventory(path: str, session: Session) -> RunResult:
 async def resume_run(run_id: str | None, session: Session) -> RunResult:
     """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again."""
     async with run_ledger(session) as ledger:
-        run = await _choose(ledger, run_id, _is_unfinished, "unfinished")
+        run = await _choose(ledger, run_id, _is_unfinished, "unfinished run")
         await ledger.reopen(run.run_id)
         return await _work(ledger, run.run_id, session, continued=True, changes=None)
 
@@ -294,11 +294,3 @@ async def _work(
     publication = await publish(ledger, flow_logs(None, session), run, session.reports, formats)
     session.sink.emit(RunEnded(run_id, code))
     return RunResult(run, code, continued, changes, publication)
-
-
-def leaf(error: BaseException) -> BaseException:
-    """The error inside groups of errors: a deliberate one if there is any, else the first."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    leaves = [leaf(inner) for inner in error.exceptions]
-    return next((inner for inner in leaves if isinstance(inner, BatcherError)), leaves[0])

@@ -44,3 +44,11 @@ class StaleLeaseError(BatcherError):
 
 class ReportError(BatcherError):
     """A report file could not be written; the ledger is unharmed and `batcher report` can try again."""
+
+
+def leaf(error: BaseException) -> BaseException:
+    """The error inside groups of errors: a deliberate one if there is any, else the first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [leaf(inner) for inner in error.exceptions]
+    return next((inner for inner in leaves if isinstance(inner, BatcherError)), leaves[0])

@@ -1,7 +1,9 @@
 """What a header or a key means: batcher's own column, or one of the user's; and limits on both kinds.
 
 Names are compared trimmed and without regard to case. A column that batcher knows goes by its canonical
-name, one of the user's by its name as first written, trimmed.
+name, one of the user's by its name as first written, trimmed. Where a column was renamed, a header that has
+the column's own name is one of the user's, like the VPC's `resource_id` in the provider's lists of attachments;
+it goes by `resource_id (in the file)`, so that the two stay apart.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -38,6 +40,8 @@ class ColumnNames:
         self._meanings = {canonical.casefold(): canonical for canonical in self.known}
         self._seen: dict[str, str] = {}
         self._by_spelling: dict[str, str] = {}
+        for canonical in self.rename:
+            self._meanings[canonical.casefold()] = f"{canonical} (in the file)"
         for canonical, header in self.rename.items():
             self._add_rename(canonical, header)
 

@@ -13,6 +13,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from batcher.errors import InventoryError
@@ -126,7 +127,8 @@ class Text:
 
     def _read(self, stream: BinaryIO | gzip.GzipFile, size: int, *, line: int, offset: int) -> bytes:
         try:
-            return stream.read(size)
+            # `read` would lose what came out of a gzip stream right before it breaks off.
+            return stream.read1(size) if isinstance(stream, gzip.GzipFile) else stream.read(size)
         except EOFError as exc:
             problem = f"the gzip stream breaks off after byte offset {offset} of the text in it"
             raise unreadable(self.name, line, problem, hint="the copy is not whole; fetch it again") from exc
@@ -178,13 +180,12 @@ class Text:
 def _known_codec(encoding: str) -> str:
     try:
         codecs.getincrementaldecoder(encoding)
-        b" ".decode(encoding, "replace")  # refuses codecs that do not give text, like hex
-    except UnicodeError:
-        pass  # a text codec, if an odd one; what it cannot decode is found in its place
+        with suppress(UnicodeDecodeError):
+            b" ".decode(encoding, "replace")  # refuses codecs that do not give text, like hex
+        return codecs.lookup(encoding).name
     except (LookupError, ValueError) as exc:
         message = f"cannot read the inventory: unknown encoding `{encoding}`"
         raise InventoryError(message, hint="name a Python codec, such as utf-8, gbk or utf-16") from exc
-    return codecs.lookup(encoding).name
 
 
 def _count_lines(text: str) -> int:

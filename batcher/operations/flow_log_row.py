@@ -118,3 +118,14 @@ def shorten(value: str) -> str:
     """A value fit for a message: printable and bounded."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[: VALUE_SHOWN_MAX + 1])
     return shown if len(shown) <= VALUE_SHOWN_MAX else shown[:VALUE_SHOWN_MAX] + "..."
+
+
+def row_schema() -> dict[str, Any]:
+    """The JSON Schema of an inventory row as JSON writes it; defaults may fill what it requires."""
+    schema = FlowLogRow.model_json_schema()
+    for column, rule in RULES.items():
+        schema["properties"][column]["description"] = rule
+    schema["required"] = ["resource_id"]
+    schema["additionalProperties"] = True
+    schema["title"] = "batcher inventory row"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

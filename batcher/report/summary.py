@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batcher.model import Outcome, RowState, RunRecord
-from batcher.policy.verdict import DONE, OwnCode, exit_code
+from batcher.policy.verdict import DONE, exit_code
 from batcher.report.rows import ReportRow, utc_text
 
 GROUPS_TALLIED_MAX = 10_000
@@ -21,8 +21,6 @@ GROUPS_SHOWN_MAX = 1_000
 """Failure groups in the file, most rows first; nobody reads more, and programs have `report.jsonl`."""
 TEXT_CHARS_MAX = 500
 """Longest scope, code or message in the file; the whole text stands in the report's row."""
-
-_ACCESS_CODES = frozenset({OwnCode.ACCESS_REFUSED, OwnCode.ENDPOINT_UNREACHABLE})
 
 
 @dataclass(slots=True)
@@ -85,20 +83,30 @@ class Tally:
         return group
 
 
-def next_command(run: RunRecord, code: str, group: FailureGroup) -> str:
+def next_command(run: RunRecord, group: FailureGroup) -> str:
     """The shell command that goes on with a group of rows, once its cause is mended."""
-    inventory = shlex.quote(run.inventory_name)
     if group.open_rows:
-        command = f"batcher resume {run.run_id}"
-    elif group.outcomes[Outcome.FAILED] or group.outcomes[Outcome.IN_DOUBT]:
-        command = f"batcher retry {run.run_id}"
-    elif group.outcomes[Outcome.DRIFTED]:
-        command = f"batcher run {inventory} --fix-drift"
-    elif group.outcomes[Outcome.INVALID]:
-        command = f"batcher validate {inventory}"
-    else:
-        command = f"batcher run {inventory}"
-    return f"batcher doctor && {command}" if code in _ACCESS_CODES else command
+        return command_for(run, f"resume {run.run_id}")
+    if group.outcomes[Outcome.FAILED] or group.outcomes[Outcome.IN_DOUBT]:
+        return command_for(run, f"retry {run.run_id}")
+    inventory = shlex.quote(run.inventory_name)
+    if group.outcomes[Outcome.INVALID]:
+        return f"batcher validate {inventory}"
+    return command_for(run, f"run {inventory}")
+
+
+def command_for(run: RunRecord, words: str) -> str:
+    """A command line on the same ledger and reports as `run`, for a shell."""
+    options = ["--emulator"] if run.settings.get("target") == "emulator" else []
+    for option, section, key, default in (
+        ("--ledger", "ledger", "path", None),
+        ("--reports", "report", "directory", "reports"),
+    ):
+        values = run.settings.get(section)
+        value = values.get(key) if isinstance(values, Mapping) else None
+        if value is not None and value != default:
+            options += [option, shlex.quote(str(value))]
+    return " ".join(["batcher", words, *options])
 
 
 def summarize(run: RunRecord, tally: Tally, files: Sequence[str]) -> dict[str, object]:
@@ -134,7 +142,7 @@ def _failure(run: RunRecord, scope: str, code: str, group: FailureGroup) -> dict
         "count": group.count,
         "outcomes": dict(sorted(group.outcomes.items())),
         "example": {"row": group.row, "line": group.line, "message": group.message or None},
-        "next": next_command(run, code, group),
+        "next": next_command(run, group),
     }
 
 

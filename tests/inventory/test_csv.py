@@ -49,6 +49,16 @@ def test_a_renamed_header_is_matched_like_any_other() -> None:
     )
 
 
+def test_a_column_that_was_renamed_leaves_its_own_name_to_the_user() -> None:
+    data = b"id,resource_id\n r1 , vpc \n"
+    assert fields(data, resource_id="ID") == [{"resource_id": "r1", "resource_id (in the file)": " vpc "}]
+    assert columns(data, resource_id="ID") == (
+        ("id", "resource_id"),
+        ("resource_id", "resource_id (in the file)"),
+    )
+    assert fields(b"resource_id\nr1\n", resource_id="Resource_ID") == [{"resource_id": "r1"}]
+
+
 def test_two_columns_can_change_names() -> None:
     assert fields(b"name,description\nn,d\n", name="description", description="name") == [
         {"description": "n", "name": "d"}
@@ -79,6 +89,11 @@ def test_blank_lines_before_the_header_count() -> None:
 
 def test_a_header_alone_is_an_inventory_without_rows() -> None:
     assert read(b"er_id,name") == []
+
+
+def test_a_single_column_is_read_whole() -> None:
+    assert fields(b'er_id\na;b\n"c,d"\n') == [{"er_id": "a;b"}, {"er_id": "c,d"}]
+    assert faults(b"er_id\na,b\n") == [(2, "", "a,b", "has 2 cells where the header has 1")]
 
 
 def test_a_row_of_another_width_is_a_fault_and_keeps_its_fields() -> None:
@@ -145,15 +160,15 @@ def test_a_rename_must_fit_the_file_and_the_columns() -> None:
     assert refusal(data, er_id="Gateway") == (
         "cannot read `stdin:1`: the header has no `Gateway`; it has `Router`, `attachment`"
     )
-    assert "`stdin:1`: the headers `er_id` and `Router` both mean the column `er_id`" in refusal(
-        b"er_id,Router\n", er_id="Router"
+    assert "the headers `Router` and `ROUTER` both mean the column `er_id`" in refusal(
+        b"Router,ROUTER\n", er_id="Router"
     )
     assert "header `router` is given to both `er_id` and `name`" in refusal(data, er_id="Router", name="router")
     assert "cannot rename: `colour` is not a column" in refusal(data, colour="Router")
 
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-TABLE = st.integers(1, 5).flatmap(lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), max_size=6))
+TABLE = st.integers(2, 5).flatmap(lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), max_size=6))
 
 
 # Before Python 3.13 the writer, left to itself, quotes only those line ends that it writes.
@@ -165,7 +180,7 @@ STYLE = st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL), ("\
 def test_any_table_that_csv_writes_reads_back(
     table: list[list[str]], delimiter: str, style: tuple[str, Literal[0, 1]]
 ) -> None:
-    width = len(table[0]) if table else 1
+    width = len(table[0]) if table else 2
     names = ["er_id", "own1", "own2", "own3", "own4"][:width]
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=delimiter, lineterminator=style[0], quoting=style[1])

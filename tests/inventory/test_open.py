@@ -1,9 +1,11 @@
+import errno
 import gzip
 import hashlib
 import io
 import os
 import threading
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -160,13 +162,31 @@ def test_a_file_that_changes_while_it_is_read_is_not_trusted(tmp_path: Path) -> 
         next(rows)
         with path.open("ab") as file:
             file.write(b"e2,r2\n")
-        with pytest.raises(InventoryError, match="cannot trust `a.csv`: it changed"):
+        with pytest.raises(InventoryError, match=r"cannot trust `a\.csv`: it changed while"):
             list(rows)
 
 
 def test_a_file_is_closed_when_it_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"colour\n")
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = _open_files()
     for _ in range(3):
         refusal_of(tmp_path / "a.csv", OPTIONS)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert _open_files() == descriptors
+
+
+def test_standard_input_that_fails_is_named() -> None:
+    failing = io.BufferedReader(_FailsAtOnce())
+    with pytest.raises(InventoryError, match="cannot read `-`: input/output error"):
+        open_inventory("-", ReadOptions(input_format="csv"), stdin=cast("BinaryIO", failing))
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+class _FailsAtOnce(io.RawIOBase):
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -1,0 +1,88 @@
+"""A local Enterprise Router API on loopback, to rehearse against: with flow logs, tokens, limits and faults.
+
+Prints its address and keys, then serves until it is stopped. Point any client at it: its endpoint, any project
+id, the printed keys. Control and statistics are at the path `/_emulator`.
+"""
+
+import argparse
+import sys
+
+HELP = "a local Enterprise Router API to rehearse against"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's words."""
+    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8045, help="port; 0 takes a free one (default: 8045)")
+    parser.add_argument("--state", metavar="FILE", help="file that keeps its world over restarts (default: memory)")
+    group = parser.add_argument_group("behaviour")
+    group.add_argument("--pending", type=float, default=0.0, metavar="S", help="seconds a new flow log is `pending`")
+    group.add_argument("--throttle", metavar="RATE", help="its rate limit for each project, as 200/s or 100/min")
+    group.add_argument("--quota", type=int, default=-1, metavar="N", help="flow logs of a project (default: no limit)")
+    group.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds added to every answer")
+    group.add_argument("--closed-world", action="store_true", help="know only routers that were seeded by control")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of its chances and ids")
+    faults = parser.add_argument_group("faults of creates (shares from 0 to 1)")
+    for name, what in _FAULTS.items():
+        faults.add_argument(f"--{name.replace('_', '-')}", type=float, default=0.0, metavar="SHARE", help=what)
+
+
+_FAULTS = {
+    "refused_before": "refused with 503, nothing done",
+    "error_after": "done, and answered with 500",
+    "lost_before": "not done, connection dropped",
+    "lost_after": "done, connection dropped",
+    "truncated_after": "done, and answered by half",
+    "throttled": "refused with 429, nothing done",
+}
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    import anyio  # late: aiohttp
+
+    from batcher.emulator.state import StateError
+    from batcher.errors import ConfigError
+
+    try:
+        anyio.run(_serve, arguments)
+    except (ValueError, StateError) as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(f"the emulator cannot listen on port {arguments.port}: {error.strerror}") from None
+    return 0
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    import signal
+    from pathlib import Path
+
+    import anyio
+
+    from batcher.emulator.faults import FaultShares
+    from batcher.emulator.server import running
+    from batcher.emulator.settings import EmulatorSettings
+    from batcher.emulator.throttle import Throttle
+    from batcher.policy.pace import parse_rate
+
+    window = parse_rate(arguments.throttle) if arguments.throttle else None
+    settings = EmulatorSettings(
+        host=arguments.host,
+        port=arguments.port,
+        state_path=Path(arguments.state) if arguments.state else None,
+        pending_s=arguments.pending,
+        throttle=Throttle(window.calls, window.period_s) if window else None,
+        quota=arguments.quota,
+        latency_s=arguments.latency,
+        open_world=not arguments.closed_world,
+        seed=arguments.seed,
+        faults=FaultShares(**{name: getattr(arguments, name) for name in _FAULTS}),
+    )
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with running(settings) as emulator:
+            access_key, secret_key = next(iter(settings.keys.items()))
+            print(f"endpoint: {emulator.url}", flush=True)
+            print(f"keys: HUAWEICLOUD_SDK_AK={access_key} HUAWEICLOUD_SDK_SK={secret_key}", flush=True)
+            print(f"control: {emulator.url}/_emulator/statistics (stop with Ctrl-C)", file=sys.stderr, flush=True)
+            async for _ in signals:
+                return

@@ -1,0 +1,42 @@
+"""Plan an inventory, create what is missing, verify it and write a report with one line per row.
+
+Goes on with an unfinished run of the same inventory; otherwise starts a new one. Running it again is always
+safe: what is there already is found and not sent.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from batcher.cli.options import (
+    add_inventory_options,
+    add_output_options,
+    add_settings_options,
+    add_work_options,
+)
+from batcher.cli.work import work
+
+if TYPE_CHECKING:
+    from batcher.app import RunResult
+    from batcher.wiring import Session
+
+HELP = "make it so: plan, create, verify, report"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's words."""
+    add_inventory_options(parser)
+    parser.add_argument("--strict", action="store_true", help="stop before the first call if any row is invalid")
+    add_work_options(parser)
+    add_output_options(parser)
+    add_settings_options(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+
+    async def command(session: "Session") -> "RunResult":
+        from batcher.app import run_inventory  # late: it imports everything
+
+        return await run_inventory(arguments.inventory, session)
+
+    return work(arguments, command)

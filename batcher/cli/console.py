@@ -1,0 +1,31 @@
+"""What a person sees while a run works: a live display on a terminal, a line now and then elsewhere, log lines."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from batcher.telemetry.log import LogLines
+from batcher.telemetry.progress import LineProgress
+from batcher.telemetry.sinks import Tee
+
+if TYPE_CHECKING:
+    from batcher.ports import EventSink
+
+
+@contextmanager
+def open_console(arguments: argparse.Namespace, rate: str) -> "Iterator[EventSink]":
+    """The sinks that the options ask for; all of them write to stderr."""
+    sinks: list[EventSink] = []
+    if arguments.verbose:
+        sinks.append(LogLines(sys.stderr, calls=arguments.verbose > 1))
+    if arguments.quiet or arguments.no_progress:
+        yield Tee(sinks)
+    elif sys.stderr.isatty():
+        from batcher.telemetry.display import LiveProgress  # late: rich
+
+        with LiveProgress(rate) as display:
+            yield Tee([*sinks, display])
+    else:
+        yield Tee([*sinks, LineProgress(sys.stderr, rate)])

@@ -1,0 +1,28 @@
+"""The exit codes: one table for the command line, the README and the tests."""
+
+from batcher.errors import BatcherError, ConfigError, InventoryError, LedgerHeldError, RunNotFoundError
+
+FAULT = 1
+USAGE = 2
+HELD = 6
+INTERRUPTED = 130
+
+EXIT_CODES = (
+    ("0", "every row is created, exists, updated or duplicate"),
+    ("1", "a fault in batcher itself, or a ledger or report that cannot be written"),
+    ("2", "usage, configuration, or an inventory that cannot be read; nothing was sent"),
+    ("3", "finished, and some rows are failed, invalid, drifted, in doubt or skipped"),
+    ("5", "unfinished: rows are left; `batcher resume` goes on"),
+    ("6", "another run holds the ledger"),
+    ("7", "stopped: credentials, account, permission or endpoint refused"),
+    ("130, 143", "interrupted (SIGINT, SIGTERM) after settling what was in flight; `batcher resume` goes on"),
+)
+
+
+def exit_code_of(error: BatcherError) -> int:
+    """The exit code of an error that ended a command."""
+    if isinstance(error, LedgerHeldError):
+        return HELD
+    if isinstance(error, ConfigError | InventoryError | RunNotFoundError):
+        return USAGE
+    return getattr(error, "exit_code", FAULT)

@@ -1,0 +1,90 @@
+"""The command `batcher`: parse the words, call a command, turn what it raises into a message and an exit code.
+
+Only argparse and the standard library are imported here and at the top of `commands/*`: `--help` must answer at
+once, and aiohttp, pydantic and rich take most of half a second.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from batcher import __version__
+from batcher.cli.commands import emulator, report, resume, retry, run, schema, status, validate
+from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
+from batcher.errors import BatcherError, leaf
+
+COMMANDS = {
+    "run": run,
+    "validate": validate,
+    "resume": resume,
+    "retry": retry,
+    "status": status,
+    "report": report,
+    "emulator": emulator,
+    "schema": schema,
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; a test prints it for the documentation."""
+    codes = "\n".join(f"  {code:<9} {meaning}" for code, meaning in EXIT_CODES)
+    parser = argparse.ArgumentParser(
+        prog="batcher",
+        description="Provision Enterprise Router flow logs in bulk, safely, as often as you like.",
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"batcher {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        subparser = commands.add_parser(
+            name,
+            help=command.HELP,
+            description=command.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(execute=command.execute)
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = build_parser().parse_args(words)
+    try:
+        return int(arguments.execute(arguments))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: what it is decides the exit code
+        return _explain(leaf(error))
+
+
+def _explain(error: BaseException) -> int:
+    """Say what ended the command, and give its exit code."""
+    if isinstance(error, BatcherError):
+        print(f"batcher: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return exit_code_of(error)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        return FAULT
+    return _report_fault(error)
+
+
+def _report_fault(error: BaseException) -> int:
+    import traceback  # late: only a fault needs it
+
+    traceback.print_exception(error)
+    print(
+        "batcher: a fault in batcher itself; what was sent is in the ledger\n"
+        "hint: report it with the lines above; `batcher resume` goes on",
+        file=sys.stderr,
+    )
+    return FAULT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The options that commands share, and how they become settings."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batcher.config import Configuration
+
+Values = dict[str, dict[str, Any]]
+
+
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that reads settings."""
+    group = parser.add_argument_group("settings")
+    group.add_argument("--config", metavar="FILE", help="settings file (default: batcher.toml beside the inventory)")
+    group.add_argument("--ledger", metavar="PATH", help="ledger file (default: ledger.db in the reports' directory)")
+    group.add_argument("--reports", metavar="DIR", help="where each run has its folder (default: reports)")
+    group.add_argument("--show-config", action="store_true", help="print each setting and where it came from, and end")
+
+
+def add_inventory_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the commands that read an inventory."""
+    parser.add_argument("inventory", metavar="INVENTORY", help="CSV, JSON or JSON Lines, also gzipped; `-` for stdin")
+    group = parser.add_argument_group("inventory")
+    group.add_argument("--input-format", choices=("csv", "json", "jsonl"), help="needed with `-`")
+    group.add_argument("--encoding", metavar="CODEC", help="of the file's text (default: utf-8)")
+    group.add_argument(
+        "--map", metavar="COLUMN=HEADER", action="append", default=[], help="the header that holds a column; repeatable"
+    )
+    group.add_argument("--profile", metavar="NAME", help="credentials profile of rows without an account")
+    group.add_argument("--region", help="region of rows without one")
+    group.add_argument("--project-id", metavar="ID", help="project of rows without one")
+
+
+def add_work_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the commands that call the provider."""
+    group = parser.add_argument_group("work")
+    group.add_argument("--emulator", action="store_true", help="rehearse against an embedded emulator on loopback")
+    group.add_argument("--endpoint", metavar="URL", help="base URL of Enterprise Router, instead of the region's own")
+    group.add_argument("--rate", help="most calls in a time, as 10/s or 100/min, for each project (default: 10/s)")
+    group.add_argument("--concurrency", type=int, metavar="N", help="calls in flight, for each project (default: 16)")
+    group.add_argument("--reconcile", choices=("auto", "always", "never"), help="read what is there before sending")
+    group.add_argument("--no-verify", action="store_true", help="do not wait until accepted rows are available")
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Options about what is written and shown."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--format", metavar="LIST", help="reports to write: csv,jsonl (default: both)")
+    add_talk_options(parser, group)
+
+
+def add_talk_options(parser: argparse.ArgumentParser, group: "argparse._ArgumentGroup | None" = None) -> None:
+    """How results and talk are shown."""
+    group = group or parser.add_argument_group("output")
+    group.add_argument("--output", choices=("text", "json"), default="text", help="form of the result on stdout")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="log what happens to rows; twice: each call")
+    group.add_argument("-q", "--quiet", action="store_true", help="no talk and no progress on stderr")
+    group.add_argument("--no-progress", action="store_true", help="no progress on stderr")
+
+
+def read_settings(arguments: argparse.Namespace) -> "Configuration":
+    """Flags over environment over file over default. Raises `ConfigError`."""
+    from batcher.config import FILE_NAME, load_settings  # late: pydantic
+
+    named = getattr(arguments, "config", None)
+    inventory = getattr(arguments, "inventory", None)
+    beside = Path(inventory).parent if inventory not in (None, "-") else Path()
+    file = Path(named) if named else beside / FILE_NAME
+    return load_settings(_flags(arguments), os.environ, file if named or file.is_file() else None)
+
+
+def _flags(arguments: argparse.Namespace) -> Values:
+    words = vars(arguments)
+    values: Values = {}
+    for option, (section, key) in _PLACES.items():
+        if words.get(option) is not None:
+            values.setdefault(section, {})[key] = words[option]
+    if words.get("no_verify"):
+        values.setdefault("run", {})["verify"] = False
+    if words.get("strict"):
+        values.setdefault("inventory", {})["strict"] = True
+    if words.get("format"):
+        values.setdefault("report", {})["formats"] = [name.strip() for name in words["format"].split(",")]
+    if words.get("map"):
+        values.setdefault("inventory", {})["map"] = dict(_pair(text) for text in words["map"])
+    return values
+
+
+_PLACES = {
+    "endpoint": ("cloud", "endpoint"),
+    "profile": ("defaults", "account"),
+    "region": ("defaults", "region"),
+    "project_id": ("defaults", "project_id"),
+    "input_format": ("inventory", "input_format"),
+    "encoding": ("inventory", "encoding"),
+    "rate": ("run", "rate"),
+    "concurrency": ("run", "concurrency"),
+    "reconcile": ("run", "reconcile"),
+    "ledger": ("ledger", "path"),
+    "reports": ("report", "directory"),
+}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from batcher.errors import ConfigError
+
+    column, separator, header = text.partition("=")
+    if not separator or not column.strip() or not header.strip():
+        raise ConfigError(f"`--map {text}` is no pair", hint="write COLUMN=HEADER, as resource_id=AttachmentID")
+    return column.strip(), header.strip()

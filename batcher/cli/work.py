@@ -1,0 +1,123 @@
+"""What `run`, `resume` and `retry` share: the loop, the signals, the progress, and the last words."""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from batcher.cli.options import read_settings
+
+if TYPE_CHECKING:
+    import anyio
+
+    from batcher.app import RunResult
+    from batcher.engine.stop import Stop
+    from batcher.wiring import Session
+
+Command = Callable[["Session"], Awaitable["RunResult"]]
+
+
+def show_config(arguments: argparse.Namespace) -> bool:
+    """Print the settings if that was asked for; whether it was."""
+    if arguments.show_config:
+        print("\n".join(read_settings(arguments).lines()))
+    return bool(arguments.show_config)
+
+
+def work(arguments: argparse.Namespace, command: Command) -> int:
+    """Run a command that sends, under signals and progress; its exit code."""
+    if show_config(arguments):
+        return 0
+    import anyio  # late, as all that follows: `--help` needs none of it
+
+    return anyio.run(_work, arguments, command)
+
+
+async def _work(arguments: argparse.Namespace, command: Command) -> int:
+    import anyio
+
+    from batcher.app import InterruptedPlanError
+    from batcher.cli.console import open_console
+    from batcher.engine.stop import Stop
+    from batcher.policy.verdict import EXIT_OF_STOP
+    from batcher.wiring import Session
+
+    settings = read_settings(arguments).settings
+    stop = Stop()
+    scope = anyio.CancelScope()
+    with open_console(arguments, settings.run.rate) as sink:
+        session = Session(settings=settings, emulator=arguments.emulator, sink=sink, stop=stop, stdin=sys.stdin.buffer)
+        async with _signals(stop, scope):
+            with scope:
+                try:
+                    result = await command(session)
+                except InterruptedPlanError as error:
+                    print(f"batcher: {error}\nhint: {error.hint}", file=sys.stderr)
+                    return EXIT_OF_STOP[error.code]
+    if scope.cancelled_caught:
+        print(
+            "batcher: stopped at once; what was answered is in the ledger\nhint: `batcher resume` goes on",
+            file=sys.stderr,
+        )
+        return EXIT_OF_STOP[stop.code]
+    _tell(result, arguments)
+    return result.exit_code
+
+
+@asynccontextmanager
+async def _signals(stop: "Stop", scope: "anyio.CancelScope") -> AsyncIterator[None]:
+    """The first SIGINT or SIGTERM stops softly, the second at once."""
+    import anyio
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_listen, stop, scope)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _listen(stop: "Stop", scope: "anyio.CancelScope") -> None:
+    import anyio
+
+    codes = {signal.SIGINT: "BATCHER.Interrupted", signal.SIGTERM: "BATCHER.Terminated"}
+    with anyio.open_signal_receiver(*codes) as signals:
+        async for number in signals:
+            if stop.is_requested:
+                scope.cancel()
+            else:
+                stop.request(codes[number])
+                print("batcher: stopping: what is in flight is being settled (again to stop at once)", file=sys.stderr)
+
+
+def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
+    publication = result.publication
+    if arguments.output == "json":
+        print(json.dumps(publication.summary, ensure_ascii=False, default=str))
+        return
+    counts = ", ".join(f"{rows:,} {outcome}" for outcome, rows in publication.counts.items() if rows) or "no rows"
+    calls = sum(result.run.calls.values())
+    print(f"run {result.run.run_id}{' (continued)' if result.continued else ''}: {counts}; {calls:,} calls")
+    if result.changes is not None:
+        new, changed, gone = result.changes
+        print(f"since the last inventory of this name: {new:,} new, {changed:,} changed, {gone:,} gone")
+    for file in publication.files:
+        print(f"report: {file}")
+    for line in next_steps(result):
+        print(f"hint: {line}")
+
+
+def next_steps(result: "RunResult") -> list[str]:
+    """What the operator may do now, by what is left."""
+    from batcher.report.summary import command_for  # late, as above
+
+    counts, run = result.publication.counts, result.run
+    steps = []
+    if counts.get("failed") or counts.get("in_doubt"):
+        steps.append(f"`{command_for(run, f'retry {run.run_id}')}` tries the failed and doubtful rows again")
+    if counts.get("invalid"):
+        steps.append("mend the rows of failed.csv, which is an inventory itself, and run it")
+    if counts.get("skipped") or counts.get("unverified") or run.state == "open":
+        steps.append(f"`{command_for(run, f'resume {run.run_id}')}` goes on with what is left")
+    return steps

@@ -1,0 +1,92 @@
+"""JSON Schemas of what programs read: a line of `report.jsonl`, and `summary.json`."""
+
+from typing import Any
+
+from batcher.model import Outcome, RunState
+from batcher.report.rows import report_columns
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_INTEGERS = frozenset({"row", "line", "attempts", "generation"})
+_INTEGERS_OR_NULL = frozenset({"http_status", "duration_ms"})
+_TEXTS = frozenset({"outcome", "run_id"})
+_TIMES = frozenset({"first_sent_at", "settled_at"})
+
+
+def row_schema(identity_columns: tuple[str, ...]) -> dict[str, Any]:
+    """The schema of a line of `report.jsonl`."""
+    columns = report_columns(identity_columns)
+    properties = {column: _column(column) for column in columns}
+    properties["user"] = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
+    return {
+        "$schema": DIALECT,
+        "title": "batcher report row",
+        "type": "object",
+        "properties": properties,
+        "required": [*columns, "user"],
+        "additionalProperties": False,
+    }
+
+
+def _column(column: str) -> dict[str, Any]:
+    if column == "outcome":
+        return {"enum": [str(outcome) for outcome in Outcome]}
+    if column == "enabled":
+        return {"type": ["boolean", "null"]}
+    if column in _INTEGERS:
+        return {"type": "integer", "minimum": 0}
+    if column in _INTEGERS_OR_NULL:
+        return {"type": ["integer", "null"], "minimum": 0}
+    if column in _TIMES:
+        return {"type": ["string", "null"], "format": "date-time"}
+    return {"type": "string"} if column in _TEXTS else {"type": ["string", "null"]}
+
+
+def summary_schema() -> dict[str, Any]:
+    """The schema of `summary.json`."""
+    counts = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
+    text, text_or_null = {"type": "string"}, {"type": ["string", "null"]}
+    time_or_null = {"type": ["string", "null"], "format": "date-time"}
+    number = {"type": "integer", "minimum": 0}
+    failure = {
+        "scope": text_or_null,
+        "code": text_or_null,
+        "count": number,
+        "outcomes": counts,
+        "example": _object({"row": number, "line": number, "message": text_or_null}),
+        "next": text,
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "batcher summary",
+        **_object(
+            {
+                "run_id": text,
+                "parent": text_or_null,
+                "operation": text,
+                "state": {"enum": [str(state) for state in RunState]},
+                "inventory": _object({"name": text, "sha256": text}),
+                "settings": {"type": "object"},
+                "rows": _object({"total": number, "by_outcome": counts}),
+                "failures": {"type": "array", "items": _object(failure)},
+                "failures_not_shown": _object({"rows": number}),
+                "calls": _object({"total": number, "by_kind": {"type": "object", "additionalProperties": counts}}),
+                "rates": {"type": "object"},
+                "started_at": {"type": "string", "format": "date-time"},
+                "ended_at": time_or_null,
+                "duration_s": {"type": ["number", "null"], "minimum": 0},
+                "stop_code": text_or_null,
+                "exit_code": {"type": "integer"},
+                "files": {"type": "array", "items": text},
+            }
+        ),
+    }
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,45 @@
+"""Progress on a terminal: a live line that rich keeps at the bottom."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from batcher.events import Event, RunStarted
+from batcher.telemetry.tally import ProgressTally
+
+REFRESH_PER_S = 4
+
+
+class LiveProgress:
+    """A context in which the state of the run stands on the last line of stderr."""
+
+    def __init__(self, rate: str) -> None:
+        self._rate = rate
+        self._tally = ProgressTally()
+        self._console = Console(stderr=True)
+        self._live = Live(
+            console=self._console, get_renderable=self._render, refresh_per_second=REFRESH_PER_S, transient=True
+        )
+
+    def emit(self, event: Event) -> None:
+        """Count an event; the display follows by itself."""
+        self._tally.take(event, time.monotonic())
+        if isinstance(event, RunStarted):
+            how = "continues" if event.continued else "starts"
+            self._console.print(f"run {event.run_id} {how}: {event.open_rows:,} of {event.total:,} rows to do")
+
+    def _render(self) -> Text:
+        return Text(self._tally.line(self._rate, time.monotonic()))
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()

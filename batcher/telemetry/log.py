@@ -1,0 +1,52 @@
+"""Log lines: a static event name and facts as pairs, one line an event. Ids always, secrets never.
+
+Events hold no secrets; messages of the provider were redacted where they came in (`cloud.wire`).
+"""
+
+import dataclasses
+import json
+import re
+from datetime import UTC, datetime
+from typing import TextIO
+
+from batcher.events import CallMade, Event, PlanProgress
+from batcher.model import LaneKey, Window
+from batcher.policy.pace import rate_text
+
+_PLAIN = re.compile(r"[^\s\"=]+")
+
+
+class LogLines:
+    """Writes every event but the calls, and those too if `calls` is set."""
+
+    def __init__(self, out: TextIO, *, calls: bool) -> None:
+        self._out = out
+        self._calls = calls
+
+    def emit(self, event: Event) -> None:
+        """Write one event."""
+        if isinstance(event, PlanProgress) or (isinstance(event, CallMade) and not self._calls):
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        print(f"{now} {event_name(event)} {facts(event)}", file=self._out, flush=True)
+
+
+def event_name(event: Event) -> str:
+    """`RowSettled` is `row.settled`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", ".", type(event).__name__).lower()
+
+
+def facts(event: Event) -> str:
+    """The event's fields as `name=value`, values quoted as JSON where they hold blanks."""
+    pairs = []
+    for item in dataclasses.fields(event):
+        value = getattr(event, item.name)
+        if isinstance(value, LaneKey):
+            value = f"{value.account}/{value.region}/{value.project_id}"
+        elif isinstance(value, Window):
+            value = rate_text(value)
+        elif isinstance(value, float):
+            value = round(value, 3)
+        text = str(value)
+        pairs.append(f"{item.name}={text if _PLAIN.fullmatch(text) else json.dumps(text)}")
+    return " ".join(pairs)

@@ -1,0 +1,33 @@
+"""Progress where there is no terminal: one line now and then, so that a log shows that the run lives."""
+
+import time
+from typing import TextIO
+
+from batcher.events import Event, RunEnded, RunStarted, ScopeStopped
+from batcher.telemetry.tally import ProgressTally
+
+LINE_EVERY_S = 10.0
+
+
+class LineProgress:
+    """Writes a line at the start, every ten seconds in which something happened, and at the end."""
+
+    def __init__(self, out: TextIO, rate: str) -> None:
+        self._out = out
+        self._rate = rate
+        self._tally = ProgressTally()
+        self._next = time.monotonic() + LINE_EVERY_S
+
+    def emit(self, event: Event) -> None:
+        """Count an event, and write a line if it is time."""
+        now = time.monotonic()
+        self._tally.take(event, now)
+        if isinstance(event, RunStarted):
+            how = "continues" if event.continued else "starts"
+            self._write(f"run {event.run_id} {how}: {event.open_rows:,} of {event.total:,} rows to do")
+        elif isinstance(event, RunEnded | ScopeStopped) or now >= self._next:
+            self._write(self._tally.line(self._rate, now))
+            self._next = now + LINE_EVERY_S
+
+    def _write(self, line: str) -> None:
+        print(f"batcher: {line}", file=self._out, flush=True)

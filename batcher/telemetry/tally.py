@@ -1,0 +1,103 @@
+"""What the progress displays share: the counts of a run, kept from its events."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from batcher.events import (
+    CallMade,
+    Event,
+    LanePaused,
+    PlanProgress,
+    RowAccepted,
+    RowSettled,
+    RunStarted,
+    ScopeStopped,
+)
+from batcher.policy.pace import rate_text
+
+RATE_OVER_S = 10.0
+"""The rate now is that of the last ten seconds."""
+
+
+@dataclass(slots=True)
+class ProgressTally:
+    """Counts of one sitting. `now` arguments are seconds on any steady clock."""
+
+    planned: int = 0
+    total: int = 0
+    open_rows: int = 0
+    settled: int = 0
+    accepted: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    calls: int = 0
+    learnt: str = ""
+    stopped: str = ""
+    started: float | None = None
+    _seconds: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def take(self, event: Event, now: float) -> None:
+        """Count one event."""
+        match event:
+            case PlanProgress(rows=rows):
+                self.planned = rows
+            case RunStarted(total=total, open_rows=open_rows):
+                self.total, self.open_rows, self.started = total, open_rows, now
+            case RowSettled(outcome=outcome):
+                self.settled += 1
+                self.outcomes[outcome] += 1
+            case RowAccepted():
+                self.accepted += 1
+            case CallMade():
+                self._count_call(int(now))
+            case LanePaused(window=window) if window is not None:
+                self.learnt = rate_text(window)
+            case ScopeStopped(code=code, message=message):
+                self.stopped = f"{code} {message}"
+            case _:
+                pass
+
+    def _count_call(self, second: int) -> None:
+        self.calls += 1
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1] = (second, self._seconds[-1][1] + 1)
+        else:
+            self._seconds.append((second, 1))
+        while self._seconds[0][0] < second - RATE_OVER_S:
+            self._seconds.popleft()
+
+    def rate_per_s(self, now: float) -> float:
+        """Calls a second over the last ten seconds, or since the start."""
+        calls = sum(count for second, count in self._seconds if second > now - RATE_OVER_S)
+        return calls / max(1.0, min(RATE_OVER_S, now - (self.started or now)))
+
+    def remaining_s(self, now: float) -> float | None:
+        """Time left at the pace of this sitting so far; None while nothing is known."""
+        if self.started is None or not self.settled:
+            return None
+        return max(0, self.open_rows - self.settled) * (now - self.started) / self.settled
+
+    def line(self, rate: str, now: float) -> str:
+        """All of it in one line."""
+        if self.started is None:
+            return f"planning: {self.planned:,} rows"
+        outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(self.outcomes.items()))
+        parts = [f"{self.settled:,} of {self.open_rows:,} rows", outcomes or "none settled yet"]
+        waiting = max(0, self.accepted - self.outcomes["created"])
+        if waiting:
+            parts.append(f"{waiting:,} accepted, not yet final")
+        limit = f"rate {rate}" + (f", learnt {self.learnt}" if self.learnt else "")
+        parts.append(f"{self.rate_per_s(now):.1f} calls/s ({limit})")
+        left = self.remaining_s(now)
+        if left is not None and self.settled < self.open_rows:
+            parts.append(f"about {duration_text(left)} left")
+        if self.stopped:
+            parts.append(f"stopped: {self.stopped}")
+        return "; ".join(parts)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people say it: `45s`, `12min`, `3h05min`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f}s"
+    return f"{minutes}min" if minutes < 90 else f"{minutes // 60}h{minutes % 60:02}min"
