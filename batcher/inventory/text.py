@@ -155,7 +155,8 @@ class Text:
             return unreadable(self.name, line, f"the text is not valid {self.codec} ({exc})", hint=hint)
         # A decoder complains about what it had kept back from earlier reads followed by `data`.
         start = exc.start - (len(exc.object) - len(data))
-        line += _count_lines(held + decoder.decode(data[: max(start, 0)]))
+        with suppress(UnicodeError):  # punycode and idna judge a beginning otherwise than the whole
+            line += _count_lines(held + decoder.decode(data[: max(start, 0)]))
         found = exc.object[exc.start : exc.start + 1].hex()
         problem = f"byte offset {offset + start} (0x{found}) is not valid {self.codec} ({exc.reason})"
         return unreadable(self.name, line, problem, hint=hint)

@@ -1,0 +1,97 @@
+"""batcher as its users have it: a process with files, an exit code and two streams."""
+
+import asyncio
+import csv
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+EMULATOR_KEYS = {"HUAWEICLOUD_SDK_AK": "EMULATORAK", "HUAWEICLOUD_SDK_SK": "EMULATORSK"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A clean environment: no settings or keys of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
+    return {**kept, "HOME": str(home), "PYTHONWARNINGS": "error", **(extra or {})}
+
+
+async def start(folder: Path, *words: str, extra: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
+    """Start `batcher` with these words in a folder that is also its home."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "batcher.cli.main",
+        *words,
+        cwd=folder,
+        env=environment(folder, extra),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def batcher(folder: Path, *words: str, extra: Mapping[str, str] | None = None) -> Ended:
+    """Run a command to its end."""
+    process = await start(folder, *words, extra=extra)
+    out, err = await process.communicate()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+@dataclass(frozen=True)
+class RunningEmulator:
+    """`batcher emulator` in a process of its own."""
+
+    url: str
+
+    async def statistics(self) -> dict[str, Any]:
+        """What it has seen."""
+        return dict(await self.control("GET", "statistics"))
+
+    async def control(self, method: str, path: str, body: object = None) -> Any:
+        """A call of its control path."""
+        async with aiohttp.ClientSession() as session:
+            async with session.request(method, f"{self.url}/_emulator/{path}", json=body) as response:
+                assert response.status < 300, await response.text()
+                return await response.json(content_type=None) if response.content_length != 0 else None
+
+
+@asynccontextmanager
+async def emulator(folder: Path, *words: str) -> AsyncIterator[RunningEmulator]:
+    """A running emulator; ended with the block."""
+    process = await start(folder, "emulator", "--port", "0", *words)
+    assert process.stdout is not None
+    try:
+        line = (await process.stdout.readline()).decode()
+        if not line.startswith("endpoint: "):
+            raise AssertionError((await process.communicate())[1].decode())
+        yield RunningEmulator(line.removeprefix("endpoint: ").strip())
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+def report_rows(folder: Path, name: str = "report.csv") -> list[dict[str, str]]:
+    """The newest report's rows, as text."""
+    with (folder / "reports" / "latest" / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """The newest report's summary."""
+    return dict(json.loads((folder / "reports" / "latest" / "summary.json").read_text(encoding="utf-8")))
