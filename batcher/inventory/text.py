@@ -150,12 +150,13 @@ class Text:
         offset: int,
     ) -> InventoryError:
         """Place a decoder's complaint about `data`, which begins at `offset`, after `held` of line `line`."""
-        hint = f"if the file is not {self.codec}, name its encoding: --encoding gbk, --encoding utf-16"
-        if not isinstance(exc, UnicodeDecodeError):
+        hint = f"if the file is not {self.codec}, name its encoding: --encoding gbk, --encoding utf-16-le"
+        if not isinstance(exc, UnicodeDecodeError) or not exc.object.endswith(data):
+            # punycode and idna name a place in what they made of the bytes, which helps nobody.
             return unreadable(self.name, line, f"the text is not valid {self.codec} ({exc})", hint=hint)
         # A decoder complains about what it had kept back from earlier reads followed by `data`.
         start = exc.start - (len(exc.object) - len(data))
-        with suppress(UnicodeError):  # punycode and idna judge a beginning otherwise than the whole
+        with suppress(UnicodeError):  # UTF-16 without its mark is refused from the first character on
             line += _count_lines(held + decoder.decode(data[: max(start, 0)]))
         found = exc.object[exc.start : exc.start + 1].hex()
         problem = f"byte offset {offset + start} (0x{found}) is not valid {self.codec} ({exc.reason})"

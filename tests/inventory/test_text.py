@@ -60,7 +60,9 @@ def test_a_character_may_lie_across_two_reads() -> None:
         ("er_id\n".encode("utf-16-le") + b"\x00\xdc\n\0", "utf-16-le", "`stdin:2`: byte offset 12 (0x00)"),
         (b"\xff\xfe" + "er_id\n".encode("utf-16-le") + b"x", "utf-8", "`stdin:2`: byte offset 14 (0x78)"),
         (b"er_id\n\x81\n", "cp1252", "`stdin:2`: byte offset 6 (0x81) is not valid cp1252"),
-        (b"er_id-\nx\xff-", "punycode", "cannot read `stdin:1`: byte offset 8 (0xff) is not valid punycode"),
+        (b"e\0r\0\0\xdc", "utf-16", "`stdin:1`: byte offset 4 (0x00) is not valid utf-16"),
+        (b"e\0r\0", "utf-16", "`stdin:1`: the text is not valid utf-16 (UTF-16 stream does not start with BOM)"),
+        (b"er_id-\nx\xff-", "punycode", "`stdin:1`: the text is not valid punycode"),
         (b"er_id\n+2AA-x\n", "utf-7", "`stdin:2`: the utf-7 text holds half a surrogate pair"),
     ],
 )
