@@ -123,14 +123,14 @@ class Operation(Protocol):
         """Whether `amend` has a call to make before the thing is as wished. Pure."""
         ...
 
-    async def apply(self, row: ClaimedRow) -> Applied | Refused:
+    async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied | Refused:
         """Make the call that brings the thing into being: one request, safe to repeat with the same row.
 
         Raises nothing for what the provider or the network does. Cancelled, it leaves the row in doubt.
         """
         ...
 
-    async def amend(self, spec: str, remote: Remote) -> Applied | Refused:
+    async def amend(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
         """Make the call that `needs_amending` asks for: one request, safe to repeat. Raises nothing."""
         ...
 

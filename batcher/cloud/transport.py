@@ -113,7 +113,10 @@ class Transport:
 
     async def _read(self, response: ClientResponse) -> bytes | None:
         """The body, or None where it is too large; the rest is then dropped with its connection."""
-        if (response.content_length or 0) > self._answer_bytes_max:
+        length = response.content_length
+        if length is not None and "Content-Encoding" not in response.headers:
+            if length <= self._answer_bytes_max:
+                return await response.read()
             response.close()
             return None
         size, chunks = 0, []

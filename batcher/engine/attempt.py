@@ -10,7 +10,7 @@ from dataclasses import replace
 from batcher.engine.context import LaneContext
 from batcher.engine.listing import ScopeListing
 from batcher.engine.row_queue import Work
-from batcher.engine.settling import ended, found_settlement, record
+from batcher.engine.settling import elapsed_ms, ended, found_settlement, record
 from batcher.events import RowRetried
 from batcher.model import Applied, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
 from batcher.policy.breaker import skip_code, skip_message
@@ -32,7 +32,7 @@ async def attempt(context: LaneContext, work: Work) -> bool:
 
 async def _send(context: LaneContext, work: Work) -> bool:
     sent_at, began = context.clock.now(), context.clock.steady()
-    answer = await context.call("create", lambda: context.operation.apply(work.row))
+    answer = await context.call("create", lambda: context.operation.apply(context.lane, work.row))
     if answer is None:
         put_back(context, work)
         return False
@@ -89,26 +89,35 @@ async def _is_absent(context: LaneContext, work: Work) -> bool:
 
 def _applied(context: LaneContext, work: Work, answer: Applied) -> None:
     work.attempts += 1
-    taken = Settlement(
+    outcome, code, message = _outcome(context, work, answer)
+    is_final = outcome is not None
+    settlement = Settlement(
         row_no=work.row.row_no,
         expect=RowState.CLAIMED,
-        state=RowState.ACCEPTED,
+        state=RowState.SETTLED if is_final else RowState.ACCEPTED,
+        outcome=outcome,
         attempts=work.row.attempts + work.attempts,
         remote_id=answer.remote_id,
         remote_state=answer.state,
         remote_enabled=answer.enabled,
         http_status=answer.http_status,
+        error_code=code,
+        error_message=message,
         request_id=answer.request_id,
         first_sent_at=work.first_sent_at,
+        settled_at=context.clock.now() if is_final else None,
+        duration_ms=elapsed_ms(context, work.started) if is_final else None,
     )
+    record(context, work.row.scope, work.row.line, settlement)
+
+
+def _outcome(context: LaneContext, work: Work, answer: Applied) -> tuple[Outcome | None, str, str]:
+    """The outcome of an accepted row (None: not final yet), with code and message."""
     if answer.state == FAILED:
-        message = "accepted, and shown in state `failed`: delete it, then `batcher retry`"
-        taken = ended(context, taken, Outcome.FAILED, "BATCHER.RemoteFailed", message, started=work.started)
-    elif answer.as_wished and answer.remote_id == work.row.believed_id:
-        taken = ended(context, taken, Outcome.EXISTS, started=work.started)
-    elif answer.as_wished and (answer.state == AVAILABLE or not context.policy.verify):
-        taken = ended(context, taken, Outcome.CREATED, started=work.started)
-    record(context, work.row.scope, work.row.line, taken)
+        return Outcome.FAILED, "BATCHER.RemoteFailed", "accepted, and shown in state `failed`: delete it, then retry"
+    if not answer.as_wished or (answer.state != AVAILABLE and context.policy.verify):
+        return None, "", ""
+    return (Outcome.EXISTS if answer.remote_id == work.row.believed_id else Outcome.CREATED), "", ""
 
 
 async def _refused(context: LaneContext, work: Work, refused: Refused) -> bool:

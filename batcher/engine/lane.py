@@ -16,7 +16,7 @@ from batcher.model import ClaimedRow
 from batcher.policy.breaker import skip_code, skip_message, skips_the_rest
 from batcher.policy.pace import pace_of
 
-PAGE_ROWS_MIN, PAGE_ROWS_MAX = 8, 128
+PAGE_ROWS_MIN, PAGE_ROWS_MAX = 8, 500
 """Rows of one claim: about two seconds of work, so that a kill leaves few rows claimed that were never sent."""
 RECOVER_ROWS_MAX = 100_000
 """Rows that a dead worker can have left claimed: its pages and its waiting rows are far fewer."""
@@ -59,7 +59,7 @@ async def _send(context: LaneContext, open_rows: int) -> None:
     queue.put(Work(row, in_doubt=True) for row in left)
     context.when_closing(queue.close)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(queue.fill)
+        tasks.start_soon(queue.serve)
         workers = min(context.policy.concurrency, open_rows)
         tasks.start_soon(_work, context, queue, tasks, workers)
     for work in queue.leftover():

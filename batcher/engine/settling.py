@@ -25,8 +25,13 @@ def ended(
         error_code=code,
         error_message=message,
         settled_at=context.clock.now(),
-        duration_ms=None if started is None else round((context.clock.steady() - started) * 1000),
+        duration_ms=elapsed_ms(context, started),
     )
+
+
+def elapsed_ms(context: LaneContext, started: float | None) -> int | None:
+    """Whole milliseconds since `started` on the steady clock; None if nothing was started."""
+    return None if started is None else round((context.clock.steady() - started) * 1000)
 
 
 def found_settlement(context: LaneContext, row: LedgerRow, remote: Remote) -> Settlement | None:

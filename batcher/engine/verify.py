@@ -38,7 +38,7 @@ async def _amend(context: LaneContext, row: LedgerRow, remote: Remote) -> None:
     """Make the call that is still due; what it changes is seen at the next reading at the latest."""
     if remote.state != AVAILABLE:
         return
-    answer = await context.call("amend", lambda: context.operation.amend(row.spec, remote))
+    answer = await context.call("amend", lambda: context.operation.amend(context.lane, row.spec, remote))
     if answer is None or (isinstance(answer, Refused) and answer.kind is not Kind.PERMANENT):
         return
     settlement = Settlement(

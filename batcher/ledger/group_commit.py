@@ -44,8 +44,9 @@ class GroupCommit:
         """Queue a settlement; never waits. The events are told once it is durable."""
         self._batch.append((lease, settlement))
         self._events.extend(events)
-        self._wake.set()
-        if len(self._batch) >= ROWS_MAX:
+        if len(self._batch) == 1:
+            self._wake.set()
+        elif len(self._batch) == ROWS_MAX:
             self._full.set()
 
     def count_call(self, kind: str, result: str) -> None:

@@ -78,11 +78,11 @@ class LaneStore:
         with self._store.transaction():
             run_no = self._check(lease)
             rows = self._claimable(run_no, lease.lane_no, RowState.PLANNED, after, limit)
-            places: list[tuple[object, ...]] = [(now, run_no, lease.lane_no, row.row_no) for row in rows]
-            if self._store.many("claim_row", places) != len(rows):
-                raise LedgerError(f"rows of lane {lease.lane_no} changed under their claim")
             if rows:
-                counts = {(RowState.PLANNED, ""): -len(rows), (RowState.CLAIMED, ""): len(rows)}
+                claimed = self._store.run("claim_rows", (now, run_no, lease.lane_no, after, rows[-1].row_no))
+                if claimed != len(rows):
+                    raise LedgerError(f"rows of lane {lease.lane_no} changed under their claim")
+                counts = {(RowState.PLANNED, ""): -claimed, (RowState.CLAIMED, ""): claimed}
                 count_rows(self._store, run_no, counts)
         return rows
 
@@ -92,7 +92,7 @@ class LaneStore:
             return self._claimable(run_no, lease.lane_no, RowState.CLAIMED, after, limit)
 
     def _claimable(self, run_no: int, lane_no: int, state: RowState, after: int, limit: int) -> list[ClaimedRow]:
-        numbers = {"run_no": run_no, "lane_no": lane_no, "state": state, "after": after, "limit": limit}
+        numbers = {"run_no": run_no, "lane_no": lane_no, "state": state.value, "after": after, "limit": limit}
         found = self._store.all("select_claimable", numbers)
         return [ClaimedRow(*values) for values in found]
 
@@ -133,7 +133,7 @@ class LaneStore:
     ) -> None:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
-            for lease in {lease.lane_no: lease for lease, _ in batch}.values():
+            for lease in {(lease.lane_no, lease.epoch, lease.owner): lease for lease, _ in batch}.values():
                 self._check(lease)
             count_rows(self._store, run_no, settle_rows(self._store, run_no, batch))
             self._store.many("add_call_count", [(run_no, kind, result, n) for (kind, result), n in calls.items()])
@@ -145,21 +145,23 @@ def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settleme
     """
     settled: list[tuple[object, ...]] = []
     put_back: list[tuple[object, ...]] = []
-    counts: Counter[tuple[RowState, str]] = Counter()
     for lease, s in batch:
-        if not may_move(s.expect, s.state):
-            raise LedgerError(f"row {s.row_no}: no move leads from {s.expect} to {s.state}")
-        counts[(s.expect, "")] -= 1
-        counts[(s.state, s.outcome or "")] += 1
-        place = (run_no, lease.lane_no, s.row_no, s.expect)
+        # The values of enums, not the enums: SQLite's adapter looks at a subclass of str for a microsecond.
+        place = (run_no, lease.lane_no, s.row_no, s.expect.value)
         if s.state is RowState.PLANNED:
             put_back.append((s.attempts, s.intent_at, s.first_sent_at, s.spent, *place))
         else:
             settled.append(
-                (s.state, s.outcome, s.attempts, s.remote_id, s.remote_state, s.remote_enabled, s.http_status,
-                 s.error_code, s.error_message, s.request_id, s.first_sent_at, s.settled_at, s.duration_ms,
-                 s.spent, *place)
+                (s.state.value, None if s.outcome is None else s.outcome.value, s.attempts, s.remote_id,
+                 s.remote_state, s.remote_enabled, s.http_status, s.error_code, s.error_message, s.request_id,
+                 s.first_sent_at, s.settled_at, s.duration_ms, s.spent, *place)
             )  # fmt: skip
+    counts: Counter[tuple[RowState, str]] = Counter()
+    for (expect, state, outcome), rows in Counter((s.expect, s.state, s.outcome) for _, s in batch).items():
+        if not may_move(expect, state):
+            raise LedgerError(f"no move leads a row from {expect} to {state}")
+        counts[(expect, "")] -= rows
+        counts[(state, outcome or "")] += rows
     moved = store.many("settle_row", settled) + store.many("put_back_row", put_back)
     if moved != len(batch):
         raise StaleLeaseError(f"{len(batch) - moved} rows were not in the state that their settlement expects")

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from batcher.errors import LedgerError, RunNotFoundError
@@ -140,6 +141,7 @@ class PlanStore:
                 for name in ("drop_plan", "drop_rows", "drop_keys", "drop_lanes", "drop_counts"):
                     self._store.run(name, numbers)
                 self._store.forget(run_id)
+                self._lane_numbers = {key: number for key, number in self._lane_numbers.items() if key[0] != run_id}
 
     def reopen(self, run_id: RunId) -> None:
         with self._store.transaction():
@@ -218,9 +220,12 @@ _STATES = {str(state): state for state in RowState}
 _OUTCOMES: dict[str | None, Outcome | None] = {None: None, **{str(outcome): outcome for outcome in Outcome}}
 
 
+_lane_key = lru_cache(maxsize=4096)(LaneKey)
+
+
 def _row_record(values: tuple[Any, ...]) -> RowRecord:
     row_no, line, account, region, project_id, spec, carried, state, outcome, *rest = values
-    lane = None if account is None else LaneKey(account, region, project_id)
+    lane = None if account is None else _lane_key(account, region, project_id)
     enabled = rest[5]
     rest[5] = None if enabled is None else bool(enabled)
     return RowRecord(row_no, line, lane, spec, carried, _STATES[state], _OUTCOMES[outcome], *rest)

@@ -8,8 +8,6 @@ gives another token; changing how the text is built changes every token, so `SCH
 """
 
 import hashlib
-import json
-from collections.abc import Sequence
 from uuid import UUID
 
 from batcher.model import Token
@@ -20,9 +18,12 @@ SCHEME = 1
 _NAMESPACE_SHA1 = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 
 
-def derive_token(parts: Sequence[str | bool | None], generation: int) -> Token:
-    """The token of a generation of a wish; equal to `uuid.uuid5` and a third of its cost."""
-    text = json.dumps([SCHEME, *parts, generation], separators=(",", ":"))
+def derive_token(wish: str, generation: int) -> Token:
+    """The token of a generation of a wish; equal to `uuid.uuid5` and a third of its cost.
+
+    `wish` holds the place and the body's fields as the members of a compact ASCII JSON array, without brackets.
+    """
+    text = f"[{SCHEME},{wish},{generation}]"
     digest = _NAMESPACE_SHA1.copy()
     digest.update(text.encode("ascii"))
     value = digest.hexdigest()

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -18,22 +19,28 @@ PLACE = (
     "6f83b848-8331-4271-ac0c-ef94b7686402",
 )
 
-parts = st.lists(st.text(max_size=30) | st.booleans() | st.none(), max_size=12)
+Part = str | bool | None
+
+parts = st.lists(st.text(max_size=30) | st.booleans() | st.none(), min_size=1, max_size=12)
 generations = st.integers(0, 1000)
+
+
+def members(sent: Sequence[Part]) -> str:
+    """The members of a compact JSON array, without its brackets."""
+    return json.dumps(list(sent), separators=(",", ":"))[1:-1]
 
 
 # A change here changes every token of every ledger: then `SCHEME` must grow.
 @pytest.mark.parametrize(
-    ("given_parts", "generation", "token"),
+    ("sent", "generation", "token"),
     [
-        ((), 0, "8a432e19-92d4-586d-99a9-cc66c7e11278"),
         (PLACE, 0, "29609789-8f3c-55a4-a8d5-d681f1e5161e"),
         (PLACE, 1, "a4905e45-0476-56a0-acc5-c6061752f576"),
         (("caf\u00e9", True, False), 0, "edd853e5-94a8-59a7-ad16-1faad329435c"),
     ],
 )
-def test_the_scheme_is_pinned(given_parts: tuple[str | bool | None, ...], generation: int, token: str) -> None:
-    assert derive_token(given_parts, generation) == token
+def test_the_scheme_is_pinned(sent: Sequence[Part], generation: int, token: str) -> None:
+    assert derive_token(members(sent), generation) == token
 
 
 def test_the_namespace_and_the_scheme_are_pinned() -> None:
@@ -41,14 +48,14 @@ def test_the_namespace_and_the_scheme_are_pinned() -> None:
 
 
 @given(parts, generations)
-def test_a_token_is_the_standard_uuid5_of_its_canonical_text(sent: list[str | bool | None], generation: int) -> None:
+def test_a_token_is_the_standard_uuid5_of_its_canonical_text(sent: list[Part], generation: int) -> None:
     text = json.dumps([1, *sent, generation], separators=(",", ":"))
-    assert derive_token(sent, generation) == str(uuid.uuid5(NAMESPACE, text))
+    assert derive_token(members(sent), generation) == str(uuid.uuid5(NAMESPACE, text))
 
 
 @given(parts, generations)
-def test_a_token_has_the_shape_that_the_provider_asks_for(sent: list[str | bool | None], generation: int) -> None:
-    token = derive_token(sent, generation)
+def test_a_token_has_the_shape_that_the_provider_asks_for(sent: list[Part], generation: int) -> None:
+    token = derive_token(members(sent), generation)
     parsed = uuid.UUID(token)
     assert len(token) == 36
     assert token == str(parsed)
@@ -57,18 +64,15 @@ def test_a_token_has_the_shape_that_the_provider_asks_for(sent: list[str | bool 
 
 @given(parts, parts, generations, generations)
 def test_another_wish_or_generation_gets_another_token(
-    one: list[str | bool | None], other: list[str | bool | None], first: int, second: int
+    one: list[Part], other: list[Part], first: int, second: int
 ) -> None:
-    # Compared as JSON, where `True` and `1` or `None` and "" differ.
-    same = json.dumps([one, first]) == json.dumps([other, second])
-    assert (derive_token(one, first) == derive_token(other, second)) == same
+    same = (one, first) == (other, second)
+    assert (derive_token(members(one), first) == derive_token(members(other), second)) == same
 
 
-@given(parts.filter(bool), generations, st.data())
-def test_any_one_changed_part_gives_another_token(
-    sent: list[str | bool | None], generation: int, data: st.DataObject
-) -> None:
+@given(parts, generations, st.data())
+def test_any_one_changed_part_gives_another_token(sent: list[Part], generation: int, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(sent) - 1))
-    other = data.draw((st.text(max_size=30) | st.booleans() | st.none()).filter(lambda part: part is not sent[place]))
+    other = data.draw((st.text(max_size=30) | st.booleans() | st.none()).filter(lambda part: part != sent[place]))
     changed = [*sent[:place], other, *sent[place + 1 :]]
-    assert (derive_token(changed, generation) != derive_token(sent, generation)) == (changed != sent)
+    assert derive_token(members(changed), generation) != derive_token(members(sent), generation)

@@ -81,7 +81,9 @@ WHERE k.run_no = ? AND coalesce(r.settled_at, r.intent_at) IS NOT NULL
 ORDER BY k.key
 ON CONFLICT (key) DO UPDATE SET
     generation = max(known.generation, excluded.generation),
-    spent = CASE WHEN excluded.generation >= known.generation THEN excluded.spent ELSE known.spent END,
+    spent = CASE WHEN excluded.generation > known.generation THEN excluded.spent
+                 WHEN excluded.generation = known.generation THEN max(known.spent, excluded.spent)
+                 ELSE known.spent END,
     used_at = CASE WHEN excluded.generation > known.generation THEN excluded.used_at
                    ELSE coalesce(known.used_at, excluded.used_at) END,
     remote_id = excluded.remote_id,
@@ -188,9 +190,9 @@ LEFT JOIN known AS k ON k.key = p.key
 WHERE r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no > :after AND r.state = :state
 ORDER BY r.row_no LIMIT :limit
 
--- name: claim_row
+-- name: claim_rows
 UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, ?)
-WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'planned'
+WHERE run_no = ? AND lane_no = ? AND row_no > ? AND row_no <= ? AND state = 'planned'
 
 -- name: regenerate_row
 UPDATE row SET generation = ?, token = ?, intent_at = ?, spent = 0

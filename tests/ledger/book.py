@@ -1,0 +1,140 @@
+"""Small runs to keep books on: rows of few characters, in as many lanes as asked for."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from batcher.ledger.sqlite import SqliteLedger
+from batcher.model import (
+    ClaimedRow,
+    LaneKey,
+    Lease,
+    NaturalKey,
+    Outcome,
+    PlanRow,
+    RowRecord,
+    RowState,
+    RunId,
+    RunRecord,
+    RunState,
+    Settlement,
+    Token,
+    Wish,
+)
+from batcher.ports import Ledger
+
+T0 = 1_713_513_600.0  # 2024-04-19T08:00:00Z
+TTL_S = 60.0
+NORTH, SOUTH = LaneKey("default", "cn-north-4", "0" * 32), LaneKey("default", "cn-south-1", "0" * 32)
+COLUMNS = (("AttachmentID", "resource_id"), ("Owner", "Owner"))
+
+
+def run_record(run_id: str, *, started_at: float = T0, parent: str | None = None) -> RunRecord:
+    return RunRecord(
+        run_id=RunId(run_id),
+        parent=None if parent is None else RunId(parent),
+        state=RunState.PLANNING,
+        operation="flow_log",
+        inventory_name="inventory.csv",
+        inventory_sha256="5e" * 32,
+        fingerprint="f1",
+        columns=(),
+        settings={"rate": "10/s", "concurrency": 16},
+        started_at=started_at,
+        ended_at=None,
+        stop_code="",
+        exit_code=None,
+        counts={},
+        calls={},
+        rates={},
+    )
+
+
+def key_of(name: str, lane: LaneKey = NORTH) -> NaturalKey:
+    return NaturalKey(hashlib.blake2b(f"{lane}/{name}".encode(), digest_size=16).digest())
+
+
+def token_of(name: str, generation: int = 0) -> Token:
+    return Token(f"token-{name}-{generation}")
+
+
+def row(row_no: int, name: str = "", *, lane: LaneKey = NORTH, scope: str = "er-1", spec: str = "") -> PlanRow:
+    name = name or f"row-{row_no}"
+    wish = Wish(lane, scope, key_of(name, lane), token_of(name), spec or f'["{name}"]')
+    return PlanRow(row_no, row_no + 1, wish, "{}")
+
+
+def invalid(row_no: int, faults: str = "name `` must have 1 to 64 characters") -> PlanRow:
+    return PlanRow(row_no, row_no + 1, None, '{"name":""}', faults)
+
+
+async def open_run(
+    ledger: Ledger, run_id: str, rows: Sequence[PlanRow], *, started_at: float = T0, parent: str | None = None
+) -> RunId:
+    """A run that is planned and open."""
+    run = run_record(run_id, started_at=started_at, parent=parent)
+    await ledger.create_run(run)
+    await ledger.add_rows(run.run_id, rows)
+    await ledger.index_keys(run.run_id)
+    await ledger.open_run(run.run_id, COLUMNS)
+    return run.run_id
+
+
+async def lease_of(ledger: Ledger, run_id: RunId, lane_no: int = 1, *, owner: str = "me", now: float = T0 + 1) -> Lease:
+    return await ledger.acquire_lane(run_id, lane_no, owner, now, TTL_S)
+
+
+async def claimed(
+    ledger: Ledger, lease: Lease, *, after: int = 0, limit: int = 100, now: float = T0 + 2
+) -> list[ClaimedRow]:
+    return await ledger.claim(lease, after=after, limit=limit, now=now)
+
+
+def settled(
+    row_no: int, outcome: Outcome = Outcome.CREATED, *, expect: RowState = RowState.CLAIMED, **known: Any
+) -> Settlement:
+    known = {"settled_at": T0 + 3, "attempts": 1, **known}
+    return Settlement(row_no, expect, RowState.SETTLED, outcome, **known)
+
+
+def accepted(row_no: int, remote_id: str = "fl-1", **known: Any) -> Settlement:
+    known = {"attempts": 1, "first_sent_at": T0 + 2, "http_status": 202, **known}
+    return Settlement(row_no, RowState.CLAIMED, RowState.ACCEPTED, remote_id=remote_id, remote_state="pending", **known)
+
+
+def put_back(row_no: int, **known: Any) -> Settlement:
+    return Settlement(row_no, RowState.CLAIMED, RowState.PLANNED, **known)
+
+
+async def write(ledger: Ledger, lease: Lease, *settlements: Settlement) -> None:
+    await ledger.write(lease.run_id, [(lease, settlement) for settlement in settlements], {})
+
+
+async def end(ledger: Ledger, run_id: RunId, *, ended_at: float = T0 + 10, stop_code: str = "") -> None:
+    await ledger.end_sitting(run_id, ended_at=ended_at, stop_code=stop_code, exit_code=0, rates={})
+
+
+async def everything(ledger: Ledger, run_id: RunId) -> list[RowRecord]:
+    return await ledger.records(run_id, 0, 1_000_000)
+
+
+async def states(ledger: Ledger, run_id: RunId) -> str:
+    """A run's rows in short: `1 planned, 2 settled/failed`."""
+    return ", ".join(
+        f"{r.row_no} {r.state}" + (f"/{r.outcome}" if r.outcome else "") for r in await everything(ledger, run_id)
+    )
+
+
+async def assert_counters_hold(ledger: Ledger, run_id: RunId) -> None:
+    """The counters say what a recount of the rows says."""
+    recount = Counter((record.state, str(record.outcome or "")) for record in await everything(ledger, run_id))
+    assert dict((await ledger.run(run_id)).counts) == dict(recount)
+
+
+async def opened(path: Path, *, read_only: bool = False) -> SqliteLedger:
+    """A ledger that the caller closes."""
+    ledger = SqliteLedger(path, read_only=read_only)
+    await ledger.open()
+    return ledger

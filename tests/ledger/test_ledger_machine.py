@@ -1,0 +1,442 @@
+"""The ledger against a plain Python book of the same events, in any order that Hypothesis can think of.
+
+What happens: runs are planned over keys that they share, lanes are taken and taken over, rows are claimed, settled,
+put back, given a next generation and skipped; stale workers write; batches name a wrong state; sittings end and runs
+are opened again; the process is killed, and the next one opens what the disk has. After each step the ledger's rows
+and counters are those of the book, and whoever claims a row is told what the book knows of its key.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from batcher.errors import StaleLeaseError
+from batcher.ledger.sqlite import SqliteLedger
+from batcher.model import ClaimedRow, LaneKey, Lease, Outcome, RowState, RunId, RunState, Settlement
+from tests.ledger.book import (
+    NORTH,
+    SOUTH,
+    T0,
+    TTL_S,
+    assert_counters_hold,
+    everything,
+    open_run,
+    row,
+    settled,
+    token_of,
+)
+
+T = TypeVar("T")
+
+RUNS_MAX = 4
+NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
+PLANS = st.lists(st.tuples(NAMES, st.sampled_from([NORTH, SOUTH])), min_size=1, max_size=8)
+PICK = st.integers(0, 10**6)
+
+
+@dataclass
+class BookRow:
+    """What the book knows of a row of a run."""
+
+    row_no: int
+    name: str
+    lane: LaneKey
+    state: RowState = RowState.PLANNED
+    outcome: Outcome | None = None
+    generation: int = 0
+    spent: bool = False
+    intent_at: float | None = None
+    attempts: int = 0
+    remote_id: str | None = None
+    error_code: str = ""
+    first_sent_at: float | None = None
+    settled_at: float | None = None
+
+
+@dataclass
+class Known:
+    """What the book knows of a key over all runs."""
+
+    generation: int
+    spent: bool
+    used_at: float | None
+    seen_at: float
+
+
+@dataclass
+class BookRun:
+    """A run in the book; `leases` has the newest lease of each lane, `stale` those that were lost."""
+
+    run_id: RunId
+    rows: list[BookRow]
+    state: RunState = RunState.OPEN
+    folded: bool = True
+    lanes: dict[int, LaneKey] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
+    leases: dict[int, Lease] = field(default_factory=dict)
+    stale: list[Lease] = field(default_factory=list)
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def of(self, lease: Lease, *states: RowState) -> list[BookRow]:
+        return [line for line in self.rows if line.lane == lease.lane and line.state in states]
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """The ledger and its book; time moves on by a second a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = Path(tempfile.mkdtemp(prefix="ledger-machine-"))
+        self.deaths = 0
+        self.now = T0
+        self.runs: list[BookRun] = []
+        self.known: dict[tuple[LaneKey, str], Known] = {}
+        self.ledger = self._open()
+
+    def _open(self) -> SqliteLedger:
+        ledger = SqliteLedger(self.folder / f"life-{self.deaths}" / "ledger.db", read_only=False)
+        self.do(ledger.open())
+        return ledger
+
+    def do(self, work: Any) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def tick(self) -> float:
+        self.now += 1
+        return self.now
+
+    def teardown(self) -> None:
+        self.do(self.ledger.close())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    # --- choosing -------------------------------------------------------------------------------------
+
+    def run_of(self, pick: int) -> BookRun:
+        return self.runs[pick % len(self.runs)]
+
+    def leases(self) -> list[tuple[BookRun, Lease]]:
+        return [(run, lease) for run in self.runs for lease in run.leases.values()]
+
+    def lease_of(self, pick: int) -> tuple[BookRun, Lease]:
+        leases = self.leases()
+        return leases[pick % len(leases)]
+
+    def has_leases(self) -> bool:
+        return bool(self.leases())
+
+    def has_stale(self) -> bool:
+        return any(run.stale for run in self.runs)
+
+    # --- the book's own arithmetic --------------------------------------------------------------------
+
+    def fold(self, run: BookRun) -> None:
+        """Learn from the first row of each key what the run has tried or seen."""
+        run.folded = True
+        firsts: dict[tuple[LaneKey, str], BookRow] = {}
+        for line in run.rows:
+            firsts.setdefault((line.lane, line.name), line)
+        for key, line in firsts.items():
+            seen_at = line.settled_at if line.settled_at is not None else line.intent_at
+            if seen_at is None or (line.intent_at is None and line.remote_id is None):
+                continue
+            old = self.known.get(key)
+            if old is None or line.generation > old.generation:
+                if old is None or seen_at >= old.seen_at:
+                    self.known[key] = Known(line.generation, line.spent, line.intent_at, seen_at)
+            elif seen_at >= old.seen_at:
+                if line.generation == old.generation:
+                    old.spent = old.spent or line.spent
+                old.used_at = line.intent_at if old.used_at is None else old.used_at
+                old.seen_at = seen_at
+
+    def told(self, line: BookRow) -> tuple[int, float | None]:
+        """The generation that is due for a row, and since when its token may be out."""
+        known = self.known.get((line.lane, line.name))
+        due = max(line.generation + line.spent, known.generation + known.spent if known else 0)
+        return due, line.intent_at if line.intent_at is not None else known.used_at if known else None
+
+    def check_claimed(self, run: BookRun, taken: list[ClaimedRow], expected: list[BookRow]) -> None:
+        assert [work.row_no for work in taken] == [line.row_no for line in expected]
+        for work, line in zip(taken, expected, strict=True):
+            assert (work.due_generation, work.used_at) == self.told(line), work
+            assert (work.generation, work.token) == (line.generation, token_of(line.name, line.generation))
+            assert (work.attempts, work.first_sent_at) == (line.attempts, line.first_sent_at)
+            assert work.intent_at == line.intent_at
+
+    # --- rules: runs ----------------------------------------------------------------------------------
+
+    @initialize(plan=PLANS)
+    def plan_first(self, plan: list[tuple[str, LaneKey]]) -> None:
+        self.plan(plan)
+
+    @precondition(lambda self: len(self.runs) < RUNS_MAX)
+    @rule(plan=PLANS)
+    def plan(self, plan: list[tuple[str, LaneKey]]) -> None:
+        name = f"run-{len(self.runs)}"
+        rows = [row(n, key, lane=lane) for n, (key, lane) in enumerate(plan, start=1)]
+        run_id = self.do(open_run(self.ledger, name, rows, started_at=self.tick()))
+        run = BookRun(run_id, [BookRow(n, key, lane) for n, (key, lane) in enumerate(plan, start=1)])
+        run.lanes = dict(enumerate(dict.fromkeys(lane for _, lane in plan), start=1))
+        for older in self.runs:
+            if not older.folded:
+                self.fold(older)
+        self.runs.append(run)
+
+    @rule(pick=PICK)
+    def reopen(self, pick: int) -> None:
+        run = self.run_of(pick)
+        self.do(self.ledger.reopen(run.run_id))
+        run.state = RunState.OPEN
+        for line in run.rows:
+            if line.outcome is Outcome.SKIPPED:
+                line.state, line.outcome, line.settled_at, line.error_code = RowState.PLANNED, None, None, ""
+
+    @rule(pick=PICK)
+    def end_sitting(self, pick: int) -> None:
+        run, now = self.run_of(pick), self.tick()
+        self.do(self.ledger.end_sitting(run.run_id, ended_at=now, stop_code="", exit_code=0, rates={}))
+        is_done = all(line.state is RowState.SETTLED for line in run.rows)
+        run.state = RunState.FINISHED if is_done else RunState.OPEN
+        self.fold(run)
+
+    @rule()
+    def die(self) -> None:
+        """Kill the process: the next one has the files as they lie, and no lease was given back."""
+        old, self.deaths = self.ledger, self.deaths + 1
+        shutil.copytree(old._path.parent, self.folder / f"life-{self.deaths}")
+        self.do(old.close())
+        self.ledger = self._open()
+
+    # --- rules: lanes ---------------------------------------------------------------------------------
+
+    @rule(pick=PICK, owner=st.sampled_from(["one", "two"]))
+    def take_lane(self, pick: int, owner: str) -> None:
+        run = self.run_of(pick)
+        lane_no = 1 + pick % len(run.lanes)
+        lease = self.do(self.ledger.acquire_lane(run.run_id, lane_no, owner, self.tick(), TTL_S))
+        epoch = run.epochs.get(lane_no, 0) + 1
+        assert lease == Lease(run.run_id, lane_no, run.lanes[lane_no], owner, epoch, self.now + TTL_S)
+        if lane_no in run.leases:
+            run.stale.append(run.leases.pop(lane_no))
+        run.epochs[lane_no], run.leases[lane_no], run.folded = epoch, lease, False
+
+    @precondition(has_leases)
+    @rule(pick=PICK)
+    def give_back(self, pick: int) -> None:
+        run, lease = self.lease_of(pick)
+        self.do(self.ledger.release_lane(lease))
+        run.stale.append(run.leases.pop(lease.lane_no))
+
+    @precondition(has_leases)
+    @rule(pick=PICK, limit=st.integers(1, 4), after=st.integers(0, 3))
+    def claim(self, pick: int, limit: int, after: int) -> None:
+        run, lease = self.lease_of(pick)
+        expected = [line for line in run.of(lease, RowState.PLANNED) if line.row_no > after][:limit]
+        taken = self.do(self.ledger.claim(lease, after=after, limit=limit, now=self.tick()))
+        self.check_claimed(run, taken, expected)
+        for line in expected:
+            line.state = RowState.CLAIMED
+            line.intent_at = self.now if line.intent_at is None else line.intent_at
+
+    @precondition(has_leases)
+    @rule(pick=PICK)
+    def recover(self, pick: int) -> None:
+        run, lease = self.lease_of(pick)
+        taken = self.do(self.ledger.recover(lease, after=0, limit=100))
+        self.check_claimed(run, taken, run.of(lease, RowState.CLAIMED))
+
+    @precondition(has_leases)
+    @rule(pick=PICK)
+    def regenerate(self, pick: int) -> None:
+        run, lease = self.lease_of(pick)
+        for line in run.of(lease, RowState.CLAIMED)[:1]:
+            generation = max(self.told(line)[0], line.generation + 1)
+            token = token_of(line.name, generation)
+            self.do(self.ledger.regenerate(lease, line.row_no, generation=generation, token=token, now=self.tick()))
+            line.generation, line.spent, line.intent_at = generation, False, self.now
+
+    @precondition(has_leases)
+    @rule(pick=PICK)
+    def skip_planned(self, pick: int) -> None:
+        run, lease = self.lease_of(pick)
+        expected = run.of(lease, RowState.PLANNED)
+        code = "BATCHER.LaneStopped"
+        assert self.do(self.ledger.skip_planned(lease, code, "no", self.tick())) == len(expected)
+        for line in expected:
+            line.state, line.outcome = RowState.SETTLED, Outcome.SKIPPED
+            line.settled_at, line.error_code = self.now, code
+
+    # --- rules: settling ------------------------------------------------------------------------------
+
+    def settlement(self, line: BookRow, kind: str) -> Settlement:
+        """What is learnt of a row that is claimed or accepted."""
+        known: dict[str, Any] = {"attempts": line.attempts + 1, "first_sent_at": self.now, "settled_at": self.now}
+        if kind == "refused":
+            return settled(line.row_no, Outcome.FAILED, expect=line.state, spent=True, error_code="ER.1", **known)
+        if kind == "created" or line.state is RowState.ACCEPTED:
+            return settled(line.row_no, Outcome.CREATED, expect=line.state, remote_id=f"fl-{line.name}", **known)
+        if kind == "accepted":
+            return Settlement(
+                line.row_no,
+                RowState.CLAIMED,
+                RowState.ACCEPTED,
+                attempts=line.attempts + 1,
+                remote_id=f"fl-{line.name}",
+                first_sent_at=self.now,
+            )
+        return Settlement(
+            line.row_no,
+            RowState.CLAIMED,
+            RowState.PLANNED,
+            attempts=line.attempts,
+            intent_at=line.intent_at if kind == "put back, sent" else None,
+            spent=kind == "put back, spent",
+        )
+
+    @precondition(has_leases)
+    @rule(
+        pick=PICK,
+        kinds=st.lists(
+            st.sampled_from(["created", "refused", "accepted", "put back", "put back, sent", "put back, spent"]),
+            min_size=1,
+            max_size=4,
+        ),
+        has_call=st.booleans(),
+    )
+    def settle(self, pick: int, kinds: list[str], has_call: bool) -> None:
+        run, lease = self.lease_of(pick)
+        self.tick()
+        lines = run.of(lease, RowState.CLAIMED, RowState.ACCEPTED)[: len(kinds)]
+        batch = [(lease, self.settlement(line, kind)) for line, kind in zip(lines, kinds, strict=False)]
+        calls = {("create", "202"): 2} if has_call else {}
+        self.do(self.ledger.write(run.run_id, batch, calls))
+        run.calls.update(calls)
+        for line, (_, known) in zip(lines, batch, strict=True):
+            line.state, line.outcome, line.attempts = known.state, known.outcome, known.attempts
+            line.spent = known.spent
+            line.first_sent_at = known.first_sent_at if line.first_sent_at is None else line.first_sent_at
+            if known.state is RowState.PLANNED:
+                line.intent_at = known.intent_at
+            else:
+                line.remote_id, line.error_code = known.remote_id, known.error_code
+                line.settled_at = known.settled_at
+
+    @precondition(has_leases)
+    @rule(pick=PICK)
+    def settle_with_a_wrong_state_in_the_batch(self, pick: int) -> None:
+        run, lease = self.lease_of(pick)
+        good = run.of(lease, RowState.CLAIMED)
+        wrong = run.of(lease, RowState.PLANNED, RowState.SETTLED, RowState.ACCEPTED)
+        batch = [(lease, settled(line.row_no)) for line in (*good, *wrong[:1])]
+        if wrong:
+            with pytest.raises(StaleLeaseError):
+                self.do(self.ledger.write(run.run_id, batch, {("create", "202"): 1}))
+
+    @precondition(has_stale)
+    @rule(pick=PICK)
+    def a_stale_worker_writes(self, pick: int) -> None:
+        stale = [(run, lease) for run in self.runs for lease in run.stale]
+        run, lease = stale[pick % len(stale)]
+        rows = run.of(lease, RowState.CLAIMED)
+        batch = [(lease, settled(line.row_no)) for line in rows]
+        if lease.lane_no in run.leases:  # and the heir's own row in the same batch
+            batch += [(run.leases[lease.lane_no], settled(line.row_no)) for line in rows[-1:]]
+        attempts = [
+            self.ledger.claim(lease, after=0, limit=9, now=self.tick()),
+            self.ledger.recover(lease, after=0, limit=9),
+            self.ledger.renew_lane(lease, self.now, TTL_S),
+            self.ledger.skip_planned(lease, "BATCHER.LaneStopped", "no", self.now),
+            *(
+                self.ledger.regenerate(lease, line.row_no, generation=99, token=token_of("x"), now=self.now)
+                for line in rows[:1]
+            ),
+        ]
+        if batch:
+            attempts.append(self.ledger.write(run.run_id, batch, {("create", "202"): 1}))
+        for attempt in attempts:
+            with pytest.raises(StaleLeaseError):
+                self.do(attempt)
+
+    # --- what always holds ----------------------------------------------------------------------------
+
+    @invariant()
+    def the_ledger_is_the_book(self) -> None:
+        for run in self.runs:
+            records = self.do(everything(self.ledger, run.run_id))
+            assert [
+                (
+                    r.row_no,
+                    r.lane,
+                    r.state,
+                    r.outcome,
+                    r.generation,
+                    r.token,
+                    r.attempts,
+                    r.remote_id,
+                    r.error_code,
+                    r.first_sent_at,
+                    r.settled_at,
+                )
+                for r in records
+            ] == [
+                (
+                    line.row_no,
+                    line.lane,
+                    line.state,
+                    line.outcome,
+                    line.generation,
+                    token_of(line.name, line.generation),
+                    line.attempts,
+                    line.remote_id,
+                    line.error_code,
+                    line.first_sent_at,
+                    line.settled_at,
+                )
+                for line in run.rows
+            ]
+
+    @invariant()
+    def the_counters_are_a_recount(self) -> None:
+        for run in self.runs:
+            self.do(assert_counters_hold(self.ledger, run.run_id))
+
+    @invariant()
+    def runs_and_lanes_are_those_of_the_book(self) -> None:
+        found = self.do(self.ledger.runs())
+        assert [(run.run_id, run.state) for run in found] == [(run.run_id, run.state) for run in self.runs[::-1]]
+        assert [dict(run.calls) for run in found] == [dict(run.calls) for run in self.runs[::-1]]
+        for run in self.runs:
+            open_rows = Counter(line.lane for line in run.rows if line.state is not RowState.SETTLED)
+            expected = [(no, lane, open_rows[lane]) for no, lane in run.lanes.items() if open_rows[lane]]
+            assert self.do(self.ledger.lanes(run.run_id)) == expected
+
+
+@pytest.mark.timeout(120)
+def test_the_ledger_keeps_the_book() -> None:
+    run_state_machine_as_test(
+        LedgerMachine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
