@@ -1,3 +1,64 @@
-"""batcher: provision Enterprise Router flow logs in bulk."""
+"""batcher: provision Enterprise Router flow logs in bulk, safely, as often as you like.
+
+    import asyncio, batcher
+
+    session = batcher.Session(settings=batcher.Settings.model_validate({"run": {"rate": "100/min"}}))
+    result = asyncio.run(batcher.run_inventory("attachments.csv", session))
+    print(result.exit_code, result.publication.counts)
+
+The names below are the whole public interface; each is loaded when it is first used, so that importing batcher
+costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batcher.app import Check as Check
+    from batcher.app import RunResult as RunResult
+    from batcher.app import check_inventory as check_inventory
+    from batcher.app import list_runs as list_runs
+    from batcher.app import resume_run as resume_run
+    from batcher.app import retry_run as retry_run
+    from batcher.app import run_inventory as run_inventory
+    from batcher.app import write_report as write_report
+    from batcher.config import Settings as Settings
+    from batcher.engine.stop import Stop as Stop
+    from batcher.errors import BatcherError as BatcherError
+    from batcher.model import Outcome as Outcome
+    from batcher.model import RunRecord as RunRecord
+    from batcher.report.publish import Publication as Publication
+    from batcher.wiring import Session as Session
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "BatcherError": "errors",
+    "Check": "app",
+    "Outcome": "model",
+    "Publication": "report.publish",
+    "RunRecord": "model",
+    "RunResult": "app",
+    "Session": "wiring",
+    "Settings": "config",
+    "Stop": "engine.stop",
+    "check_inventory": "app",
+    "list_runs": "app",
+    "resume_run": "app",
+    "retry_run": "app",
+    "run_inventory": "app",
+    "write_report": "app",
+}
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # all are names
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that defines it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module `batcher` has no attribute `{name}`")
+    return getattr(import_module(f"batcher.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

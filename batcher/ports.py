@@ -243,7 +243,10 @@ class Ledger(Protocol):
         ...
 
     async def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
-        """Record a new generation of a claimed row before it is sent. Raises `StaleLeaseError`."""
+        """Record another generation of a claimed row before it is sent, its token first used `now`.
+
+        Raises `StaleLeaseError`.
+        """
         ...
 
     async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:

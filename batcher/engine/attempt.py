@@ -47,10 +47,12 @@ async def _send(context: LaneContext, work: Work) -> bool:
 
 async def _prepare(context: LaneContext, work: Work) -> bool:
     """Make sure that the row may be sent under its token; False if it was settled instead."""
-    row = work.row
-    if work.new_generation or row.due_generation > row.generation:
-        await _next_generation(context, work, max(row.due_generation, row.generation + work.new_generation))
+    if work.new_generation:
+        await _next_generation(context, work)
         return True
+    if work.row.due_generation > work.row.generation:
+        await _take_generation(context, work, work.row.due_generation, work.row.used_at)
+    row = work.row
     if row.used_at is None or work.attempts:
         return True
     work.in_doubt = True
@@ -59,19 +61,24 @@ async def _prepare(context: LaneContext, work: Work) -> bool:
         return True
     if row.scope not in context.listed and not await _is_absent(context, work):
         return False
-    await _next_generation(context, work, row.generation + 1)
+    await _next_generation(context, work)
     return True
 
 
-async def _next_generation(context: LaneContext, work: Work, generation: int) -> None:
-    token = context.operation.token(work.row.spec, generation)
-    now = context.clock.now()
-    await context.ledger.regenerate(context.lease, work.row.row_no, generation=generation, token=token, now=now)
-    work.row = replace(
-        work.row, generation=generation, due_generation=generation, token=token, used_at=None, intent_at=None
-    )
+async def _next_generation(context: LaneContext, work: Work) -> None:
+    """A token that was never used: what an earlier one may have done is known, or known to be nothing."""
+    await _take_generation(context, work, work.row.generation + 1, None)
+    work.row = replace(work.row, intent_at=None)
     work.new_generation = False
     work.in_doubt = False
+
+
+async def _take_generation(context: LaneContext, work: Work, generation: int, used_at: float | None) -> None:
+    """Record the token of a generation, first used at `used_at` or now, before it is sent."""
+    row_no, token = work.row.row_no, context.operation.token(work.row.spec, generation)
+    first_use = context.clock.now() if used_at is None else used_at
+    await context.ledger.regenerate(context.lease, row_no, generation=generation, token=token, now=first_use)
+    work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=used_at)
 
 
 async def _is_absent(context: LaneContext, work: Work) -> bool:

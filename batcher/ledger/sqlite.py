@@ -30,6 +30,9 @@ from batcher.model import (
     Twin,
 )
 
+SQLITE_OLDEST = (3, 37, 0)
+"""The first with STRICT tables (2021-11-27)."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -53,6 +56,11 @@ class SqliteLedger:
         await self._call(self._open)
 
     def _open(self) -> None:
+        if sqlite3.sqlite_version_info < SQLITE_OLDEST:
+            raise LedgerError(
+                f"this Python has SQLite {sqlite3.sqlite_version}, and the ledger needs 3.37 or newer",
+                hint="use a Python that was built with a newer SQLite",
+            )
         with translated(self._path, "open"):
             if self._read_only:
                 if not self._path.exists():

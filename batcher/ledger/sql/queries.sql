@@ -179,16 +179,21 @@ UPDATE lane SET owner = NULL, leased_until = 0 WHERE run_no = ? AND lane_no = ? 
 SELECT EXISTS (SELECT 1 FROM lane WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?)
 
 -- name: select_claimable
-SELECT r.row_no, p.line, p.scope, p.key, p.spec, r.token, r.generation,
-       max(r.generation + r.spent, coalesce(k.generation + k.spent, 0)),
-       coalesce(r.intent_at, k.used_at), r.intent_at,
-       k.remote_id,
-       r.attempts, r.first_sent_at
-FROM row AS r
-JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
-LEFT JOIN known AS k ON k.key = p.key
-WHERE r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no > :after AND r.state = :state
-ORDER BY r.row_no LIMIT :limit
+-- `due` is the generation to send. The moments are those of its own token: a spent one says nothing of it.
+SELECT row_no, line, scope, key, spec, token, generation, due,
+       coalesce(CASE WHEN generation = due THEN intent_at END, CASE WHEN known_generation = due THEN known_used_at END),
+       CASE WHEN generation = due THEN intent_at END,
+       remote_id, attempts, first_sent_at
+FROM (
+    SELECT r.row_no, p.line, p.scope, p.key, p.spec, r.token, r.generation, r.intent_at,
+           max(r.generation + r.spent, coalesce(k.generation + k.spent, 0)) AS due,
+           k.generation AS known_generation, k.used_at AS known_used_at, k.remote_id, r.attempts, r.first_sent_at
+    FROM row AS r
+    JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+    LEFT JOIN known AS k ON k.key = p.key
+    WHERE r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no > :after AND r.state = :state
+    ORDER BY r.row_no LIMIT :limit
+)
 
 -- name: claim_rows
 UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, ?)

@@ -1,0 +1,123 @@
+"""The parts of README.md that are made from the code: tables, and the output of its commands.
+
+`python -m tests.readme` writes them; `tests/test_readme.py` holds the file to them. A part stands after a comment
+with its name: a fenced block, or a table.
+"""
+
+import asyncio
+import json
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from batcher.cli.exit_codes import EXIT_CODES
+from batcher.config import Settings, all_keys
+from batcher.policy.verdict import OWN_CODES
+from tests.e2e.commands import batcher, start
+from tests.e2e.inventories import write_inventory
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+
+def exit_codes() -> str:
+    """The table of exit codes."""
+    return "\n".join(["| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES)])
+
+
+def settings() -> str:
+    """The table of settings."""
+    lines = ["| section | key | default | meaning |", "|---|---|---|---|"]
+    defaults = Settings()
+    for section, key in all_keys():
+        part = getattr(defaults, section)
+        default = json.dumps(getattr(part, key))
+        meaning = type(part).model_fields[key].description
+        lines.append(f"| `{section}` | `{key}` | {'' if default == 'null' else f'`{default}`'} | {meaning} |")
+    return "\n".join(lines)
+
+
+def codes() -> str:
+    """The table of batcher's own codes."""
+    return "\n".join(
+        ["| code | meaning |", "|---|---|", *(f"| `{code}` | {text} |" for code, text in OWN_CODES.items())]
+    )
+
+
+async def main_job() -> str:
+    """What the first command prints on stdout."""
+    with tempfile.TemporaryDirectory() as folder:
+        inventory = str(ROOT / "inputs" / "attachments.csv")
+        ended = await batcher(Path(folder), "run", inventory, "--emulator", "--rate", "50/s")
+        return ended.out.strip()
+
+
+async def report() -> str:
+    """A few columns of the report of the faulty inventory."""
+    with tempfile.TemporaryDirectory() as folder:
+        inventory = str(ROOT / "inputs" / "faulty.csv")
+        await batcher(Path(folder), "run", inventory, "--emulator", "--rate", "50/s")
+        lines = (Path(folder) / "reports" / "latest" / "report.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines[:7]]
+        shown = [f"line {row['line']}: {row['outcome']}: {row['error_message'] or row['flow_log_id']}" for row in rows]
+        return "\n".join(shown)
+
+
+async def resume() -> str:
+    """A run killed when it was half done, and its resumption."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_inventory(folder / "routers.csv", 1000)
+        words = ("routers.csv", "--emulator", "--rate", "100/s")
+        process = await start(folder, "run", *words, "-v", "--no-progress")
+        assert process.stderr is not None
+        settled = 0
+        async for line in process.stderr:
+            settled += b" row.settled " in line
+            if settled == 400:
+                break
+        process.kill()
+        await process.communicate()
+        ended = await batcher(folder, "resume", *words[1:])
+        shown = [
+            "$ batcher run routers.csv --emulator --rate 100/s",
+            "Killed",
+            "$ batcher resume --emulator --rate 100/s",
+        ]
+        return "\n".join([*shown, *ended.out.strip().splitlines()])
+
+
+TABLES: dict[str, Callable[[], str]] = {"exit codes": exit_codes, "settings": settings, "codes": codes}
+OUTPUTS = {"output of the main job": main_job, "output of the report": report, "output of the resume": resume}
+
+
+def part(text: str, name: str) -> str:
+    """What stands in the README after the comment with this name."""
+    after = text.split(f"<!-- {name} -->\n", 1)[1]
+    if after.startswith("```"):
+        return after.split("\n", 1)[1].split("\n```", 1)[0]
+    return after.split("\n\n", 1)[0]
+
+
+def masked(output: str) -> str:
+    """Output without what differs from run to run: ids and counted calls."""
+    output = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}(-\d+)?", "RUN", output)
+    output = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", output)
+    return re.sub(r"[\d,]+ calls", "N calls", output)
+
+
+def main() -> None:
+    """Write every part anew."""
+    text = README.read_text(encoding="utf-8")
+    made = {name: make() for name, make in TABLES.items()}
+    made |= {name: asyncio.run(make()) for name, make in OUTPUTS.items()}
+    for name, new in made.items():
+        head, after = text.split(f"<!-- {name} -->\n", 1)
+        old = part(text, name)
+        text = f"{head}<!-- {name} -->\n{after.replace(old, new, 1)}"
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
