@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -31,8 +32,10 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
     return {**kept, "HOME": str(home), "PYTHONWARNINGS": "error", **(extra or {})}
 
 
-async def start(folder: Path, *words: str, extra: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
-    """Start `batcher` with these words in a folder that is also its home."""
+async def start(
+    folder: Path, *words: str, extra: Mapping[str, str] | None = None, stdin: bool = False
+) -> asyncio.subprocess.Process:
+    """Start `batcher` with these words in a folder that is also its home; `stdin` leaves that open to the caller."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -40,17 +43,59 @@ async def start(folder: Path, *words: str, extra: Mapping[str, str] | None = Non
         *words,
         cwd=folder,
         env=environment(folder, extra),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
 
 
-async def batcher(folder: Path, *words: str, extra: Mapping[str, str] | None = None) -> Ended:
-    """Run a command to its end."""
-    process = await start(folder, *words, extra=extra)
-    out, err = await process.communicate()
+async def batcher(
+    folder: Path, *words: str, extra: Mapping[str, str] | None = None, stdin: bytes | None = None
+) -> Ended:
+    """Run a command to its end; `stdin` is what it can read there."""
+    process = await start(folder, *words, extra=extra, stdin=stdin is not None)
+    out, err = await process.communicate(stdin)
     return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+class Working:
+    """A command at work; made by `working`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self._said: list[str] = []
+
+    async def until(self, text: str, times: int = 1) -> str:
+        """Wait until `times` lines with this text have stood on stderr since the last wait; the last of them."""
+        assert self.process.stderr is not None
+        while times:
+            line = (await self.process.stderr.readline()).decode()
+            if not line:
+                raise AssertionError(f"it ended before it said {text!r}: {''.join(self._said)}")
+            self._said.append(line)
+            times -= text in line
+        return self._said[-1]
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    async def end(self) -> Ended:
+        """Wait for its end; all that it said."""
+        out, err = await self.process.communicate()
+        return Ended(self.process.returncode or 0, out.decode(), "".join(self._said) + err.decode())
+
+
+@asynccontextmanager
+async def working(folder: Path, *words: str, extra: Mapping[str, str] | None = None) -> AsyncIterator[Working]:
+    """Start a command; killed with the block if it has not ended by then."""
+    process = await start(folder, *words, extra=extra)
+    try:
+        yield Working(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 @dataclass(frozen=True)
@@ -95,3 +140,15 @@ def report_rows(folder: Path, name: str = "report.csv") -> list[dict[str, str]]:
 def summary(folder: Path) -> dict[str, Any]:
     """The newest report's summary."""
     return dict(json.loads((folder / "reports" / "latest" / "summary.json").read_text(encoding="utf-8")))
+
+
+def column(folder: Path, name: str) -> list[str]:
+    """One column of the newest report, in order."""
+    return [line[name] for line in report_rows(folder)]
+
+
+def write_settings(folder: Path, text: str) -> Path:
+    """A `batcher.toml` there."""
+    path = folder / "batcher.toml"
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 COLUMNS = ("er_id", "resource_id", "log_group_id", "log_stream_id", "name", "project_id", "region", "owner")
@@ -33,10 +34,20 @@ def row(number: int, *, routers: int = 3, projects: int = 2, salt: str = "") -> 
     }
 
 
+def some_rows(count: int, *, routers: int = 1, projects: int = 1, **changes: str) -> list[dict[str, str]]:
+    """The first rows, each with these changes."""
+    return [{**row(number, routers=routers, projects=projects), **changes} for number in range(count)]
+
+
 def write_inventory(path: Path, rows: int, *, routers: int = 3, projects: int = 2) -> Path:
     """A CSV of so many rows."""
+    return write_rows(path, [row(number, routers=routers, projects=projects) for number in range(rows)])
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> Path:
+    """A CSV of these rows, with the columns of the first."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows(row(number, routers=routers, projects=projects) for number in range(rows))
+        writer.writerows(rows)
     return path

@@ -130,7 +130,6 @@ async def test_a_row_that_was_refused_for_good_goes_under_the_next_token(tmp_pat
     assert await nights(tmp_path, [(0, *REFUSED)], last_after_s=DAY_S) == [token_of("row-1", 1)]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a due generation that was used already is taken for a new one")
 @pytest.mark.parametrize("last_after_s", [60.0, DAY_S])
 async def test_what_was_made_under_a_later_token_and_is_gone_is_made_under_the_next_one(
     tmp_path: Path, last_after_s: float

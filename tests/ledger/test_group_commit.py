@@ -237,14 +237,43 @@ async def test_a_full_disk_fails_the_writer_and_nothing_is_told(desk: Desk) -> N
     await assert_counters_hold(desk.ledger, R1)
 
 
-async def test_a_write_that_has_begun_is_finished_though_the_writer_is_cancelled(desk: Desk) -> None:
+async def test_a_flush_waits_for_a_write_that_is_on_its_way(desk: Desk) -> None:
+    begun, may_end = anyio.Event(), anyio.Event()
+    flushed = []
+
+    async def write_when_told(run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Calls) -> None:
+        begun.set()
+        await may_end.wait()
+        await CountingLedger.write(desk.ledger, run_id, batch, calls)
+
+    async def flush() -> None:
+        await desk.commit.flush()
+        flushed.append(may_end.is_set())
+
+    desk.ledger.write = write_when_told  # type: ignore[method-assign]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(desk.commit.serve)
-        desk.settle(*range(1, 501), tell=False)
+        desk.settle(1)
+        await begun.wait()
+        tasks.start_soon(flush)
+        for _ in range(10):
+            await anyio.sleep(0)
+        may_end.set()
+        desk.commit.close()
+    assert flushed == [True]
+    assert await desk.settled_rows() == 1
+
+
+async def test_a_write_that_has_begun_is_finished_and_told_though_the_writer_is_cancelled(desk: Desk) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.commit.serve)
+        desk.settle(*range(1, 501))
+        desk.settle(501, tell=True)
         while not desk.ledger.commits:
             await anyio.sleep(0)
         tasks.cancel_scope.cancel()
-    assert await desk.settled_rows() == 500
+    assert desk.heard.rows == [501]
+    assert await desk.settled_rows() == 501
 
 
 @pytest.mark.xfail(strict=True, reason="bug: `flush` waits for what is queued after it as well, without a bound")

@@ -251,6 +251,8 @@ async def test_a_row_that_is_put_back_keeps_the_time_since_which_its_token_may_b
     await write(ledger, lease, put_back(1, intent_at=T0 + 2))
     (work,) = await claimed(ledger, lease, limit=1, now=T0 + 30)
     assert (work.used_at, work.intent_at) == (T0 + 2, T0 + 2)
+    (again,) = await ledger.recover(lease, after=0, limit=1)
+    assert (again.used_at, again.intent_at) == (T0 + 2, T0 + 2)
 
 
 async def test_a_row_that_is_put_back_with_a_spent_token_is_due_for_another(ledger: Ledger) -> None:
@@ -397,11 +399,24 @@ async def test_a_later_run_is_told_what_was_learnt(ledger: Ledger) -> None:
     assert await ledger.has_history()
     assert await first_look(ledger) == [
         (1, 0, T0 + 2, "fl-1"),
-        (2, 1, T0 + 2, None),
+        (2, 1, None, None),
         (3, 1, T0 + 3, "fl-3"),
         (4, 0, None, None),
         (5, 0, None, None),
     ]
+
+
+async def test_a_token_that_is_due_comes_with_the_time_of_its_own_first_use(ledger: Ledger) -> None:
+    """Night 1 spends token 0, night 2 uses token 1: the third is told of token 1, not of the spent one."""
+    for night, generation in enumerate((0, 1)):
+        run_id = await open_run(ledger, f"n{night}", [row(1)], started_at=T0 + 100 * night)
+        lease = await lease_of(ledger, run_id, now=T0 + 100 * night)
+        await claimed(ledger, lease, now=T0 + 100 * night + 1)
+        if generation:
+            await ledger.regenerate(lease, 1, generation=1, token=token_of("row-1", 1), now=T0 + 150)
+        await write(ledger, lease, settled(1, Outcome.FAILED, spent=not generation, settled_at=T0 + 100 * night + 60))
+        await end(ledger, run_id)
+    assert (await first_look(ledger, now=T0 + 300))[0] == (1, 1, T0 + 150, None)
 
 
 async def test_a_later_run_is_told_what_a_killed_one_had_claimed(place: Path) -> None:
@@ -412,7 +427,7 @@ async def test_a_later_run_is_told_what_a_killed_one_had_claimed(place: Path) ->
     async with open_ledger(str(place)) as ledger:
         assert await first_look(ledger) == [
             (1, 0, T0 + 2, "fl-1"),
-            (2, 1, T0 + 2, None),
+            (2, 1, None, None),
             (3, 0, T0 + 2, None),
             (4, 0, None, None),
             (5, 0, None, None),
@@ -454,8 +469,18 @@ async def test_a_token_that_was_refused_for_good_stays_spent_when_the_next_run_d
     await claimed(ledger, lease, limit=1)
     await write(ledger, lease, settled(1, Outcome.FAILED, spent=True))
     await end(ledger, R1)
-    assert (await first_look(ledger, "r2"))[0] == (1, 1, T0 + 2, None)
-    assert (await first_look(ledger, "r3", now=T0 + 200))[0] == (1, 1, T0 + 2, None)
+    assert (await first_look(ledger, "r2"))[0] == (1, 1, None, None)
+    assert (await first_look(ledger, "r3", now=T0 + 200))[0] == (1, 1, None, None)
+
+
+async def test_a_row_in_doubt_that_is_refused_after_a_resume_has_spent_its_token(ledger: Ledger) -> None:
+    lease = await five(ledger)
+    await claimed(ledger, lease, limit=1)
+    await end(ledger, R1)
+    lease = await lease_of(ledger, R1, now=T0 + 20)
+    await write(ledger, lease, settled(1, Outcome.FAILED, spent=True, settled_at=T0 + 21))
+    await end(ledger, R1)
+    assert (await first_look(ledger))[0] == (1, 1, None, None)
 
 
 async def test_a_resumed_run_still_knows_that_a_token_is_spent(ledger: Ledger) -> None:
@@ -506,4 +531,4 @@ async def test_an_old_run_that_is_resumed_after_a_newer_one_learns_from_it(ledge
     await write(ledger, later, settled(1, Outcome.FAILED, spent=True, settled_at=T0 + 52))
     await end(ledger, run_id)
     (work,) = await claimed(ledger, await lease_of(ledger, R1, now=T0 + 60), limit=1, now=T0 + 61)
-    assert (work.due_generation, work.used_at, work.intent_at) == (1, T0 + 51, None)
+    assert (work.due_generation, work.used_at, work.intent_at) == (1, None, None)

@@ -1,0 +1,118 @@
+"""Sent, and no answer worth the name: what the report says then, and how the doubt is cleared."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.clouds import assert_created_once, cloud
+from tests.e2e.commands import column, report_rows, summary, write_settings
+from tests.e2e.inventories import some_rows, write_rows
+
+ROWS = 6
+QUICK = "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n"
+
+
+@pytest.mark.parametrize("fault", ["lost_after", "error_after", "truncated_after"])
+async def test_a_create_whose_every_answer_is_lost_is_found_in_the_listing(tmp_path: Path, fault: str) -> None:
+    write_settings(tmp_path, QUICK)
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(ROWS))
+    async with cloud() as sky:
+        await sky.script({"operation": "create", "fault": fault, "times": None})
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 0, ended.err
+        assert column(tmp_path, "outcome") == ["created"] * ROWS
+        assert column(tmp_path, "attempts") == ["2"] * ROWS
+        assert_created_once(await sky.statistics(), ROWS)
+
+
+async def test_what_the_listing_cannot_settle_is_in_doubt_and_a_retry_settles_it(tmp_path: Path) -> None:
+    write_settings(tmp_path, QUICK)
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(ROWS))
+    async with cloud() as sky:
+        await sky.script(
+            {"operation": "create", "fault": "lost_after", "times": None},
+            {"operation": "list", "fault": "status", "status": 500, "times": None},
+        )
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["in_doubt"] * ROWS
+        assert all("listing could not be read" in message for message in column(tmp_path, "error_message"))
+        assert "retry" in ended.out
+
+        await sky.script()
+        ended = await sky.run(tmp_path, "retry")
+        assert ended.code == 0, ended.err
+        assert set(column(tmp_path, "outcome")) <= {"created", "exists"}
+        assert all(column(tmp_path, "flow_log_id"))
+        assert_created_once(await sky.statistics(), ROWS)
+
+
+async def test_a_create_that_never_worked_is_failed_once_the_listing_says_so(tmp_path: Path) -> None:
+    write_settings(tmp_path, QUICK)
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(2))
+    async with cloud() as sky:
+        await sky.script({"operation": "create", "fault": "lost_before", "times": None})
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["failed"] * 2
+        assert column(tmp_path, "error_code") == ["BATCHER.NoAnswer"] * 2
+
+        await sky.script()
+        ended = await sky.run(tmp_path, "retry")
+        assert ended.code == 0, ended.err
+        assert column(tmp_path, "outcome") == ["created"] * 2
+        assert summary(tmp_path)["parent"] is not None
+        assert (await sky.statistics())["created_total"] == 2
+
+
+async def test_answers_lost_before_a_kill_are_cleared_up_by_resume(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(12))
+    async with cloud() as sky:
+        await sky.script({"operation": "create", "fault": "lost_after", "times": None})
+        async with sky.slowly(tmp_path, "run", str(inventory), rate="20/s") as run:
+            await run.until("kind=create", times=4)
+            run.process.kill()
+            assert (await run.end()).code < 0
+        await sky.script()
+        ended = await sky.run(tmp_path, "resume")
+        assert ended.code == 0, ended.err
+        assert "(continued)" in ended.out
+        assert column(tmp_path, "outcome") == ["created"] * 12
+        assert_created_once(await sky.statistics(), 12)
+
+
+async def test_what_vanished_in_doubt_is_made_again(tmp_path: Path) -> None:
+    """Its token gives back the flow log that is gone, so only another generation can make one."""
+    write_settings(tmp_path, "[run]\nverify_time_s = 0.5\n")
+    inventory = write_rows(tmp_path / "routers.csv", wishes := some_rows(1))
+    async with cloud() as sky:
+        await sky.script({"operation": "create", "fault": "hang"})
+        async with sky.slowly(tmp_path, "run", str(inventory)) as run:
+            await sky.until_creates(1)
+            run.process.kill()
+            await run.end()
+        await sky.control("DELETE", f"flow-logs/{(await sky.flow_logs(wishes[0]))[0]['id']}")
+        for _ in range(2):
+            ended = await sky.run(tmp_path, "resume")
+        assert ended.code == 0, ended.out + ended.err
+        assert column(tmp_path, "outcome") == ["created"]
+        assert len(await sky.flow_logs(wishes[0])) == 1
+
+
+async def test_a_token_older_than_its_lifetime_is_not_sent_again(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", wishes := some_rows(2))
+    async with cloud() as sky:
+        await sky.script({"operation": "create", "fault": "hang"})
+        async with sky.slowly(tmp_path, "run", str(inventory)) as run:
+            await sky.until_creates(1)
+            run.process.kill()
+            await run.end()
+        await sky.control("DELETE", f"flow-logs/{(await sky.flow_logs(wishes[0]))[0]['id']}")
+        await sky.control("POST", "clock", {"advance_s": 9 * 3600})
+        write_settings(tmp_path, "[run]\ntoken_lifetime_s = 0.001\n")
+        ended = await sky.run(tmp_path, "resume")
+        assert ended.code == 0, ended.err
+        rows = report_rows(tmp_path)
+        assert [row["outcome"] for row in rows] == ["created"] * 2
+        assert rows[0]["generation"] == "1"
+        assert len(await sky.flow_logs(wishes[0])) == 2

@@ -1,0 +1,189 @@
+"""What goes to stdout, what to stderr, and that programs can read it."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.clouds import cloud
+from tests.e2e.commands import Ended, batcher, emulator, environment, report_rows, start, summary
+from tests.e2e.inventories import some_rows, write_rows
+from tests.e2e.schemas import faults
+
+INPUTS = Path(__file__).parents[2] / "inputs"
+RUN = ("--emulator", "--rate", "200/s")
+
+
+async def schema(folder: Path, what: str) -> dict[str, Any]:
+    """What `batcher schema` prints."""
+    ended = await batcher(folder, "schema", what)
+    assert (ended.code, ended.err) == (0, "")
+    return dict(json.loads(ended.out))
+
+
+async def test_json_is_one_document_that_fits_its_schema(tmp_path: Path) -> None:
+    ended = await batcher(tmp_path, "run", str(INPUTS / "faulty.csv"), *RUN, "--output", "json")
+    assert ended.code == 3, ended.err
+    found = json.loads(ended.out)
+    assert found == summary(tmp_path)
+    assert faults(found, await schema(tmp_path, "summary")) == []
+    assert found["exit_code"] == 3
+    assert "starts: 9 of 24 rows" in ended.err
+    assert "{" not in ended.err
+
+    row_schema = await schema(tmp_path, "report")
+    lines = (tmp_path / "reports" / "latest" / "report.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == found["rows"]["total"] == 24
+    for line in lines:
+        assert faults(json.loads(line), row_schema) == []
+
+    wish_schema = await schema(tmp_path, "inventory")
+    for line in (INPUTS / "attachments.jsonl").read_text(encoding="utf-8").splitlines()[:5]:
+        assert faults(json.loads(line), wish_schema) == []
+    assert faults({"resource_id": "vpc-1"}, wish_schema) != []
+
+
+async def test_status_and_report_tell_of_runs_in_both_forms(tmp_path: Path) -> None:
+    first = write_rows(tmp_path / "first.csv", some_rows(2))
+    second = write_rows(tmp_path / "second.csv", some_rows(3))
+    for inventory in (first, second):
+        assert (await batcher(tmp_path, "run", str(inventory), *RUN)).code == 0
+    listed = await batcher(tmp_path, "status", "--emulator", "--output", "json")
+    found = json.loads(listed.out)
+    assert [item["inventory"] for item in found] == ["second.csv", "first.csv"]
+    assert [item["rows"] for item in found] == [{"exists": 2, "created": 1}, {"created": 2}]
+    oldest = found[1]["run_id"]
+    one = await batcher(tmp_path, "status", oldest, "--emulator", "--output", "json")
+    assert json.loads(one.out) == found[1]
+    text = await batcher(tmp_path, "status", "--emulator")
+    assert [line.split()[:3] for line in text.out.splitlines()] == [
+        [item["run_id"], "finished", item["inventory"]] for item in found
+    ]
+    detail = await batcher(tmp_path, "status", oldest, "--emulator")
+    assert "rows: created 2" in detail.out
+    assert "calls: create 2" in detail.out
+
+    report = tmp_path / "reports" / oldest
+    before = {file.name: file.read_bytes() for file in report.iterdir()}
+    for name in before:
+        (report / name).unlink()
+    written = await batcher(tmp_path, "report", oldest, "--emulator", "--output", "json")
+    assert written.code == 0, written.err
+    assert {file.name: file.read_bytes() for file in report.iterdir()} == before
+    assert json.loads(written.out) == json.loads(before["summary.json"])
+    text = await batcher(tmp_path, "report", "--emulator", "--format", "csv")
+    assert [Path(line.removeprefix("report: ")).name for line in text.out.splitlines()] == [
+        "report.csv",
+        "failed.csv",
+        "report.jsonl",
+        "summary.json",
+    ]
+    for ended in (listed, one, detail, written, text):
+        assert (ended.code, ended.err) == (0, "")
+
+
+async def test_talk_goes_to_stderr_and_as_much_as_was_asked_for(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
+
+    async def talk(number: int, *words: str) -> Ended:
+        (folder := tmp_path / str(number)).mkdir()
+        ended = await batcher(folder, "run", str(inventory), *RUN, *words)
+        assert ended.code == 0, ended.err
+        assert re.fullmatch(r"run \S+: 3 created; 3 calls\n(report: \S+\n){4}", ended.out)
+        return ended
+
+    plain, quiet, without, verbose, very = await asyncio.gather(
+        talk(0), talk(1, "-q"), talk(2, "--no-progress"), talk(3, "-v", "--no-progress"), talk(4, "-vv", "--no-progress")
+    )
+    assert quiet.err == without.err == ""
+    assert [line.split()[0] for line in plain.err.splitlines()] == ["batcher:"] * 2
+    events = [line.split()[1] for line in verbose.err.splitlines()]
+    assert events == ["run.started", *["row.settled"] * 3, "run.ended"]
+    assert sorted(line.split()[1] for line in very.err.splitlines()) == sorted([*events, *["call.made"] * 3])
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [a-z.]+ \w+=", line) for line in very.err.splitlines())
+    assert "row_no=2 line=3 outcome=created" in verbose.err
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_terminal_shows_a_live_line_without_colour_if_so_asked(tmp_path: Path, plain: bool) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
+    ours, theirs = pty.openpty()
+    extra = {"TERM": "xterm-256color", **({"NO_COLOR": "1"} if plain else {})}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "batcher.cli.main", "run", str(inventory), *RUN),
+        cwd=tmp_path,
+        env=environment(tmp_path, extra),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    out, _ = await process.communicate()
+    shown = b""
+    try:
+        while block := os.read(ours, 65536):
+            shown += block
+    except OSError:  # how a terminal says that its other end is closed
+        pass
+    finally:
+        os.close(ours)
+    assert process.returncode == 0
+    assert out.startswith(b"run ")
+    assert b"3 of 3 rows to do" in shown
+    assert b"\x1b[?25h" in shown  # the cursor is shown again
+    if plain:
+        assert re.findall(rb"\x1b\[[0-9;]*m", shown) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_emulator_serves_until_it_is_stopped_and_remembers(tmp_path: Path, number: signal.Signals) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(2))
+    keys: dict[str, str] = {}
+    for outcome in ("created", "exists"):
+        process = await start(tmp_path, "emulator", "--port", "0", "--state", "world.db")
+        try:
+            assert process.stdout is not None
+            url = (await process.stdout.readline()).decode().removeprefix("endpoint: ").strip()
+            said = (await process.stdout.readline()).decode()
+            keys = dict(pair.split("=") for pair in said.removeprefix("keys: ").split())
+            words = ("run", str(inventory), "--endpoint", url, "--rate", "200/s", "--ledger", f"{outcome}.db")
+            ended = await batcher(tmp_path, *words, "--reconcile", "always", extra=keys)
+            assert ended.code == 0, ended.err
+            assert [row["outcome"] for row in report_rows(tmp_path)] == [outcome] * 2
+        finally:
+            process.send_signal(number)
+            await process.communicate()
+        assert process.returncode == 0
+
+
+async def test_an_emulator_that_cannot_serve_says_why(tmp_path: Path) -> None:
+    async with emulator(tmp_path, "--state", "world.db") as running:
+        port = running.url.rpartition(":")[2]
+        for words, said in (
+            (["--port", port], f"cannot listen on port {port}"),
+            (["--port", "0", "--state", "world.db"], "another emulator may be using it"),
+            (["--port", "0", "--host", "0.0.0.0"], "loopback"),
+            (["--port", "0", "--throttle", "often"], "is no rate"),
+            (["--port", "0", "--lost-after", "2"], "share"),
+        ):
+            ended = await batcher(tmp_path, "emulator", *words)
+            assert ended.code == 2, ended.err
+            assert said in ended.err
+            assert ended.out == ""
+
+
+async def test_why_access_was_refused_is_said_without_progress_too(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(2))
+    wrong = {"HUAWEICLOUD_SDK_AK": "EMULATORAK", "HUAWEICLOUD_SDK_SK": "not-the-secret"}
+    async with cloud() as sky:
+        ended = await batcher(tmp_path, *sky.words("run", str(inventory)), extra=wrong)
+    assert ended.code == 7
+    report = (tmp_path / "reports" / "latest" / "report.csv").read_text(encoding="utf-8")
+    assert "APIGW.0301" in ended.out + ended.err + report

@@ -1,0 +1,167 @@
+"""What batcher will not begin: the message, the exit code 2, and that nothing was sent or left behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.clouds import cloud
+from tests.e2e.commands import EMULATOR_KEYS, batcher, write_settings
+from tests.e2e.inventories import some_rows, write_rows
+
+FAULTY = Path(__file__).parents[2] / "inputs" / "faulty.csv"
+
+
+@pytest.mark.parametrize("form", ["csv", "csv with accounts", "jsonl"])
+async def test_without_credentials_it_says_what_is_missing(tmp_path: Path, form: str) -> None:
+    wishes = some_rows(3, **({"account": "default"} if "accounts" in form else {}))
+    inventory = tmp_path / "routers.jsonl"
+    if form == "jsonl":
+        inventory.write_text("".join(json.dumps(wish) + "\n" for wish in wishes))
+    else:
+        write_rows(inventory := tmp_path / "routers.csv", wishes)
+    async with cloud() as sky:
+        ended = await batcher(tmp_path, *sky.words("run", str(inventory)))
+        assert ended.code == 2
+        assert ended.out == ""
+        assert "no credentials for account `default`" in ended.err
+        for name in ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "CLOUD_SDK_AK", "HW_ACCESS_KEY", "HW_AUTH_TOKEN"):
+            assert name in ended.err
+        assert ".huaweicloud/credentials" in ended.err
+        assert (await sky.statistics())["calls"] == {}
+    assert not list(tmp_path.rglob("*.emulator"))
+
+
+async def test_half_a_key_pair_names_the_other_half(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(1))
+    ended = await batcher(tmp_path, "run", str(inventory), extra={"HUAWEICLOUD_SDK_AK": "KEYOFMINE"})
+    assert ended.code == 2
+    assert "HUAWEICLOUD_SDK_SK" in ended.err
+    assert "KEYOFMINE" not in ended.err
+
+
+HEADER = b"er_id,resource_id,log_group_id,log_stream_id,project_id,region\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("gone.csv", None, "no such file"),
+        ("bytes.csv", HEADER + b"1,\xff,3,4,5,6\n", "`bytes.csv:2`: byte offset 65"),
+        ("quote.csv", HEADER + b'1,"2,3\n', "`quote.csv:2`"),
+        ("column.csv", b"er_id,name\n1,2\n", "`resource_id`"),
+        ("broken.json", b'[{"er_id": "1"},\n {"er_id": }]', "`broken.json:2`: broken JSON at byte offset 28"),
+        ("torn.csv.gz", b"\x1f\x8b\x08\x00", "gzip"),
+    ],
+)
+async def test_a_file_that_cannot_be_read_ends_the_command(
+    tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    inventory = tmp_path / name
+    if content is not None:
+        inventory.write_bytes(content)
+    async with cloud() as sky:
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 2, ended.err
+        assert ended.out == ""
+        assert name in ended.err
+        assert said in ended.err
+        assert (await sky.statistics())["calls"] == {}
+    assert not (tmp_path / "reports" / "latest").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run"],
+        ["run", "x.csv", "--bogus"],
+        ["run", "x.csv", "--rat", "1/s"],
+        ["provision", "x.csv"],
+        ["run", "x.csv", "--reconcile", "sometimes"],
+        ["run", "x.csv", "--concurrency", "many"],
+        ["schema", "everything"],
+        [],
+    ],
+)
+async def test_words_it_does_not_know_are_refused(tmp_path: Path, words: list[str]) -> None:
+    ended = await batcher(tmp_path, *words)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert ended.err.startswith("usage: batcher")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rate", "fast"], "`run.rate` (flag): `fast` is no rate"),
+        (["--concurrency", "0"], "`run.concurrency` (flag)"),
+        (["--map", "resource_id"], "`--map resource_id` is no pair"),
+        (["--format", "pdf"], "`report.formats` (flag)"),
+        (["--ledger", "postgres://host/x"], "is no path of a ledger file"),
+        (["--endpoint", "http://er.example.com"], "must use https"),
+        (["--config", "absent.toml"], "absent.toml"),
+        (["--encoding", "klingon"], "klingon"),
+    ],
+)
+async def test_values_that_make_no_sense_are_refused(tmp_path: Path, words: list[str], said: str) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(1))
+    async with cloud() as sky:
+        ended = await batcher(tmp_path, *sky.words("run", str(inventory)), *words, extra=EMULATOR_KEYS)
+        assert ended.code == 2, ended.err
+        assert said in ended.err
+        assert ended.out == ""
+        assert (await sky.statistics())["calls"] == {}
+
+
+async def test_strict_stops_before_the_first_call_each_time(tmp_path: Path) -> None:
+    async with cloud() as sky:
+        for _ in range(2):
+            ended = await sky.run(tmp_path, "run", str(FAULTY), "--strict")
+            assert ended.code == 2, ended.out
+            assert "14 invalid rows" in ended.err
+            assert "batcher validate" in ended.err
+            assert (await sky.statistics())["calls"] == {}
+
+
+async def test_a_plan_that_strict_refused_is_not_there_to_resume(tmp_path: Path) -> None:
+    async with cloud() as sky:
+        assert (await sky.run(tmp_path, "run", str(FAULTY), "--strict")).code == 2
+        assert (await sky.run(tmp_path, "resume")).code == 2
+        assert (await sky.statistics())["calls"] == {}
+
+
+async def test_a_ledger_is_about_the_cloud_or_the_emulator(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(1))
+    words = ("run", str(inventory), "--ledger", "one.db")
+    assert (await batcher(tmp_path, *words, "--emulator", "--rate", "200/s")).code == 0
+    async with cloud() as sky:
+        for command in (words, ("resume", "--ledger", "one.db"), ("retry", "--ledger", "one.db")):
+            ended = await sky.run(tmp_path, *command)
+            assert ended.code == 2, ended.err
+            assert "belongs to the emulator" in ended.err
+            assert "--ledger" in ended.err
+        assert (await sky.statistics())["calls"] == {}
+
+
+async def test_commands_without_a_run_to_work_on_say_so(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(1))
+    for command in ("status", "report"):
+        ended = await batcher(tmp_path, command, "--emulator")
+        assert ended.code != 0
+        assert "there is no ledger" in ended.err
+        assert "Traceback" not in ended.err
+    assert (await batcher(tmp_path, "run", str(inventory), "--emulator", "--rate", "200/s")).code == 0
+    for words in (["resume"], ["retry"], ["resume", "no-such-run"], ["status", "no-such-run"], ["report", "no-such-run"]):
+        ended = await batcher(tmp_path, *words, "--emulator")
+        assert ended.code == 2, ended.err
+        assert "the ledger" in ended.err
+        assert ended.out == ""
+
+
+async def test_settings_are_read_once_and_named_when_wrong(tmp_path: Path) -> None:
+    write_settings(tmp_path, "[run\n")
+    ended = await batcher(tmp_path, "resume", "--emulator")
+    assert ended.code == 2
+    assert "batcher.toml" in ended.err
+    assert "line 1" in ended.err
