@@ -13,6 +13,8 @@ costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from batcher.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from batcher.app import Check as Check
     from batcher.app import RunResult as RunResult
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from batcher.model import RunRecord as RunRecord
     from batcher.report.publish import Publication as Publication
     from batcher.wiring import Session as Session
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "BatcherError": "errors",

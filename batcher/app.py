@@ -65,6 +65,7 @@ async def run_inventory(path: str, session: Session) -> RunResult:
                     await ledger.drop_run(run.run_id)
             unfinished = [run for run in runs if run.state is RunState.OPEN and run.fingerprint == fingerprint]
             if unfinished:
+                await ledger.reopen(unfinished[0].run_id)
                 return await _work(ledger, unfinished[0].run_id, session, continued=True, changes=None)
             run = _new_run(inventory.name, inventory.sha256, fingerprint, session, runs=runs)
             await _plan(ledger, run, inventory, session)
@@ -90,6 +91,7 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
         runs = await ledger.runs()
         begun = [run for run in runs if run.parent == parent.run_id and run.state is RunState.OPEN]
         if begun:
+            await ledger.reopen(begun[0].run_id)
             return await _work(ledger, begun[0].run_id, session, continued=True, changes=None)
         fingerprint = hashlib.sha256(f"retry/{parent.run_id}".encode()).hexdigest()
         run = _new_run(

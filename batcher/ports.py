@@ -181,7 +181,7 @@ class Ledger(Protocol):
         ...
 
     async def reopen(self, run_id: RunId) -> None:
-        """Make skipped rows planned again and the run `open`. Repeatable."""
+        """Begin another sitting: skipped rows are planned again, the last end is forgotten. Repeatable."""
         ...
 
     async def end_sitting(

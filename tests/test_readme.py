@@ -23,11 +23,15 @@ async def test_an_output_block_is_what_the_command_prints(name: str) -> None:
 
 def test_every_command_and_option_that_the_readme_uses_exists() -> None:
     help_texts = {name: parser.format_help() for name, parser in _subparsers().items()}
-    for line in re.findall(r"^(?:.*/)?batcher (.+?)(?:  +#.*)?$", TEXT, flags=re.MULTILINE):
+    for line in re.findall(r"^(?:.*/|\$ )?batcher ([a-z]+(?: .+?)?)(?:  +#.*)?$", _blocks(), flags=re.MULTILINE):
         command, *words = line.split()
         assert command in help_texts, line
         for option in (word for word in words if word.startswith("--")):
             assert option in help_texts[command], line
+
+
+def _blocks() -> str:
+    return "\n".join(re.findall(r"```(?:sh|text)\n(.*?)```", TEXT, flags=re.DOTALL))
 
 
 def _subparsers() -> dict[str, object]:

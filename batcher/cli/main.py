@@ -8,10 +8,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from batcher import __version__
 from batcher.cli.commands import emulator, report, resume, retry, run, schema, status, validate
 from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
 from batcher.errors import BatcherError, leaf
+from batcher.version import __version__
 
 COMMANDS = {
     "run": run,

@@ -33,7 +33,7 @@ from aiohttp import (
 )
 from yarl import URL
 
-from batcher import __version__
+from batcher.version import __version__
 
 ANSWER_BYTES_MAX = 16 << 20
 """A page of 2,000 flow logs is about 1.3 MB; ten times that is a lie or another service."""

@@ -169,12 +169,10 @@ async def _settle_by_listing(context: LaneContext, work: Work, refused: Refused)
             return
         message = f"{refused.message}; {_unreadable(listing)}"
         _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
-    elif refused.kind is Kind.EXISTS:
-        message = f"{refused.message}; but the listing does not show it"
-        _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
     else:
-        message = f"{refused.message}; the listing shows that nothing was created"
-        _settle(context, work, Outcome.FAILED, refused.code, message)
+        # A definitive refusal is an answer; after mere silence, how soon a listing shows a thing is not documented.
+        outcome = Outcome.FAILED if refused.definitive else Outcome.IN_DOUBT
+        _settle(context, work, outcome, refused.code, f"{refused.message}; the listing does not show it")
 
 
 async def _look_up(context: LaneContext, work: Work) -> tuple[Remote | None, ScopeListing]:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import anyio
+
 from batcher.engine.limiter import LaneLimiter
 from batcher.engine.stop import Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
@@ -31,6 +33,17 @@ class EnginePolicy:
     budget: RetryBudget = field(default_factory=RetryBudget)
 
 
+class AccountGate:
+    """Lets one call of an account through at a time until one was answered, so that a wrong key is refused once.
+
+    More than five refusals in a row lock a key for minutes, whoever uses it (APIGW FAQ 0003).
+    """
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.alone = anyio.Lock()
+
+
 class LaneContext:
     """One lane at work. Every call to the provider goes through `call`, and nothing else does."""
 
@@ -45,6 +58,7 @@ class LaneContext:
         sink: EventSink,
         clock: Clock,
         stop: Stop,
+        gate: AccountGate,
         chance: random.Random,
     ) -> None:
         self.ledger = ledger
@@ -64,8 +78,7 @@ class LaneContext:
         self.stopped_scopes: dict[str, Refused] = {}
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
-        self.answered = False
-        """Whether any call of the lane has been answered with something other than a refusal of the run."""
+        self._gate = gate
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
         self.hold(lease)
 
@@ -92,6 +105,12 @@ class LaneContext:
 
     async def call(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
         """Make one call at the lane's pace; None if the lane closed first: nothing was sent."""
+        if self._gate.is_open:
+            return await self._call(kind, make)
+        async with self._gate.alone:
+            return await self._call(kind, make)
+
+    async def _call(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
         if not await self.limiter.acquire() or self.closing:
             return None
         if self.clock.steady() >= self._held_until:
@@ -111,14 +130,14 @@ class LaneContext:
         self.commit.count_call(kind, result)
         self.sink.emit(CallMade(self.lane, kind, result))
         if not isinstance(answer, Refused):
-            self.answered = True
+            self._gate.is_open = True
             return
         if answer.kind is Kind.THROTTLED:
             self._throttle(answer)
         if answer.stops in (Stops.RUN, Stops.LANE):
             self._close(answer)
-        else:
-            self.answered = self.answered or answer.sent
+        elif answer.sent:
+            self._gate.is_open = True
 
     def _throttle(self, refused: Refused) -> None:
         duration_s = pause_s(refused.pause_s, refused.window, self.chance.random())

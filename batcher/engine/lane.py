@@ -1,11 +1,6 @@
-"""One lane from lease to release: reconcile, send, verify. Any engine can call `run_lane` with a lease.
-
-The first call of a lane goes alone: a wrong key then costs one refused call and not one a worker, which would
-lock the key (more than five refusals in a row do; APIGW FAQ). Once it is answered the other workers start.
-"""
+"""One lane from lease to release: reconcile, send, verify. Any engine can call `run_lane` with a lease."""
 
 import anyio
-from anyio.abc import TaskGroup
 
 from batcher.engine.attempt import attempt, put_back
 from batcher.engine.context import LaneContext
@@ -60,8 +55,8 @@ async def _send(context: LaneContext, open_rows: int) -> None:
     context.when_closing(queue.close)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(queue.serve)
-        workers = min(context.policy.concurrency, open_rows)
-        tasks.start_soon(_work, context, queue, tasks, workers)
+        for _ in range(min(context.policy.concurrency, open_rows)):
+            tasks.start_soon(_work, context, queue)
     for work in queue.leftover():
         put_back(context, work)
 
@@ -71,12 +66,7 @@ def page_rows_of(rate_per_s: float, concurrency: int) -> int:
     return max(PAGE_ROWS_MIN, min(PAGE_ROWS_MAX, round(2 * rate_per_s), 4 * concurrency))
 
 
-async def _work(context: LaneContext, queue: RowQueue, tasks: TaskGroup, more: int) -> None:
-    """Take rows until there are none; the first of them starts `more - 1` others once the lane is answered."""
+async def _work(context: LaneContext, queue: RowQueue) -> None:
     while (work := await queue.take()) is not None:
         again = await attempt(context, work)
         queue.done(work, again=again)
-        if more > 1 and context.answered:
-            for _ in range(more - 1):
-                tasks.start_soon(_work, context, queue, tasks, 1)
-            more = 1

@@ -9,16 +9,13 @@ from collections.abc import Iterator, Mapping
 
 import anyio
 
-from batcher.engine.context import EnginePolicy, LaneContext
+from batcher.engine.context import AccountGate, EnginePolicy, LaneContext
 from batcher.engine.lane import run_lane
 from batcher.engine.stop import Stop
 from batcher.model import LaneKey, RunId
 from batcher.policy.breaker import stop_code
 from batcher.policy.pace import rate_text
 from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
-
-FINAL_WRITE_S_MAX = 10.0
-"""How long the last group may take to reach the disk when a run is stopped at once."""
 
 
 class RunEngine:
@@ -49,6 +46,7 @@ class RunEngine:
         self._owner = owner
         self._seed = seed
         self._contexts: set[LaneContext] = set()
+        self._gates: dict[str, AccountGate] = {}
         self._learnt: dict[str, str] = {}
         self.stop_code = ""
         """What left open rows in a lane that nobody asked to stop (`BATCHER.<Name>`), or empty."""
@@ -68,7 +66,7 @@ class RunEngine:
                 self._commit.close()
         except anyio.get_cancelled_exc_class():
             self._commit.close()
-            with anyio.move_on_after(FINAL_WRITE_S_MAX, shield=True):
+            with anyio.CancelScope(shield=True):  # as long as the disk takes for the last group
                 await self._commit.serve()
             raise
 
@@ -85,10 +83,12 @@ class RunEngine:
 
     async def _work_lane(self, lane_no: int, open_rows: int) -> None:
         now, lease_s = self._clock.now(), self._policy.lease_s
+        lease = await self._ledger.acquire_lane(self._run_id, lane_no, self._owner, now, lease_s)
         context = LaneContext(
             ledger=self._ledger,
             operation=self._operation,
-            lease=await self._ledger.acquire_lane(self._run_id, lane_no, self._owner, now, lease_s),
+            lease=lease,
+            gate=self._gates.setdefault(lease.lane.account, AccountGate()),
             policy=self._policy,
             commit=self._commit,
             sink=self._sink,

@@ -8,8 +8,9 @@ patterns that need no escaping, names and descriptions are escaped. (Provider's 
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
@@ -29,7 +30,7 @@ from batcher.model import (
     Token,
     Wish,
 )
-from batcher.operations.flow_log_row import COLUMNS, FlowLogRow, RowDefaults, faults_of
+from batcher.operations.flow_log_row import COLUMNS, TRUE_WORDS, FlowLogRow, RowDefaults
 from batcher.policy.token import derive_token
 
 PAGE_LIMIT = 2000
@@ -50,6 +51,8 @@ _SPEC = (
     "description",
     "enabled",
 )
+_LISTED = ("id", "state", "resource_id", "log_group_id", "log_stream_id")
+_SAFE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _ACCEPTED = frozenset({202})
 _OK = frozenset({200})
 
@@ -75,20 +78,23 @@ class FlowLogs:
         try:
             row = FlowLogRow.model_validate(filled)
         except ValidationError as error:
-            return faults_of(error, filled)
-        faults = self._defaults.check(row)
-        if faults:
-            return faults
-        name = _quoted(row.name)
+            return self._defaults.faults_of(error, filled)
+        name = self._defaults.name_of(row)
+        faults = self._defaults.faults_of(None, filled, name) if self._defaults.is_suspect(row, name) else ()
+        return faults or self._wish(row, name)
+
+    def _wish(self, row: FlowLogRow, plain_name: str) -> Wish:
+        name = _quoted(plain_name)
         description = _quoted(row.description) if row.description else "null"
         place = _place(row.resource_id, row.log_group_id, row.log_stream_id)
+        enabled = "true" if row.enabled.lower() in TRUE_WORDS else "false"
         return Wish(
             lane=self._lane(row.account, row.region, row.project_id),
             scope=row.er_id,
             key=_natural_key((row.account, row.region, row.project_id, row.er_id), place),
             token=_token((row.project_id, row.er_id), place, (name, description), 0),
             spec=f'["{row.account}","{row.region}","{row.project_id}","{row.er_id}",{place},{name},{description},'
-            f"{'true' if row.enabled else 'false'}]",
+            f"{enabled}]",
         )
 
     def token(self, spec: str, generation: int) -> Token:
@@ -113,7 +119,7 @@ class FlowLogs:
         found = []
         for column in ("name", "description", "enabled"):
             want, have = wished[column], remote.fields[column]
-            if (want or None) != (have or None):
+            if (want or None) != (have or None) and not (column == "enabled" and have is None):
                 found.append(f"{column}: wished `{_text(want)}`, there is `{_text(have)}`")
         return tuple(found)
 
@@ -183,7 +189,7 @@ def _text(value: object) -> str:
 
 def _applied(reply: Reply, *, wish: bool) -> Applied | Refused:
     log = reply.body.get("flow_log")
-    if not isinstance(log, dict) or not isinstance(log.get("id"), str) or not log["id"]:
+    if not isinstance(log, dict) or not isinstance(log.get("id"), str) or not _SAFE_ID.fullmatch(log["id"]):
         return bad_answer(reply, "accepted, but without a flow log id")
     enabled = log.get("enabled")
     return Applied(
@@ -216,14 +222,18 @@ def _page(lane: LaneKey, scope: str, reply: Reply) -> Page | Refused:
 
 
 def _remote(lane: LaneKey, scope: str, log: dict[str, Any]) -> Remote:
+    remote_id, state, resource_id, group_id, stream_id = (log[name] for name in _LISTED)
+    if not all(isinstance(value, str) for value in (remote_id, state, resource_id, group_id, stream_id)):
+        raise TypeError("an id or a state that is no text")
+    if not _SAFE_ID.fullmatch(remote_id):
+        raise TypeError("an id that could not stand in a URL")
     enabled = log.get("enabled")
     return Remote(
         key=_natural_key(
-            (lane.account, lane.region, lane.project_id, scope),
-            _place(log["resource_id"].lower(), log["log_group_id"], log["log_stream_id"]),
+            (lane.account, lane.region, lane.project_id, scope), _place(resource_id.lower(), group_id, stream_id)
         ),
-        remote_id=log["id"],
-        state=log["state"],
+        remote_id=remote_id,
+        state=state,
         enabled=enabled if isinstance(enabled, bool) else None,
         created_at=_seconds(log.get("created_at")),
         fields={"name": log.get("name"), "description": log.get("description"), "enabled": enabled},
@@ -233,6 +243,7 @@ def _remote(lane: LaneKey, scope: str, log: dict[str, Any]) -> Remote:
 def _seconds(text: object) -> float | None:
     """A provider's time, read leniently: samples have `Z`, millis or an offset, or nothing of it."""
     try:
-        return datetime.fromisoformat(str(text)).timestamp()
+        moment = datetime.fromisoformat(str(text))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         return None

@@ -20,7 +20,9 @@ _LtsId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{36}$")]
 
 ATTACHMENT_KINDS = frozenset({"attachment", "vpc", "vgw", "vpn", "peering", "virtual gateway", "vpc attachment"})
 """`attachment` and the kinds that older documents list for `resource_type`; all are sent as `attachment`."""
+TRUE_WORDS = frozenset({"true", "yes", "1"})
 VALUE_SHOWN_MAX = 60
+NAME_CHARS_MAX = 64
 
 RULES: Mapping[str, str] = {
     "er_id": "must be a UUID (8-4-4-4-12 hex digits): the router's id",
@@ -40,6 +42,7 @@ COLUMNS = tuple(RULES)
 REQUIRED = ("er_id", "resource_id", "log_group_id", "log_stream_id", "project_id", "region")
 """Columns that a row must have once the defaults are filled in."""
 _MISSING = "is missing, and has no default"
+_FIXED = {"resource_type": "attachment", "account": "default", "description": ""}
 
 
 class FlowLogRow(BaseModel):
@@ -51,12 +54,12 @@ class FlowLogRow(BaseModel):
     resource_id: _Uuid
     log_group_id: _LtsId
     log_stream_id: _LtsId
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)] | None = None
     description: Annotated[str, StringConstraints(max_length=255)] = ""
-    resource_type: Annotated[str, StringConstraints(to_lower=True, pattern=f"^({'|'.join(sorted(ATTACHMENT_KINDS))})$")]
+    resource_type: Annotated[str, StringConstraints(pattern=f"(?i)^({'|'.join(sorted(ATTACHMENT_KINDS))})$")]
     log_store_type: Annotated[str, StringConstraints(pattern=r"^[Ll][Tt][Ss]$")] = "LTS"
-    enabled: bool = True
-    project_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    enabled: Annotated[str, StringConstraints(pattern=r"(?i)^(true|false|yes|no|1|0)$")] = "true"
+    project_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True)]
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
     account: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
 
@@ -86,32 +89,34 @@ class RowDefaults:
                 )
 
     def fill(self, fields: Mapping[str, str]) -> dict[str, str]:
-        """The row's fields over the defaults; the name is made last, from what is there."""
-        filled = {"resource_type": "attachment", "account": "default", **self.values, **fields}
-        if "name" not in filled:
-            filled["name"] = self.name_template.format_map(_Blanks(filled))
-        return filled
+        """The row's fields over the defaults."""
+        return {**_FIXED, **self.values, **fields}
 
-    def check(self, row: FlowLogRow) -> tuple[Fault, ...]:
-        """The rules that need to know more than the row: its region must be served."""
-        if self.regions is not None and row.region not in self.regions:
-            return (Fault("region", row.region, RULES["region"]),)
-        return ()
+    def name_of(self, row: FlowLogRow) -> str:
+        """The row's own name, or the one that the template makes of its values as they are sent."""
+        return self.name_template.format_map(dict(row)) if row.name is None else row.name
 
+    def is_suspect(self, row: FlowLogRow, name: str) -> bool:
+        """Whether `faults_of` would find a fault in a row that keeps the rules of its columns."""
+        return len(name) > NAME_CHARS_MAX or (self.regions is not None and row.region not in self.regions)
 
-class _Blanks(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return ""
+    def faults_of(self, error: ValidationError | None, fields: Mapping[str, str], name: str = "") -> tuple[Fault, ...]:
+        """Every broken rule in our own words, in the order of the columns; `fields` are filled in.
 
-
-def faults_of(error: ValidationError, fields: Mapping[str, str]) -> tuple[Fault, ...]:
-    """Every broken rule in our own words, in the order of the columns."""
-    broken: dict[str, Any] = {str(item["loc"][0]): item["type"] for item in error.errors(include_url=False)}
-    return tuple(
-        Fault(column, shorten(fields.get(column, "")), _MISSING if broken[column] == "missing" else RULES[column])
-        for column in COLUMNS
-        if column in broken
-    )
+        `name` is the one that the template made, where it did.
+        """
+        broken = {} if error is None else {str(i["loc"][0]): str(i["type"]) for i in error.errors(include_url=False)}
+        region = fields.get("region", "")
+        if self.regions is not None and region and region not in self.regions:
+            broken.setdefault("region", "unknown")
+        if len(name) > NAME_CHARS_MAX:
+            broken["name"] = "made too long"
+        shown = {**fields, "name": name} if name else fields
+        return tuple(
+            Fault(column, shorten(shown.get(column, "")), _MISSING if broken[column] == "missing" else RULES[column])
+            for column in COLUMNS
+            if column in broken
+        )
 
 
 def shorten(value: str) -> str:

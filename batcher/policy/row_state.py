@@ -1,8 +1,8 @@
 """The states of a row and the moves between them: one table that the ledger, the engine and the tests read.
 
     planned --claim--> claimed --answer 202, not final--> accepted --seen final--> settled
-       |                 |  ^                                |
-       |                 |  +-- taken over after a crash     +--absent: a new generation--> claimed
+       |                 |  ^
+       |                 |  +-- taken over after a crash
        |                 +--definitive answer--> settled
        |                 +--surely not sent--> planned
        +--found in the listing, invalid, duplicate, scope stopped--> settled
@@ -18,7 +18,7 @@ from batcher.model import RowState
 MOVES: Mapping[RowState, frozenset[RowState]] = {
     RowState.PLANNED: frozenset({RowState.CLAIMED, RowState.SETTLED}),
     RowState.CLAIMED: frozenset({RowState.CLAIMED, RowState.PLANNED, RowState.ACCEPTED, RowState.SETTLED}),
-    RowState.ACCEPTED: frozenset({RowState.ACCEPTED, RowState.CLAIMED, RowState.SETTLED}),
+    RowState.ACCEPTED: frozenset({RowState.SETTLED}),
     RowState.SETTLED: frozenset({RowState.PLANNED}),
 }
 

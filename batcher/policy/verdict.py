@@ -36,7 +36,6 @@ class OwnCode(StrEnum):
     INVALID = "BATCHER.Invalid"
     DUPLICATE = "BATCHER.Duplicate"
     DRIFTED = "BATCHER.Drifted"
-    NOT_LISTED = "BATCHER.NotListed"
     REMOTE_FAILED = "BATCHER.RemoteFailed"
     UNREACHABLE = "BATCHER.Unreachable"
     NO_ANSWER = "BATCHER.NoAnswer"
@@ -48,7 +47,8 @@ class OwnCode(StrEnum):
 OWN_CODES: Mapping[str, str] = {
     OwnCode.INTERRUPTED: "the run was interrupted (SIGINT) before the row was done",
     OwnCode.TERMINATED: "the run was terminated (SIGTERM) before the row was done",
-    OwnCode.ACCESS_REFUSED: "the provider refused the credentials, the account or a permission, and the run stopped",
+    OwnCode.ACCESS_REFUSED: "the credentials, the account, a permission or the address (redirection, TLS) was refused,"
+    " and the run stopped",
     OwnCode.ENDPOINT_UNREACHABLE: "the provider's endpoint could not be reached, and the run stopped",
     OwnCode.QUOTA_EXHAUSTED: "the provider's quota is used up, so the row was not attempted",
     OwnCode.ROUTER_STOPPED: "the provider refused the row's router as a whole, so the row was not attempted",
@@ -60,7 +60,6 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.INVALID: "the row breaks a rule of the inventory; each fault is named",
     OwnCode.DUPLICATE: "an earlier row asks for the same",
     OwnCode.DRIFTED: "it stands there already, but otherwise than wished; each difference is named",
-    OwnCode.NOT_LISTED: "the provider's complete listing does not show what it had accepted",
     OwnCode.REMOTE_FAILED: "the provider shows it in state `failed`",
     OwnCode.UNREACHABLE: "no connection to the provider came about, so nothing was sent",
     OwnCode.NO_ANSWER: "the connection failed or the time for an answer ran out",

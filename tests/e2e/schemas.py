@@ -66,4 +66,3 @@ def _fits(value: Any, keyword: str, rule: Any) -> bool:
             return True
         case _:
             raise AssertionError(f"this checker does not know `{keyword}`")
-

@@ -117,7 +117,9 @@ async def test_a_router_that_is_gone_stops_its_own_rows_only(tmp_path: Path, mod
             }
         )
         assert column(tmp_path, "outcome")[0] == ("failed" if refused else "skipped")
-        assert all("ER.04041001" in line["error_message"] for line in report_rows(tmp_path) if line["error_code"][0:1] == "B")
+        assert all(
+            "ER.04041001" in line["error_message"] for line in report_rows(tmp_path) if line["error_code"][0:1] == "B"
+        )
         assert len(report_rows(tmp_path, "failed.csv")) == 6
 
         await sky.seed_attachments(*gone)

@@ -152,7 +152,13 @@ async def test_commands_without_a_run_to_work_on_say_so(tmp_path: Path) -> None:
         assert "there is no ledger" in ended.err
         assert "Traceback" not in ended.err
     assert (await batcher(tmp_path, "run", str(inventory), "--emulator", "--rate", "200/s")).code == 0
-    for words in (["resume"], ["retry"], ["resume", "no-such-run"], ["status", "no-such-run"], ["report", "no-such-run"]):
+    for words in (
+        ["resume"],
+        ["retry"],
+        ["resume", "no-such-run"],
+        ["status", "no-such-run"],
+        ["report", "no-such-run"],
+    ):
         ended = await batcher(tmp_path, *words, "--emulator")
         assert ended.code == 2, ended.err
         assert "the ledger" in ended.err

@@ -1,16 +1,14 @@
 """Which token a later run sends a row with, when the provider no longer shows what an earlier run made."""
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import anyio
 import pytest
 
-from batcher.engine.context import EnginePolicy, LaneContext
-from batcher.engine.lane import run_lane
+from batcher.engine.context import EnginePolicy
+from batcher.engine.run import RunEngine
 from batcher.engine.stop import Stop
 from batcher.events import Event
 from batcher.ledger.group_commit import GroupCommit
@@ -72,23 +70,20 @@ class Deaf:
 
 async def work(ledger: Ledger, run_id: RunId, now: float) -> list[str]:
     """Work the run's one lane; the tokens that were sent."""
-    cloud, clock = EmptyCloud(), At(now)
-    commit = GroupCommit(ledger, run_id, Deaf())
-    context = LaneContext(
+    cloud, sink = EmptyCloud(), Deaf()
+    engine = RunEngine(
         ledger=ledger,
         operation=cloud,
-        lease=await lease_of(ledger, run_id, now=now),
+        run_id=run_id,
         policy=EnginePolicy(window=Window(1000, 1.0)),
-        commit=commit,
-        sink=Deaf(),
-        clock=clock,
+        commit=GroupCommit(ledger, run_id, sink),
+        sink=sink,
+        clock=At(now),
         stop=Stop(),
-        chance=random.Random(0),
+        owner="me",
+        seed=0,
     )
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(commit.serve)
-        await run_lane(context, 1)
-        commit.close()
+    await engine.work()
     return cloud.sent
 
 

@@ -466,7 +466,7 @@ def test_the_ledger_keeps_the_book() -> None:
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=100,
+            max_examples=80,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -340,7 +340,8 @@ async def test_reopening_makes_skipped_rows_planned_again_and_no_others(ledger: 
     for _ in range(2):
         await ledger.reopen(R1)
         assert await states(ledger, R1) == "1 settled/created, 2 settled/failed, 3 planned, 4 settled/invalid"
-        assert (await ledger.run(R1)).state is RunState.OPEN
+        run = await ledger.run(R1)
+        assert (run.state, run.ended_at, run.stop_code, run.exit_code) == (RunState.OPEN, None, "", None)
         await assert_counters_hold(ledger, R1)
     again = (await everything(ledger, R1))[2]
     assert (again.outcome, again.error_code, again.error_message, again.settled_at) == (None, "", "", None)

@@ -10,8 +10,6 @@ LEGAL = {
     ("claimed", "planned"),
     ("claimed", "accepted"),
     ("claimed", "settled"),
-    ("accepted", "accepted"),
-    ("accepted", "claimed"),
     ("accepted", "settled"),
     ("settled", "planned"),
 }

@@ -72,10 +72,10 @@ NEXT = [
     (unsent(1, None, state=RowState.PLANNED), {}, f"batcher resume {RUN_ID}"),
     (record(1, None, state=RowState.CLAIMED), {}, f"batcher resume {RUN_ID}"),
     (record(1, None, state=RowState.ACCEPTED), {}, f"batcher resume {RUN_ID}"),
-    (record(1, Outcome.DRIFTED), {}, "batcher run 'my routers.csv' --fix-drift"),
+    (record(1, Outcome.DRIFTED), {}, "batcher run 'my routers.csv'"),
     (record(1, Outcome.INVALID), {}, "batcher validate 'my routers.csv'"),
     (record(1, Outcome.UNVERIFIED), {}, "batcher run 'my routers.csv'"),
-    (unsent(1, None, state=RowState.PLANNED), ACCESS, f"batcher doctor && batcher resume {RUN_ID}"),
+    (unsent(1, None, state=RowState.PLANNED), ACCESS, f"batcher resume {RUN_ID}"),
 ]
 
 

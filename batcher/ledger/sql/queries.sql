@@ -108,7 +108,8 @@ UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code 
 WHERE run_no = ? AND outcome = 'skipped'
 
 -- name: reopen_run
-UPDATE run SET state = 'open' WHERE run_no = ? AND state <> 'planning'
+UPDATE run SET state = 'open', ended_at = NULL, stop_code = '', exit_code = NULL
+WHERE run_no = ? AND state <> 'planning'
 
 -- name: end_sitting
 UPDATE run SET state = :state, ended_at = :ended_at, stop_code = :stop_code, exit_code = :exit_code, rates = :rates
