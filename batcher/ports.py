@@ -160,8 +160,8 @@ class Ledger(Protocol):
         """Plan again the rows of `parent` that ended failed or in doubt; the number copied."""
         ...
 
-    async def index_keys(self, run_id: RunId) -> None:
-        """After the last `add_rows`: index the plan by natural key and fold what earlier runs learnt."""
+    async def index_keys(self, run_id: RunId) -> int:
+        """After the last `add_rows`: index the plan by natural key, fold what earlier runs learnt; how many twins."""
         ...
 
     async def twins(self, run_id: RunId, after: int, limit: int) -> list[Twin]:

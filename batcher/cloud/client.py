@@ -6,13 +6,12 @@ A call is signed the moment it is sent, with bytes that then go out unchanged.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from batcher.cloud.classify import BAD_ANSWER, REDIRECTED, Verdict, classify
 from batcher.cloud.credentials import Credentials
-from batcher.cloud.signing import canonical_query, sign
+from batcher.cloud.signing import Form, canonical_query
 from batcher.cloud.transport import BAD_ANSWER as BAD_ANSWER_CODE
 from batcher.cloud.transport import Answer, NoAnswer, Transport
 from batcher.cloud.wire import (
@@ -27,17 +26,19 @@ from batcher.cloud.wire import (
 from batcher.model import Kind, LaneKey, Refused, Stops
 
 REDIRECTED_CODE = "BATCHER.Redirected"
-PLACES_MAX = 4096
-"""Addresses kept: creates and lists repeat one a router; an address costs about 0.5 kB."""
+TARGETS_MAX = 1024
+"""Targets kept: creates repeat one a router; a target costs about 2 kB."""
 
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 _TAIL = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+")
 _EMPTY_STATUSES = frozenset({202, 204})
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer of an expected status: its JSON object, empty where a 202 or 204 had no body."""
+class Reply(NamedTuple):
+    """An answer of an expected status: its JSON object, empty where a 202 or 204 had no body.
+
+    A tuple, as is all that is made at every call: it costs a fifth of a frozen dataclass.
+    """
 
     status: int
     body: Mapping[str, Any]
@@ -81,26 +82,18 @@ class CloudClient:
         Raises `ValueError` for a project id or tail that may not stand in a URL: a fault of the caller.
         Cancelled, the call may have been sent.
         """
-        place = _place(self._endpoint_of(lane.region), lane.project_id, tail)
         credentials = self._signers(lane.account)
-        canonical = canonical_query(query) if query else ""
-        headers = {"X-Project-Id": lane.project_id}
-        if body:
-            headers["Content-Type"] = "application/json"
-        if token is not None:
-            headers["X-Client-Token"] = token
-        headers = sign(
+        target = _target(
             credentials,
-            method=method,
-            host=place.host,
-            path=place.path,
-            query=canonical,
-            headers=headers,
-            body=body,
-            at=self._now(),
+            method,
+            self._endpoint_of(lane.region),
+            lane.project_id,
+            tail,
+            canonical_query(query) if query else "",
+            (bool(body), token is not None),
         )
-        url = f"{place.url}?{canonical}" if canonical else place.url
-        answer = await self._transport.send(method, url, headers, body)
+        headers = target.form.sign(body, self._now(), token)
+        answer = await self._transport.send(method, target.url, headers, body)
         if isinstance(answer, NoAnswer):
             return _unanswered(answer, credentials)
         if answer.status in expected:
@@ -142,22 +135,43 @@ def bad_answer(reply: Reply, message: str) -> Refused:
     )
 
 
-class _Place(NamedTuple):
-    """Where a call goes: the whole URL without a query, and the two parts of it that are signed."""
+class _Target(NamedTuple):
+    """Where a call goes, and the form in which it is signed: the same for every create of a router."""
 
     url: str
-    host: str
-    path: str
+    form: Form
 
 
-@lru_cache(maxsize=PLACES_MAX)
-def _place(endpoint: str, project_id: str, tail: str) -> _Place:
+@lru_cache(maxsize=TARGETS_MAX)
+def _target(
+    credentials: Credentials,
+    method: str,
+    endpoint: str,
+    project_id: str,
+    tail: str,
+    query: str,
+    carries: tuple[bool, bool],
+) -> _Target:
+    """`carries`: whether there is a body, and whether there is a token."""
     if _PROJECT_ID.fullmatch(project_id) is None:
         raise ValueError(f"not a project id: {project_id!r}")
     if _TAIL.fullmatch(tail) is None:
         raise ValueError(f"not the tail of a path: {tail!r}")
     path = f"/v3/{project_id}/enterprise-router{tail}"
-    return _Place(f"{endpoint}{path}", endpoint.partition("://")[2], path)
+    headers = {"X-Project-Id": project_id}
+    with_body, with_token = carries
+    if with_body:
+        headers["Content-Type"] = "application/json"
+    form = Form(
+        credentials,
+        method=method,
+        host=endpoint.partition("://")[2],
+        path=path,
+        query=query,
+        headers=headers,
+        with_client_token=with_token,
+    )
+    return _Target(f"{endpoint}{path}?{query}" if query else f"{endpoint}{path}", form)
 
 
 def _unanswered(answer: NoAnswer, credentials: Credentials) -> Refused:

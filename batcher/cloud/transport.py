@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -57,8 +58,7 @@ UNREACHABLE = "BATCHER.Unreachable"
 BAD_ANSWER = "BATCHER.BadAnswer"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back, whole and decompressed; `headers` are looked up in any case."""
 
     status: int
@@ -103,7 +103,11 @@ class Transport:
                 allow_redirects=False,
                 skip_auto_headers=None if body else _BODILESS_SKIPS,
             ) as response:
-                content = await self._read(response)
+                length = response.content_length
+                if length is not None and length <= self._answer_bytes_max and "Content-Encoding" not in response.headers:
+                    content: bytes | None = await response.read()
+                else:
+                    content = await self._read(response)
         except (ClientError, OSError, TimeoutError) as error:
             return _no_answer(error)
         if content is None:
@@ -112,13 +116,7 @@ class Transport:
         return Answer(response.status, response.headers, content)
 
     async def _read(self, response: ClientResponse) -> bytes | None:
-        """The body, or None where it is too large; the rest is then dropped with its connection."""
-        length = response.content_length
-        if length is not None and "Content-Encoding" not in response.headers:
-            if length <= self._answer_bytes_max:
-                return await response.read()
-            response.close()
-            return None
+        """A body of unknown size, or None where it is too large; the rest is then dropped with its connection."""
         size, chunks = 0, []
         while chunk := await response.content.readany():
             size += len(chunk)

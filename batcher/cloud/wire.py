@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from pydantic_core import from_json
+
 from batcher.model import Window
 
 MESSAGE_CHARACTERS_MAX = 500
@@ -29,7 +31,6 @@ WINDOW_S_MAX = 86400.0
 _REDACTED = "***"
 _CODE_KEYS = ("error_code", "errorCode", "code")
 _MESSAGE_KEYS = ("error_msg", "errorMsg", "errorMessage", "message", "error_message")
-_REQUEST_ID_KEYS = ("request_id", "requestId")
 
 _SECRETS = (
     # The gateway's own view of the request: everything after it is headers and signatures.
@@ -67,9 +68,12 @@ def compact_json(value: object) -> bytes:
 def parse_json_object(body: bytes) -> dict[str, Any] | None:
     """The JSON object that a body holds, or None for anything else, be it valid JSON or not."""
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+        value = from_json(body)  # a fifth of the time of `json.loads`, and as strict: UTF-8 only, whole surrogate pairs
+    except ValueError:
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            return None
     return value if isinstance(value, dict) else None
 
 
@@ -95,9 +99,9 @@ def parse_error(body: bytes, headers: Mapping[str, str], secrets: Sequence[str] 
 
 def request_id_of(headers: Mapping[str, str], value: Mapping[str, Any] | None) -> str:
     """The provider's id of a request: the header's, which support asks for, else the body's, else empty."""
-    found: object = headers.get("X-Request-Id", "")
-    for key in _REQUEST_ID_KEYS:
-        found = found or (value or {}).get(key)
+    found: object = headers.get("X-Request-Id")
+    if not found and value is not None:
+        found = value.get("request_id") or value.get("requestId")
     return _printable(found)[:REQUEST_ID_CHARACTERS_MAX] if isinstance(found, str) else ""
 
 

@@ -105,10 +105,11 @@ class LaneContext:
 
     async def call(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
         """Make one call at the lane's pace; None if the lane closed first: nothing was sent."""
-        if self._gate.is_open:
-            return await self._call(kind, make)
-        async with self._gate.alone:
-            return await self._call(kind, make)
+        if not self._gate.is_open:
+            async with self._gate.alone:
+                if not self._gate.is_open:
+                    return await self._call(kind, make)
+        return await self._call(kind, make)
 
     async def _call(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
         if not await self.limiter.acquire() or self.closing:

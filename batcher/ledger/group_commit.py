@@ -31,22 +31,22 @@ class GroupCommit:
         self._run_id = run_id
         self._sink = sink
         self._wait_s = wait_s
-        self._batch: list[tuple[Lease, Settlement]] = []
-        self._events: list[Event] = []
+        self._queue: list[tuple[Lease, Settlement, Sequence[Event]]] = []
         self._calls: Counter[tuple[str, str]] = Counter()
+        self._queued = 0
+        self._durable = 0
         self._wake = anyio.Event()
         self._full = anyio.Event()
         self._written = anyio.Event()
         self._closing = False
-        self._busy = False
 
     def settle(self, lease: Lease, settlement: Settlement, events: Sequence[Event] = ()) -> None:
         """Queue a settlement; never waits. The events are told once it is durable."""
-        self._batch.append((lease, settlement))
-        self._events.extend(events)
-        if len(self._batch) == 1:
+        self._queue.append((lease, settlement, events))
+        self._queued += 1
+        if len(self._queue) == 1:
             self._wake.set()
-        elif len(self._batch) == ROWS_MAX:
+        elif len(self._queue) == ROWS_MAX:
             self._full.set()
 
     def count_call(self, kind: str, result: str) -> None:
@@ -56,11 +56,12 @@ class GroupCommit:
     @property
     def is_full(self) -> bool:
         """Whether so much waits to be written that lanes should claim no more."""
-        return len(self._batch) >= BACKLOG_MAX
+        return len(self._queue) >= BACKLOG_MAX
 
     async def flush(self) -> None:
         """Return when everything queued before the call is durable."""
-        while self._batch or self._busy:
+        target = self._queued
+        while self._durable < target:
             self._full.set()
             self._wake.set()
             await self._written.wait()
@@ -73,7 +74,7 @@ class GroupCommit:
                 with anyio.move_on_after(self._wait_s):
                     await self._full.wait()
             await self._write_group()
-            if self._closing and not self._batch:
+            if self._closing and not self._queue:
                 return
 
     def close(self) -> None:
@@ -83,18 +84,18 @@ class GroupCommit:
         self._full.set()
 
     async def _write_group(self) -> None:
-        batch, self._batch = self._batch, []
-        events, self._events = self._events, []
+        group, self._queue = self._queue[:ROWS_MAX], self._queue[ROWS_MAX:]
         calls, self._calls = self._calls, Counter()
         self._wake, self._full = anyio.Event(), anyio.Event()
-        if self._closing:
+        if self._queue or self._closing:
             self._wake.set()
-        if batch or calls:
-            self._busy = True
+            self._full.set()
+        if group or calls:
             with anyio.CancelScope(shield=True):
-                await self._ledger.write(self._run_id, batch, calls)
-            self._busy = False
-        for event in events:
-            self._sink.emit(event)
+                await self._ledger.write(self._run_id, [(lease, settlement) for lease, settlement, _ in group], calls)
+        self._durable += len(group)
+        for _, _, events in group:
+            for event in events:
+                self._sink.emit(event)
         self._written.set()
         self._written = anyio.Event()

@@ -27,7 +27,10 @@ class LedgerLock:
         self._file: TextIO | None = os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                self._file.close()
+                raise
             holder = _describe(self._file.read(TEXT_BYTES_MAX))
             self._file.close()
             raise LedgerHeldError(

@@ -32,7 +32,7 @@ class PlanStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lane_numbers: dict[tuple[RunId, LaneKey], int] = {}
+        self._lanes: dict[RunId, dict[LaneKey, int]] = {}
 
     def create_run(self, run: RunRecord) -> None:
         with self._store.transaction():
@@ -52,6 +52,8 @@ class PlanStore:
             )
 
     def add_rows(self, run_id: RunId, rows: Sequence[PlanRow]) -> None:
+        lanes = self._lanes.setdefault(run_id, {})
+        new_lanes: dict[LaneKey, int] = {}
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
             plans: list[tuple[object, ...]] = []
@@ -65,21 +67,18 @@ class PlanStore:
                     states.append((run_no, 0, row.row_no, "settled", "invalid", None, 0, "BATCHER.Invalid", row.faults))
                     counts[(RowState.SETTLED, Outcome.INVALID)] += 1
                     continue
-                lane_no = self._lane_no(run_id, run_no, wish.lane)
+                lane_no = lanes.get(wish.lane) or new_lanes.setdefault(wish.lane, len(lanes) + len(new_lanes) + 1)
                 plans.append((plan_id, row.line, lane_no, wish.scope, wish.key, wish.spec, row.carried))
                 states.append((run_no, lane_no, row.row_no, "planned", None, wish.token, 0, "", ""))
                 counts[(RowState.PLANNED, "")] += 1
+            places: list[tuple[object, ...]] = [
+                (run_no, number, lane.account, lane.region, lane.project_id) for lane, number in new_lanes.items()
+            ]
+            self._store.many("insert_lane", places)
             self._store.many("insert_plan", plans)
             self._store.many("insert_row", states)
             count_rows(self._store, run_no, counts)
-
-    def _lane_no(self, run_id: RunId, run_no: int, lane: LaneKey) -> int:
-        number = self._lane_numbers.get((run_id, lane))
-        if number is None:
-            number = sum(1 for known, _ in self._lane_numbers if known == run_id) + 1
-            self._store.run("insert_lane", (run_no, number, lane.account, lane.region, lane.project_id))
-            self._lane_numbers[(run_id, lane)] = number
-        return number
+        lanes.update(new_lanes)
 
     def copy_rows(self, run_id: RunId, parent: RunId) -> int:
         with self._store.transaction():
@@ -98,11 +97,13 @@ class PlanStore:
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
         return row_no
 
-    def index_keys(self, run_id: RunId) -> None:
+    def index_keys(self, run_id: RunId) -> int:
         with self._store.transaction():
-            self._store.run("index_keys", {"run_no": self._store.run_no(run_id)})
+            run_no = self._store.run_no(run_id)
+            self._store.run("index_keys", {"run_no": run_no})
             for (older,) in self._store.all("select_unfolded"):
                 self._fold(older)
+            return int(self._store.one("count_twins", {"run_no": run_no})[0])
 
     def _fold(self, run_no: int) -> None:
         self._store.run("fold", (run_no,))
@@ -111,8 +112,6 @@ class PlanStore:
     def twins(self, run_id: RunId, after: int, limit: int) -> list[Twin]:
         with translated(self._store.path, "read"):
             run_no = self._store.run_no(run_id)
-            if self._store.one("count_keyed", {"run_no": run_no}) == (0,):
-                return []
             found = self._store.all("select_twins", {"run_no": run_no, "after": after, "limit": limit})
             return [Twin(*values) for values in found]
 
@@ -141,7 +140,7 @@ class PlanStore:
                 for name in ("drop_plan", "drop_rows", "drop_keys", "drop_lanes", "drop_counts"):
                     self._store.run(name, numbers)
                 self._store.forget(run_id)
-                self._lane_numbers = {key: number for key, number in self._lane_numbers.items() if key[0] != run_id}
+                self._lanes.pop(run_id, None)
 
     def reopen(self, run_id: RunId) -> None:
         with self._store.transaction():

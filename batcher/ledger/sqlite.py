@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 from batcher.errors import LedgerError
 from batcher.ledger.lane_store import LaneStore
 from batcher.ledger.lock import LedgerLock
-from batcher.ledger.migrate import migrate, schema_version
+from batcher.ledger.migrate import migrate, migrations, schema_version
 from batcher.ledger.plan_store import PlanStore
 from batcher.ledger.store import BUSY_MS, CACHE_KIB, Store, translated
 from batcher.model import (
@@ -44,6 +44,7 @@ class SqliteLedger:
         self._path = path
         self._read_only = read_only
         self._lock: LedgerLock | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batcher-ledger")
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -79,10 +80,13 @@ class SqliteLedger:
             self._store = Store(self._path, connection)
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            if self._read_only:
-                schema_version(self._store)
-            else:
-                schema_version(self._store)
+            version = schema_version(self._store)
+            if self._read_only and version < migrations()[-1][0]:
+                raise LedgerError(
+                    f"the ledger `{self._path}` has schema {version} and holds nothing that can be read yet",
+                    hint="`batcher run` or `batcher resume` brings it up to date",
+                )
+            if not self._read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 migrate(self._store)
@@ -90,8 +94,10 @@ class SqliteLedger:
         self._lanes = LaneStore(self._store, alone=not self._read_only)
 
     async def close(self) -> None:
-        await self._call(self._close)
-        self._thread.shutdown(wait=False)
+        if not self._closed:
+            self._closed = True
+            await self._call(self._close)
+            self._thread.shutdown(wait=False)
 
     def _close(self) -> None:
         store = getattr(self, "_store", None)
@@ -109,8 +115,8 @@ class SqliteLedger:
     async def copy_rows(self, run_id: RunId, parent: RunId) -> int:
         return await self._call(self._plans.copy_rows, run_id, parent)
 
-    async def index_keys(self, run_id: RunId) -> None:
-        await self._call(self._plans.index_keys, run_id)
+    async def index_keys(self, run_id: RunId) -> int:
+        return await self._call(self._plans.index_keys, run_id)
 
     async def twins(self, run_id: RunId, after: int, limit: int) -> list[Twin]:
         return await self._call(self._plans.twins, run_id, after, limit)

@@ -7,7 +7,6 @@ patterns that need no escaping, names and descriptions are escaped. (Provider's 
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from batcher.cloud.client import CloudClient, Reply, bad_answer
 from batcher.model import (
@@ -99,14 +99,14 @@ class FlowLogs:
 
     def token(self, spec: str, generation: int) -> Token:
         """The `X-Client-Token` of a generation."""
-        _, _, project_id, er_id, resource_id, log_group_id, log_stream_id, name, description, _ = json.loads(spec)
+        _, _, project_id, er_id, resource_id, log_group_id, log_stream_id, name, description, _ = from_json(spec)
         shown = _quoted(description) if description else "null"
         place = _place(resource_id, log_group_id, log_stream_id)
         return _token((project_id, er_id), place, (_quoted(name), shown), generation)
 
     def columns_of(self, spec: str) -> Mapping[str, str]:
         """Every known column as an inventory would write it."""
-        values: dict[str, Any] = dict(zip(_SPEC, json.loads(spec), strict=True))
+        values: dict[str, Any] = dict(zip(_SPEC, from_json(spec), strict=True))
         values["description"] = values["description"] or ""
         values["enabled"] = "true" if values["enabled"] else "false"
         values["resource_type"] = "attachment"
@@ -115,7 +115,7 @@ class FlowLogs:
 
     def differences(self, spec: str, remote: Remote) -> tuple[str, ...]:
         """What drifted of name, description and enabled; an absent description equals an empty one."""
-        wished = dict(zip(_SPEC, json.loads(spec), strict=True))
+        wished = dict(zip(_SPEC, from_json(spec), strict=True))
         found = []
         for column in ("name", "description", "enabled"):
             want, have = wished[column], remote.fields[column]
@@ -125,13 +125,13 @@ class FlowLogs:
 
     def needs_amending(self, spec: str, remote: Remote) -> bool:
         """Whether it is enabled and should not be, or the other way round."""
-        return remote.enabled is not None and remote.enabled != json.loads(spec)[-1]
+        return remote.enabled is not None and remote.enabled != from_json(spec)[-1]
 
     # --- calls --------------------------------------------------------------------------------------
 
     async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied | Refused:
         """`POST .../flow-logs`: success is 202 with a flow log id, and nothing else."""
-        _, _, _, er_id, resource_id, log_group_id, log_stream_id, name, description, enabled = json.loads(row.spec)
+        _, _, _, er_id, resource_id, log_group_id, log_stream_id, name, description, enabled = from_json(row.spec)
         shown = f'"description":{_quoted(description)},' if description else ""
         body = (
             f'{{"flow_log":{{"name":{_quoted(name)},{shown}"resource_type":"attachment",'
@@ -145,7 +145,7 @@ class FlowLogs:
 
     async def amend(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
         """Enable or disable a flow log that is otherwise as wished."""
-        _, _, _, er_id, *_, enabled = json.loads(spec)
+        _, _, _, er_id, *_, enabled = from_json(spec)
         act = "enable" if enabled else "disable"
         tail = f"/{er_id}/flow-logs/{remote.remote_id}/{act}"
         reply = await self._calls.call(lane, "POST", tail, expected=_ACCEPTED)
@@ -156,7 +156,7 @@ class FlowLogs:
         query = [("limit", str(PAGE_LIMIT)), ("sort_dir", "asc"), ("sort_key", "id")]
         if marker is not None:
             query.append(("marker", marker))
-        query.extend(("resource_id", resource_id) for resource_id in sorted({json.loads(spec)[4] for spec in only}))
+        query.extend(("resource_id", resource_id) for resource_id in sorted({from_json(spec)[4] for spec in only}))
         reply = await self._calls.call(lane, "GET", f"/{scope}/flow-logs", query=sorted(query), expected=_OK)
         return reply if isinstance(reply, Refused) else _page(lane, scope, reply)
 

@@ -35,12 +35,11 @@ async def record_plan(
 
 async def settle_twins(ledger: Ledger, operation: Operation, run_id: RunId, clock: Clock) -> None:
     """Index the plan and settle every row whose natural key an earlier row has already."""
-    await ledger.index_keys(run_id)
-    after = 0
-    while twins := await ledger.twins(run_id, after, PAGE_ROWS):
+    left, after = await ledger.index_keys(run_id), 0
+    while left > 0 and (twins := await ledger.twins(run_id, after, PAGE_ROWS)):
         now = clock.now()
         await ledger.settle_plan(run_id, [(twin.lane_no, judge_twin(twin, operation, now)) for twin in twins])
-        after = twins[-1].row_no
+        after, left = twins[-1].row_no, left - len(twins)
 
 
 def plan_rows(rows: Iterator[RawRow], operation: Operation) -> Iterator[PlanRow]:

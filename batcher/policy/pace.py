@@ -26,7 +26,17 @@ PAUSE_S_UNKNOWN = 60.0
 PAUSE_MARGIN = 0.1
 """A lane stays paused up to this share longer, at random, so that lanes do not come back together."""
 
-_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "m": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
+_UNITS = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "min": 60.0,
+    "m": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +82,8 @@ def pause_s(asked_s: float | None, window: Window | None, chance: float) -> floa
 
 def rate_text(window: Window) -> str:
     """A window as `parse_rate` reads it."""
-    period = {1.0: "s", 60.0: "min", 3600.0: "h"}.get(window.period_s, f"{window.period_s:g}s")
-    return f"{window.calls}/{period}"
+    for unit in ("h", "min", "s"):
+        count = window.period_s / _UNITS[unit]
+        if count >= 1 and count == round(count):
+            return f"{window.calls}/{'' if count == 1 else round(count)}{unit}"
+    return f"{window.calls}/{max(1, round(window.period_s * 1000))}ms"

@@ -63,10 +63,9 @@ class Cloud(RunningEmulator):
     ) -> Any:
         url = f"{self.url}/v3/{wish['project_id']}/enterprise-router/{wish['er_id']}/flow-logs"
         own = {"X-Auth-Token": TICKET, **(headers or {})}
-        async with aiohttp.ClientSession() as session:
-            async with session.request(method, url, data=body, headers=own) as response:
-                assert response.status < 300, await response.text()
-                return await response.json()
+        async with aiohttp.ClientSession() as session, session.request(method, url, data=body, headers=own) as response:
+            assert response.status < 300, await response.text()
+            return await response.json()
 
     async def creates(self) -> int:
         """How many creates it has seen, whatever it answered."""

@@ -110,10 +110,10 @@ class RunningEmulator:
 
     async def control(self, method: str, path: str, body: object = None) -> Any:
         """A call of its control path."""
-        async with aiohttp.ClientSession() as session:
-            async with session.request(method, f"{self.url}/_emulator/{path}", json=body) as response:
-                assert response.status < 300, await response.text()
-                return await response.json(content_type=None) if response.content_length != 0 else None
+        url = f"{self.url}/_emulator/{path}"
+        async with aiohttp.ClientSession() as session, session.request(method, url, json=body) as response:
+            assert response.status < 300, await response.text()
+            return await response.json(content_type=None) if response.content_length != 0 else None
 
 
 @asynccontextmanager

@@ -144,6 +144,54 @@ async def test_a_signal_while_planning_leaves_nothing_behind(tmp_path: Path) -> 
     assert json.loads(listed.out) == []
 
 
+async def test_half_a_plan_is_nothing_to_resume_or_report(tmp_path: Path) -> None:
+    inventory = write_inventory(tmp_path / "routers.csv", 20_000)
+    async with cloud() as sky:
+        async with sky.slowly(tmp_path, "run", str(inventory)) as run:
+            await until_planning(tmp_path / "reports" / "ledger.db")
+            run.process.kill()
+            await run.end()
+        (found,) = json.loads((await batcher(tmp_path, "status", "--output", "json")).out)
+        assert found["state"] == "planning"
+        ends = [
+            await batcher(tmp_path, "report", found["run_id"]),
+            await sky.run(tmp_path, "retry", found["run_id"]),
+            await sky.run(tmp_path, "resume", found["run_id"]),
+        ]
+        assert [ended.code for ended in ends] == [2, 2, 2], "".join(ended.out for ended in ends)
+        assert (await sky.statistics())["calls"] == {}
+
+
+async def test_a_lane_that_waits_out_a_limit_is_stopped_at_once(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
+    async with cloud() as sky:
+        await sky.script({"operation": "create", "fault": "status", "status": 429, "skip": 1})
+        async with sky.slowly(tmp_path, "run", str(inventory)) as run:
+            assert "pause_s=6" in await run.until("lane.paused")  # a minute: no window was named
+            run.send(signal.SIGTERM)
+            ended = await run.end()
+        assert ended.code == 143, ended.err
+        assert column(tmp_path, "outcome") == ["created", "skipped", "skipped"]
+        assert column(tmp_path, "attempts") == ["1", "0", "0"]
+        assert (await sky.run(tmp_path, "resume")).code == 0
+        assert_created_once(await sky.statistics(), 3)
+
+
+async def test_a_run_that_waits_for_what_is_pending_is_stopped_at_once(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
+    async with cloud(pending_s=3600) as sky:
+        async with sky.slowly(tmp_path, "run", str(inventory), rate="200/s") as run:
+            await run.until("row.accepted", times=3)
+            run.send(signal.SIGINT)
+            ended = await run.end()
+        assert ended.code == 130, ended.err
+        assert column(tmp_path, "outcome") == ["unverified"] * 3
+        await sky.control("POST", "clock", {"advance_s": 3600})
+        assert (await sky.run(tmp_path, "resume")).code == 0
+        assert column(tmp_path, "outcome") == ["created"] * 3
+        assert_created_once(await sky.statistics(), 3)
+
+
 async def test_an_interrupt_while_standard_input_is_read_is_no_fault(tmp_path: Path) -> None:
     process = await start(tmp_path, "run", "-", "--input-format", "csv", "--emulator", stdin=True)
     assert process.stdin is not None

@@ -192,3 +192,19 @@ async def test_why_access_was_refused_is_said_without_progress_too(tmp_path: Pat
     assert ended.code == 7
     report = (tmp_path / "reports" / "latest" / "report.csv").read_text(encoding="utf-8")
     assert "APIGW.0301" in ended.out + ended.err + report
+
+
+async def test_a_log_that_cannot_be_written_does_not_stop_a_run(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
+    with Path("/dev/full").open("wb") as full:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "batcher.cli.main", "run", str(inventory), *RUN, "-vv"),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=full,
+        )
+        out, _ = await process.communicate()
+    assert b"3 created" in out
+    assert [row["outcome"] for row in report_rows(tmp_path)] == ["created"] * 3

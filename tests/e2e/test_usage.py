@@ -14,7 +14,7 @@ FAULTY = Path(__file__).parents[2] / "inputs" / "faulty.csv"
 
 @pytest.mark.parametrize("form", ["csv", "csv with accounts", "jsonl"])
 async def test_without_credentials_it_says_what_is_missing(tmp_path: Path, form: str) -> None:
-    wishes = some_rows(3, **({"account": "default"} if "accounts" in form else {}))
+    wishes = some_rows(3, account="default") if form == "csv with accounts" else some_rows(3)
     inventory = tmp_path / "routers.jsonl"
     if form == "jsonl":
         inventory.write_text("".join(json.dumps(wish) + "\n" for wish in wishes))

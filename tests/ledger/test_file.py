@@ -309,7 +309,6 @@ async def test_a_copy_of_a_ledger_at_work_is_a_ledger(place: Path, tmp_path: Pat
         assert [record.state for record in await everything(image, run_id)] == ["claimed", "planned"]
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="bug: `Ledger.close` is not repeatable, as the port says")
 async def test_a_ledger_may_be_closed_twice(place: Path) -> None:
     async with open_ledger(str(place)) as ledger:
         await ledger.close()

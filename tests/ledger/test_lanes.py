@@ -494,7 +494,6 @@ async def test_a_resumed_run_still_knows_that_a_token_is_spent(ledger: Ledger) -
     assert (await ledger.recover(lease, after=0, limit=1))[0].due_generation == 1
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a claim that came to nothing erases the id that an earlier run knew")
 async def test_what_was_created_is_believed_when_the_next_run_dies_with_its_claim(ledger: Ledger) -> None:
     lease = await five(ledger)
     await claimed(ledger, lease, limit=1)
@@ -504,7 +503,6 @@ async def test_what_was_created_is_believed_when_the_next_run_dies_with_its_clai
     assert (await first_look(ledger, "r3", now=T0 + 200))[0] == (1, 0, T0 + 2, "fl-1")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: what is learnt after the wall clock was set back is thrown away")
 async def test_what_a_later_run_learnt_counts_though_the_clock_was_set_back(ledger: Ledger) -> None:
     lease = await five(ledger)
     await claimed(ledger, lease, limit=1)

@@ -110,7 +110,6 @@ async def test_a_page_of_rows_is_recorded_whole_or_not_at_all(ledger: Ledger) ->
     await assert_counters_hold(ledger, R1)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the number of a lane is remembered though its row was rolled back")
 async def test_lanes_of_a_page_that_was_refused_are_made_with_the_next(ledger: Ledger) -> None:
     await ledger.create_run(run_record("r1"))
     await ledger.add_rows(R1, [row(1)])

@@ -203,7 +203,6 @@ def test_what_is_there_otherwise_than_wished_is_named(
     assert flow_logs().differences(wish(**columns).spec, remote(**there)) == differences
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a listing that does not say `enabled` makes every enabled row drifted")
 def test_what_the_provider_does_not_say_is_no_difference() -> None:
     assert flow_logs().differences(wish().spec, remote(enabled=None)) == ()
 
@@ -478,7 +477,6 @@ async def test_a_flow_log_that_cannot_be_told_makes_the_listing_unreadable(missi
         assert answer.code == "BATCHER.BadAnswer"
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a flow log with null for an id is taken for some other flow log")
 @pytest.mark.parametrize("column", ["id", "state", "log_group_id", "log_stream_id"])
 async def test_a_flow_log_with_null_for_an_id_makes_the_listing_unreadable(column: str) -> None:
     operation, _ = scripted(listing(listed(**{column: None})))

@@ -89,19 +89,16 @@ def test_a_value_that_breaks_its_rule_is_named_with_the_rule(column: str, writte
 
 
 # `product.md`, Inventory: "the attachment kinds of older documents (VPC, virtual gateway, peering) are accepted".
-@pytest.mark.xfail(strict=True, reason="bug: the pattern is checked before the value is made lower-case")
 @pytest.mark.parametrize("kind", ["VPC", "VPN", "VGW", "Peering", "Virtual Gateway", "ATTACHMENT"])
 def test_a_kind_is_taken_as_the_older_documents_write_it(kind: str) -> None:
     wish(resource_type=kind)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: pydantic takes more words for true and false than the rule names")
 @pytest.mark.parametrize("word", ["on", "off", "t", "f", "y", "n", "ON"])
 def test_no_other_word_is_taken_for_true_or_false(word: str) -> None:
     faults(enabled=word)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the rule says 32 hex digits, and upper-case ones are refused with it")
 def test_a_project_id_in_capitals_is_taken() -> None:
     assert wish(project_id=PROJECT.upper()).lane.project_id == PROJECT
 
@@ -219,7 +216,6 @@ def test_a_refused_template_is_told_what_it_may_use() -> None:
     assert "`{name}`" not in refusal.value.hint
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the template is filled before the ids are made lower-case")
 def test_an_id_in_capitals_is_the_same_wish() -> None:
     assert wish(resource_id=ATTACHMENT.upper()) == wish()
 
@@ -233,7 +229,6 @@ def test_a_region_that_is_not_served_is_a_fault() -> None:
     assert wish(operation, region="cn-south-1").lane.region == "cn-south-1"
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the region is only looked at when all else is right")
 def test_a_region_that_is_not_served_is_named_beside_the_other_faults() -> None:
     operation = FlowLogs(None, RowDefaults(regions=frozenset({"cn-south-1"})))
     assert [fault.column for fault in faults(operation, name="")] == ["name", "region"]

@@ -78,8 +78,9 @@ def test_what_is_no_rate_is_refused_with_an_example(text: str) -> None:
         (Window(10, 1.0), "10/s"),
         (Window(100, 60.0), "100/min"),
         (Window(3600, 3600.0), "3600/h"),
-        (Window(600, 600.0), "600/600s"),
-        (Window(5, 86_400.0), "5/86400s"),
+        (Window(600, 600.0), "600/10min"),
+        (Window(5, 86_400.0), "5/24h"),
+        (Window(10, 0.5), "10/500ms"),
     ],
 )
 def test_a_window_is_shown_as_a_rate_that_can_be_given_again(window: Window, text: str) -> None:

@@ -56,7 +56,7 @@ FROM plan
 WHERE plan_id BETWEEN (:run_no << 32) AND (:run_no << 32) + 4294967295 AND key IS NOT NULL
 GROUP BY key
 
--- name: count_keyed
+-- name: count_twins
 SELECT (SELECT count(*) FROM plan
         WHERE plan_id BETWEEN (:run_no << 32) AND (:run_no << 32) + 4294967295 AND key IS NOT NULL)
      - (SELECT count(*) FROM row_key WHERE run_no = :run_no)
@@ -86,10 +86,11 @@ ON CONFLICT (key) DO UPDATE SET
                  ELSE known.spent END,
     used_at = CASE WHEN excluded.generation > known.generation THEN excluded.used_at
                    ELSE coalesce(known.used_at, excluded.used_at) END,
-    remote_id = excluded.remote_id,
-    remote_state = excluded.remote_state,
+    remote_id = CASE WHEN excluded.generation > known.generation THEN excluded.remote_id
+                     ELSE coalesce(excluded.remote_id, known.remote_id) END,
+    remote_state = coalesce(excluded.remote_state, known.remote_state),
     seen_at = excluded.seen_at
-WHERE excluded.seen_at >= known.seen_at
+WHERE excluded.generation > known.generation OR excluded.seen_at >= known.seen_at
 
 -- name: select_unfolded
 SELECT run_no FROM run WHERE folded = 0 ORDER BY run_no
@@ -195,6 +196,7 @@ FROM (
     WHERE r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no > :after AND r.state = :state
     ORDER BY r.row_no LIMIT :limit
 )
+ORDER BY row_no
 
 -- name: claim_rows
 UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, ?)
