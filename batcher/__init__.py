@@ -52,11 +52,13 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # all are names
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name from the module that defines it."""
-    if name not in _HOMES:
-        raise AttributeError(f"module `batcher` has no attribute `{name}`")
-    return getattr(import_module(f"batcher.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # a type checker knows the names from above, and would take any other for one of them
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name from the module that defines it."""
+        if name not in _HOMES:
+            raise AttributeError(f"module `batcher` has no attribute `{name}`")
+        return getattr(import_module(f"batcher.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -40,6 +40,8 @@ from batcher.wiring import (
     run_ledger,
 )
 
+_SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -182,6 +184,7 @@ def _new_run(
         started_at=now,
         ended_at=None,
         stop_code="",
+        stop_message="",
         exit_code=None,
         counts={},
         calls={},
@@ -209,6 +212,7 @@ async def _plan(ledger: Ledger, run: RunRecord, inventory: Inventory, session: S
             raise InterruptedPlanError(session.stop.code)
         if session.settings.inventory.strict:
             await _refuse_invalid(ledger, run)
+        await ledger.open_run(run.run_id, inventory.columns)
     except BaseException as error:  # noqa: BLE001  # whatever it was, it is raised again below
         with anyio.CancelScope(shield=True):
             await ledger.drop_run(run.run_id)
@@ -239,7 +243,12 @@ async def _refuse_invalid(ledger: Ledger, run: RunRecord) -> None:
 
 async def _choose(ledger: Ledger, run_id: str | None, fits: Callable[[RunRecord], bool], what: str) -> RunRecord:
     if run_id is not None:
-        return await ledger.run(RunId(run_id))
+        run = await ledger.run(RunId(run_id))
+        if run.state is RunState.PLANNING:
+            raise RunNotFoundError(
+                f"run `{run_id}` has no whole plan, and nothing of it was sent", hint="run its inventory again"
+            )
+        return run
     for run in await ledger.runs():
         if fits(run):
             return run
@@ -283,6 +292,7 @@ async def _work(
             raise leaf(error) from error
     run = await ledger.run(run_id)
     stop_code = session.stop.code or engine.stop_code
+    stop_message = engine.stop_message if stop_code not in _SIGNALLED else ""
     code = exit_code(run.counts, stop_code)
     duration_s = max(clock.steady() - began, 0.001)
     rates = {
@@ -290,7 +300,9 @@ async def _work(
         "learnt": dict(engine.learnt),
         "achieved_per_s": round((sum(run.calls.values()) - calls_before) / duration_s, 3),
     }
-    await ledger.end_sitting(run_id, ended_at=clock.now(), stop_code=stop_code, exit_code=code, rates=rates)
+    await ledger.end_sitting(
+        run_id, ended_at=clock.now(), stop_code=stop_code, stop_message=stop_message, exit_code=code, rates=rates
+    )
     run = await ledger.run(run_id)
     formats = session.settings.report.formats
     publication = await publish(ledger, flow_logs(None, session), run, session.reports, formats)

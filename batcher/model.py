@@ -335,7 +335,7 @@ class RunRecord:
 
     `columns` are the inventory's own headers in order, as pairs (original, canonical or original).
     `counts` has an entry for each (state, outcome or "") that occurs; `calls` for each (kind, result).
-    `stop_code` is `BATCHER.<Name>` of what ended the last sitting early, or empty.
+    `stop_code` is `BATCHER.<Name>` of what ended the last sitting early, or empty; `stop_message` what was said.
     """
 
     run_id: RunId
@@ -350,6 +350,7 @@ class RunRecord:
     started_at: float
     ended_at: float | None
     stop_code: str
+    stop_message: str
     exit_code: int | None
     counts: Mapping[tuple[RowState, str], int]
     calls: Mapping[tuple[str, str], int]

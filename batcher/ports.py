@@ -185,7 +185,14 @@ class Ledger(Protocol):
         ...
 
     async def end_sitting(
-        self, run_id: RunId, *, ended_at: float, stop_code: str, exit_code: int, rates: Mapping[str, object]
+        self,
+        run_id: RunId,
+        *,
+        ended_at: float,
+        stop_code: str,
+        stop_message: str,
+        exit_code: int,
+        rates: Mapping[str, object],
     ) -> None:
         """Record how this sitting ended; `finished` where no row is open; fold what was learnt of keys."""
         ...
@@ -246,6 +253,13 @@ class Ledger(Protocol):
         """Record another generation of a claimed row before it is sent, its token first used `now`.
 
         Raises `StaleLeaseError`.
+        """
+        ...
+
+    async def plan_vanished(self, lease: Lease, scope: str) -> int:
+        """Plan again the scope's accepted rows, which a whole listing does not show, under their next generation.
+
+        How many. Raises `StaleLeaseError`. Repeatable.
         """
         ...
 

@@ -48,8 +48,11 @@ class Session:
     @property
     def ledger_path(self) -> Path:
         """The ledger of this session; rehearsals have one of their own, so that they prove nothing."""
-        if self.settings.ledger.path is not None:
-            return Path(self.settings.ledger.path)
+        path = self.settings.ledger.path
+        if path is not None and "://" in path:
+            raise ConfigError(f"`{path}` is no path of a ledger file", hint="`--ledger` takes the path of a file")
+        if path is not None:
+            return Path(path)
         return self.reports / ("rehearsal.db" if self.emulator else "ledger.db")
 
     @property

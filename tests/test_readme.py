@@ -1,6 +1,7 @@
 """README.md says what the code does: its tables are the code's, its output blocks are what its commands print."""
 
 import re
+from argparse import ArgumentParser
 
 import pytest
 
@@ -34,6 +35,6 @@ def _blocks() -> str:
     return "\n".join(re.findall(r"```(?:sh|text)\n(.*?)```", TEXT, flags=re.DOTALL))
 
 
-def _subparsers() -> dict[str, object]:
+def _subparsers() -> dict[str, ArgumentParser]:
     actions = build_parser()._subparsers._group_actions  # type: ignore[union-attr]  # argparse has no public way
     return dict(actions[0].choices)  # type: ignore[arg-type]

@@ -55,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(words)
     try:
         return int(arguments.execute(arguments))
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: what it is decides the exit code
+    except BaseException as error:  # noqa: BLE001  # the last door: what it is decides the exit code
         return _explain(leaf(error))
 
 
@@ -66,7 +66,10 @@ def _explain(error: BaseException) -> int:
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         return exit_code_of(error)
+    if isinstance(error, SystemExit | GeneratorExit):
+        raise error
     if isinstance(error, KeyboardInterrupt):
+        print("batcher: interrupted", file=sys.stderr)
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()

@@ -114,6 +114,9 @@ def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
     counts = ", ".join(f"{rows:,} {outcome}" for outcome, rows in publication.counts.items() if rows) or "no rows"
     calls = sum(result.run.calls.values())
     print(f"run {result.run.run_id}{' (continued)' if result.continued else ''}: {counts}; {calls:,} calls")
+    if result.run.stop_code:
+        said = f" ({result.run.stop_message})" if result.run.stop_message else ""
+        print(f"stopped: {result.run.stop_code}{said}")
     if result.changes is not None:
         new, changed, gone = result.changes
         print(f"since the last inventory of this name: {new:,} new, {changed:,} changed, {gone:,} gone")

@@ -12,9 +12,8 @@ signature. A signature is good for 15 minutes around its date, so sign when send
 """
 
 import hashlib
-import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
@@ -25,6 +24,7 @@ from batcher.cloud.credentials import Credentials
 ALGORITHM = "SDK-HMAC-SHA256"
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+_BLOCK_BYTES = 64  # of SHA-256
 _UNRESERVED = "~"
 _CLIENT_TOKEN, _DATE, _AUTHORIZATION = istr("X-Client-Token"), istr("X-Sdk-Date"), istr("Authorization")
 
@@ -66,7 +66,7 @@ class Form:
     takes twice as long.
     """
 
-    __slots__ = ("_authorization", "_canonical", "_headers", "_keyed")
+    __slots__ = ("_authorization", "_canonical", "_headers", "_hmac", "_is_signed")
 
     def __init__(
         self,
@@ -87,7 +87,8 @@ class Form:
             same["X-Security-Token"] = credentials.security_token
         # aiohttp takes a header's name three times; from an `istr` it need not be read each time: 2 % of a request.
         self._headers: dict[str, str] = {istr(name): value for name, value in same.items()}
-        self._keyed = None if credentials.auth_token else _keyed(credentials.secret_key)
+        self._is_signed = not credentials.auth_token
+        self._hmac = _hmac_sha256(credentials.secret_key)
         lines = {name.lower(): value.strip().replace("%", "%%") for name, value in same.items()}
         if with_client_token:
             lines["x-client-token"] = "%s"
@@ -103,23 +104,38 @@ class Form:
         headers = self._headers.copy()
         if client_token is not None:
             headers[_CLIENT_TOKEN] = client_token
-        if self._keyed is None:
+        if not self._is_signed:
             return headers
         date = _date(int(at))
         headers[_DATE] = date
         digest = hashlib.sha256(body).hexdigest() if body else _EMPTY_SHA256
         filled = (date, digest) if client_token is None else (client_token, date, digest)
         hashed = hashlib.sha256((self._canonical % filled).encode()).hexdigest()
-        keyed = self._keyed.copy()
-        keyed.update(f"{ALGORITHM}\n{date}\n{hashed}".encode("ascii"))
-        headers[_AUTHORIZATION] = self._authorization + keyed.hexdigest()
+        text = f"{ALGORITHM}\n{date}\n{hashed}".encode("ascii")
+        headers[_AUTHORIZATION] = self._authorization + self._hmac(text)
         return headers
 
 
 @lru_cache(maxsize=64)
-def _keyed(secret_key: str) -> hmac.HMAC:
-    """An HMAC that has taken in the key: to copy it costs a third of making it, 4 % of a request."""
-    return hmac.new(secret_key.encode(), digestmod="sha256")
+def _hmac_sha256(secret_key: str) -> Callable[[bytes], str]:
+    """HMAC-SHA256 (RFC 2104) under a key, as a function of the text, in hex.
+
+    Both hashes have taken in the padded key already: half the time of `hmac`, which is 2 % of a request.
+    """
+    key = secret_key.encode()
+    if len(key) > _BLOCK_BYTES:
+        key = hashlib.sha256(key).digest()
+    key = key.ljust(_BLOCK_BYTES, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
+
+    def hexdigest(text: bytes) -> str:
+        within, around = inner.copy(), outer.copy()
+        within.update(text)
+        around.update(within.digest())
+        return around.hexdigest()
+
+    return hexdigest
 
 
 @lru_cache(maxsize=4)

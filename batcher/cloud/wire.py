@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from multidict import istr
 from pydantic_core import from_json
 
 from batcher.model import Window
@@ -29,6 +30,7 @@ RETRY_AFTER_S_MAX = 3600.0
 WINDOW_S_MAX = 86400.0
 
 _REDACTED = "***"
+_REQUEST_ID = istr("X-Request-Id")
 _CODE_KEYS = ("error_code", "errorCode", "code")
 _MESSAGE_KEYS = ("error_msg", "errorMsg", "errorMessage", "message", "error_message")
 
@@ -99,7 +101,7 @@ def parse_error(body: bytes, headers: Mapping[str, str], secrets: Sequence[str] 
 
 def request_id_of(headers: Mapping[str, str], value: Mapping[str, Any] | None) -> str:
     """The provider's id of a request: the header's, which support asks for, else the body's, else empty."""
-    found: object = headers.get("X-Request-Id")
+    found: object = headers.get(_REQUEST_ID)
     if not found and value is not None:
         found = value.get("request_id") or value.get("requestId")
     return _printable(found)[:REQUEST_ID_CHARACTERS_MAX] if isinstance(found, str) else ""

@@ -20,21 +20,32 @@ from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide
 
 async def attempt(context: LaneContext, work: Work) -> bool:
     """Bring a row on by one send; True if it waits for another. Cancelled, the row stays claimed."""
-    stopper = context.stopped_scopes.get(work.row.scope)
-    if context.closing:
-        put_back(context, work)
-    elif stopper is not None and not work.in_doubt:
-        _skip(context, work, stopper)
+    if context.closing or _is_stopped(context, work):
+        _leave(context, work)
     elif await _prepare(context, work):
         return await _send(context, work)
     return False
 
 
+def _is_stopped(context: LaneContext, work: Work) -> bool:
+    return work.row.scope in context.stopped_scopes and not work.in_doubt
+
+
+def _leave(context: LaneContext, work: Work) -> None:
+    """Do with a row that is not to be sent now what is true of it: skipped with its scope, or put back."""
+    if _is_stopped(context, work):
+        stopper = context.stopped_scopes[work.row.scope]
+        _settle(context, work, Outcome.SKIPPED, skip_code(stopper), skip_message(stopper))
+    else:
+        put_back(context, work)
+
+
 async def _send(context: LaneContext, work: Work) -> bool:
     sent_at, began = context.clock.now(), context.clock.steady()
-    answer = await context.call("create", lambda: context.operation.apply(context.lane, work.row))
+    scope = None if work.in_doubt else work.row.scope
+    answer = await context.call("create", lambda: context.operation.apply(context.lane, work.row), scope)
     if answer is None:
-        put_back(context, work)
+        _leave(context, work)
         return False
     work.started = began if work.started is None else work.started
     if isinstance(answer, Applied) or answer.sent:
@@ -217,10 +228,6 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
     )
     settlement = ended(context, settlement, outcome, code, message, started=work.started)
     record(context, work.row.scope, work.row.line, settlement)
-
-
-def _skip(context: LaneContext, work: Work, stopper: Refused) -> None:
-    _settle(context, work, Outcome.SKIPPED, skip_code(stopper), skip_message(stopper))
 
 
 def put_back(context: LaneContext, work: Work) -> None:

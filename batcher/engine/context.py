@@ -103,16 +103,20 @@ class LaneContext:
         for act in self._when_closing:
             act()
 
-    async def call(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
-        """Make one call at the lane's pace; None if the lane closed first: nothing was sent."""
+    async def call(
+        self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None = None
+    ) -> T | Refused | None:
+        """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent."""
         if not self._gate.is_open:
             async with self._gate.alone:
                 if not self._gate.is_open:
-                    return await self._call(kind, make)
-        return await self._call(kind, make)
+                    return await self._call(kind, make, scope)
+        return await self._call(kind, make, scope)
 
-    async def _call(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
-        if not await self.limiter.acquire() or self.closing:
+    async def _call(
+        self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None
+    ) -> T | Refused | None:
+        if not await self.limiter.acquire() or self.closing or scope in self.stopped_scopes:
             return None
         if self.clock.steady() >= self._held_until:
             self._close(Refused(Kind.TRANSIENT, Stops.LANE, "BATCHER.LeaseLost", "the lease ended", sent=False))

@@ -35,9 +35,17 @@ async def reconcile(context: LaneContext) -> None:
                 await settle_listed(context, items)
             if listing.complete:
                 context.listed.add(load.scope)
+                await _plan_vanished(context, load.scope)
             elif listing.refused is not None and listing.refused.stops is Stops.SCOPE:
                 context.stop_scope(load.scope, listing.refused)
     await context.commit.flush()
+
+
+async def _plan_vanished(context: LaneContext, scope: str) -> None:
+    """What was taken in an earlier sitting and is gone is to be made again, under another token."""
+    if context.accepted.get(scope, 0) > 0:
+        await context.commit.flush()
+        context.accepted[scope] -= await context.ledger.plan_vanished(context.lease, scope)
 
 
 async def settle_listed(context: LaneContext, items: tuple[Remote, ...]) -> list[tuple[LedgerRow, Remote]]:

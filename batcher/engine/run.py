@@ -50,6 +50,8 @@ class RunEngine:
         self._learnt: dict[str, str] = {}
         self.stop_code = ""
         """What left open rows in a lane that nobody asked to stop (`BATCHER.<Name>`), or empty."""
+        self.stop_message = ""
+        """What the provider or the network said when the first lane was stopped, or empty."""
 
     async def work(self) -> None:
         """Do what is open. Raises what the ledger raises; cancelled, it still writes what has been answered."""
@@ -103,6 +105,7 @@ class RunEngine:
             self._contexts.discard(context)
             if context.stopped is not None:
                 self.stop_code = self.stop_code or stop_code(context.stopped)
+                self.stop_message = self.stop_message or f"{context.stopped.code}: {context.stopped.message}"
             if context.limiter.learnt is not None:
                 self._learnt["/".join((context.lane.account, context.lane.region, context.lane.project_id))] = (
                     rate_text(context.limiter.learnt)

@@ -103,6 +103,14 @@ class LaneStore:
             if self._store.run("regenerate_row", place) != 1:
                 raise LedgerError(f"row {row_no} of run `{lease.run_id}` is not claimed below generation {generation}")
 
+    def plan_vanished(self, lease: Lease, scope: str) -> int:
+        with self._store.transaction():
+            run_no = self._check(lease)
+            numbers = {"run_no": run_no, "lane_no": lease.lane_no, "scope": scope}
+            gone = self._store.run("plan_vanished", numbers)
+            count_rows(self._store, run_no, {(RowState.ACCEPTED, ""): -gone, (RowState.PLANNED, ""): gone})
+            return gone
+
     def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
         with self._store.transaction():
             run_no = self._check(lease)

@@ -6,21 +6,17 @@ from pathlib import Path
 
 import anyio
 
-from batcher.errors import ConfigError
 from batcher.ledger.sqlite import SqliteLedger
 from batcher.ports import Ledger
 
 
 @asynccontextmanager
-async def open_ledger(place: str, *, read_only: bool = False) -> AsyncIterator[Ledger]:
+async def open_ledger(path: str, *, read_only: bool = False) -> AsyncIterator[Ledger]:
     """A ledger, closed at the end. `read_only` takes no lock, so it works beside a run.
 
-    Raises `LedgerHeldError` when another process works it, `LedgerError` when it cannot be opened and
-    `ConfigError` for a place that is no path.
+    Raises `LedgerHeldError` when another process works it and `LedgerError` when it cannot be opened.
     """
-    if "://" in place:
-        raise ConfigError(f"`{place}` is no path of a ledger file", hint="`--ledger` takes the path of a file")
-    ledger = SqliteLedger(Path(place), read_only=read_only)
+    ledger = SqliteLedger(Path(path), read_only=read_only)
     try:
         await ledger.open()
         yield ledger

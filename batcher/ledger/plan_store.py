@@ -151,7 +151,14 @@ class PlanStore:
             count_rows(self._store, run_no, counts)
 
     def end_sitting(
-        self, run_id: RunId, *, ended_at: float, stop_code: str, exit_code: int, rates: Mapping[str, object]
+        self,
+        run_id: RunId,
+        *,
+        ended_at: float,
+        stop_code: str,
+        stop_message: str,
+        exit_code: int,
+        rates: Mapping[str, object],
     ) -> None:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
@@ -164,6 +171,7 @@ class PlanStore:
                     "state": RunState.OPEN if is_open else RunState.FINISHED,
                     "ended_at": ended_at,
                     "stop_code": stop_code,
+                    "stop_message": stop_message,
                     "exit_code": exit_code,
                     "rates": json.dumps(rates),
                 },
@@ -176,7 +184,7 @@ class PlanStore:
 
     def _record(self, values: tuple[Any, ...]) -> RunRecord:
         (run_no, run_id, parent, state, operation, name, sha256, fingerprint, columns, settings, rates) = values[:11]
-        started_at, ended_at, stop_code, exit_code = values[11:]
+        started_at, ended_at, stop_code, stop_message, exit_code = values[11:]
         counts = self._store.all("select_row_counts", (run_no,))
         calls = self._store.all("select_call_counts", (run_no,))
         return RunRecord(
@@ -192,6 +200,7 @@ class PlanStore:
             started_at=started_at,
             ended_at=None if ended_at is None else ended_at,
             stop_code=stop_code,
+            stop_message=stop_message,
             exit_code=None if exit_code is None else exit_code,
             counts={(RowState(s), o): n for s, o, n in counts},
             calls={(k, r): n for k, r, n in calls},

@@ -134,10 +134,23 @@ class SqliteLedger:
         await self._call(self._plans.reopen, run_id)
 
     async def end_sitting(
-        self, run_id: RunId, *, ended_at: float, stop_code: str, exit_code: int, rates: Mapping[str, object]
+        self,
+        run_id: RunId,
+        *,
+        ended_at: float,
+        stop_code: str,
+        stop_message: str,
+        exit_code: int,
+        rates: Mapping[str, object],
     ) -> None:
         await self._call(
-            self._plans.end_sitting, run_id, ended_at=ended_at, stop_code=stop_code, exit_code=exit_code, rates=rates
+            self._plans.end_sitting,
+            run_id,
+            ended_at=ended_at,
+            stop_code=stop_code,
+            stop_message=stop_message,
+            exit_code=exit_code,
+            rates=rates,
         )
 
     async def runs(self) -> list[RunRecord]:
@@ -176,6 +189,9 @@ class SqliteLedger:
 
     async def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
         await self._call(self._lanes.regenerate, lease, row_no, generation=generation, token=token, now=now)
+
+    async def plan_vanished(self, lease: Lease, scope: str) -> int:
+        return await self._call(self._lanes.plan_vanished, lease, scope)
 
     async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
         return await self._call(self._lanes.skip_planned, lease, code, message, now)

@@ -54,7 +54,7 @@ class FlowLogRow(BaseModel):
     resource_id: _Uuid
     log_group_id: _LtsId
     log_stream_id: _LtsId
-    name: Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)] | None = None
+    name: Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)] = ""
     description: Annotated[str, StringConstraints(max_length=255)] = ""
     resource_type: Annotated[str, StringConstraints(pattern=f"(?i)^({'|'.join(sorted(ATTACHMENT_KINDS))})$")]
     log_store_type: Annotated[str, StringConstraints(pattern=r"^[Ll][Tt][Ss]$")] = "LTS"
@@ -94,7 +94,7 @@ class RowDefaults:
 
     def name_of(self, row: FlowLogRow) -> str:
         """The row's own name, or the one that the template makes of its values as they are sent."""
-        return self.name_template.format_map(dict(row)) if row.name is None else row.name
+        return row.name or self.name_template.format_map(dict(row))
 
     def is_suspect(self, row: FlowLogRow, name: str) -> bool:
         """Whether `faults_of` would find a fault in a row that keeps the rules of its columns."""
@@ -130,6 +130,7 @@ def row_schema() -> dict[str, Any]:
     schema = FlowLogRow.model_json_schema()
     for column, rule in RULES.items():
         schema["properties"][column]["description"] = rule
+    schema["properties"]["enabled"]["type"] = ["boolean", "integer", "string"]
     schema["required"] = ["resource_id"]
     schema["additionalProperties"] = True
     schema["title"] = "batcher inventory row"

@@ -19,9 +19,9 @@ PAGE_ROWS = 1000
 async def record_plan(
     ledger: Ledger, operation: Operation, source: RowSource, run_id: RunId, *, sink: EventSink, clock: Clock
 ) -> None:
-    """Read the source to its end into a run that is `planning`, and open the run.
+    """Read the source to its end into a run that is `planning`, and leave it so: nothing of it is worked yet.
 
-    Raises what the source raises; the run is then still `planning` and can be dropped.
+    Raises what the source raises.
     """
     plan = plan_rows(source.rows(), operation)
     count = 0
@@ -30,7 +30,6 @@ async def record_plan(
         count += len(page)
         sink.emit(PlanProgress(count))
     await settle_twins(ledger, operation, run_id, clock)
-    await ledger.open_run(run_id, source.columns)
 
 
 async def settle_twins(ledger: Ledger, operation: Operation, run_id: RunId, clock: Clock) -> None:

@@ -5,6 +5,7 @@
        |                 |  +-- taken over after a crash
        |                 +--definitive answer--> settled
        |                 +--surely not sent--> planned
+       |                                   accepted --gone from the whole listing--> planned
        +--found in the listing, invalid, duplicate, scope stopped--> settled
 
 `settled` is left again only by `skipped` rows, which `resume` makes planned. A row that is claimed and not
@@ -18,7 +19,7 @@ from batcher.model import RowState
 MOVES: Mapping[RowState, frozenset[RowState]] = {
     RowState.PLANNED: frozenset({RowState.CLAIMED, RowState.SETTLED}),
     RowState.CLAIMED: frozenset({RowState.CLAIMED, RowState.PLANNED, RowState.ACCEPTED, RowState.SETTLED}),
-    RowState.ACCEPTED: frozenset({RowState.SETTLED}),
+    RowState.ACCEPTED: frozenset({RowState.PLANNED, RowState.SETTLED}),
     RowState.SETTLED: frozenset({RowState.PLANNED}),
 }
 

@@ -127,6 +127,7 @@ class RowProjection:
         self._columns_of = operation.columns_of
         self._run_id = str(run.run_id)
         self._stop_code = run.stop_code
+        self._stop_message = run.stop_message
 
     def project(self, record: RowRecord) -> ReportRow:
         """What a report says of one row. Raises `ValueError` where the record is not what a ledger holds."""
@@ -166,6 +167,8 @@ class RowProjection:
     def _cause(self, record: RowRecord) -> tuple[str, str]:
         """Why an open row is open, and what the provider said last, if it said anything."""
         code, message = open_cause(record.state, self._stop_code)
+        if record.state == RowState.PLANNED and self._stop_message:
+            message += f" ({self._stop_message})"
         if record.error_code and record.error_code != code:
             message += f" (last answer: `{record.error_code}` {record.error_message}".rstrip() + ")"
         return code, message

@@ -76,6 +76,7 @@ def summary_schema() -> dict[str, Any]:
                 "ended_at": time_or_null,
                 "duration_s": {"type": ["number", "null"], "minimum": 0},
                 "stop_code": text_or_null,
+                "stop_message": text_or_null,
                 "exit_code": {"type": "integer"},
                 "files": {"type": "array", "items": text},
             }

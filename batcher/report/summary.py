@@ -130,6 +130,7 @@ def summarize(run: RunRecord, tally: Tally, files: Sequence[str]) -> dict[str, o
         "ended_at": None if run.ended_at is None else utc_text(run.ended_at),
         "duration_s": None if run.ended_at is None else round(run.ended_at - run.started_at, 3),
         "stop_code": run.stop_code or None,
+        "stop_message": run.stop_message or None,
         "exit_code": judged,
         "files": list(files),
     }

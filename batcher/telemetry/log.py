@@ -6,6 +6,7 @@ Events hold no secrets; messages of the provider were redacted where they came i
 import dataclasses
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -28,7 +29,8 @@ class LogLines:
         if isinstance(event, PlanProgress) or (isinstance(event, CallMade) and not self._calls):
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        print(f"{now} {event_name(event)} {facts(event)}", file=self._out, flush=True)
+        with suppress(OSError, ValueError):  # a log that nobody can read any more does not stop a run
+            print(f"{now} {event_name(event)} {facts(event)}", file=self._out, flush=True)
 
 
 def event_name(event: Event) -> str:

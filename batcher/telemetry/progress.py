@@ -1,6 +1,7 @@
 """Progress where there is no terminal: one line now and then, so that a log shows that the run lives."""
 
 import time
+from contextlib import suppress
 from typing import TextIO
 
 from batcher.events import Event, RunEnded, RunStarted, ScopeStopped
@@ -30,4 +31,5 @@ class LineProgress:
             self._next = now + LINE_EVERY_S
 
     def _write(self, line: str) -> None:
-        print(f"batcher: {line}", file=self._out, flush=True)
+        with suppress(OSError, ValueError):  # nobody reads it any more: that does not stop a run
+            print(f"batcher: {line}", file=self._out, flush=True)

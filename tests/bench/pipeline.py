@@ -87,7 +87,8 @@ def static_server() -> Iterator[str]:
     """The URL of a server in a process of its own."""
     command = [sys.executable, "-m", "tests.bench.static_server"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdin is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
         process.stdin.close()
 

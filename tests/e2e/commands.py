@@ -6,13 +6,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
+
+T = TypeVar("T")
 
 EMULATOR_KEYS = {"HUAWEICLOUD_SDK_AK": "EMULATORAK", "HUAWEICLOUD_SDK_SK": "EMULATORSK"}
 
@@ -56,6 +58,17 @@ async def batcher(
     process = await start(folder, *words, extra=extra, stdin=stdin is not None)
     out, err = await process.communicate(stdin)
     return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+async def side_by_side(commands: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of commands, two of them at work at any time."""
+    limit = asyncio.Semaphore(2)
+
+    async def one(command: Awaitable[T]) -> T:
+        async with limit:
+            return await command
+
+    return await asyncio.gather(*(one(command) for command in commands))
 
 
 class Working:

@@ -49,6 +49,8 @@ def _fits(value: Any, keyword: str, rule: Any) -> bool:
             )
         case "enum":
             return value in rule
+        case "anyOf":
+            return any(not faults(value, choice) for choice in rule)
         case "required":
             return not isinstance(value, dict) or all(name in value for name in rule)
         case "minimum":

@@ -7,44 +7,48 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.clouds import assert_created_once, cloud
-from tests.e2e.commands import batcher, column, report_rows, start, summary, write_settings
+from tests.e2e.commands import batcher, column, report_rows, side_by_side, start, summary, write_settings
 from tests.e2e.inventories import some_rows, write_inventory, write_rows
 
 ROWS = 10
 SHORT = "[cloud]\nconnect_timeout_s = 1\nanswer_timeout_s = 1\n"
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "name"),
-    [(signal.SIGINT, 130, "BATCHER.Interrupted"), (signal.SIGTERM, 143, "BATCHER.Terminated")],
-)
-async def test_the_first_signal_settles_what_is_in_flight(
-    tmp_path: Path, number: signal.Signals, code: int, name: str
-) -> None:
-    inventory = write_rows(tmp_path / "routers.csv", some_rows(ROWS))
+async def test_the_first_signal_settles_what_is_in_flight(tmp_path: Path) -> None:
+    await side_by_side(
+        (
+            stopped_and_resumed(tmp_path / "int", signal.SIGINT, 130, "BATCHER.Interrupted"),
+            stopped_and_resumed(tmp_path / "term", signal.SIGTERM, 143, "BATCHER.Terminated"),
+        )
+    )
+
+
+async def stopped_and_resumed(folder: Path, number: signal.Signals, code: int, name: str) -> None:
+    """Stop a run in its middle, and go on with it."""
+    folder.mkdir()
+    inventory = write_rows(folder / "routers.csv", some_rows(ROWS))
     async with cloud(latency_s=0.4) as sky:
-        async with sky.slowly(tmp_path, "run", str(inventory)) as run:
+        async with sky.slowly(folder, "run", str(inventory)) as run:
+            await run.until("kind=create", times=2)
             await sky.until_creates(3)
             run.send(number)
             ended = await run.end()
         assert ended.code == code, ended.err
         assert "batcher: stopping" in ended.err
-        outcomes = column(tmp_path, "outcome")
+        outcomes = column(folder, "outcome")
         done = outcomes.count("created")
         assert done == await sky.creates() >= 3
         assert outcomes == ["created"] * done + ["skipped"] * (ROWS - done)
-        assert set(column(tmp_path, "error_code")) == {"", name}
-        assert (summary(tmp_path)["state"], summary(tmp_path)["exit_code"]) == ("open", code)
-        assert len(report_rows(tmp_path, "failed.csv")) == ROWS - done
+        assert set(column(folder, "error_code")) == {"", name}
+        assert (summary(folder)["state"], summary(folder)["exit_code"]) == ("open", code)
+        assert len(report_rows(folder, "failed.csv")) == ROWS - done
         assert "resume" in ended.out
 
-        ended = await sky.run(tmp_path, "resume")
+        ended = await sky.run(folder, "resume")
         assert ended.code == 0, ended.err
-        assert column(tmp_path, "outcome") == ["created"] * ROWS
-        assert (summary(tmp_path)["state"], summary(tmp_path)["stop_code"]) == ("finished", None)
+        assert column(folder, "outcome") == ["created"] * ROWS
+        assert (summary(folder)["state"], summary(folder)["stop_code"]) == ("finished", None)
         assert_created_once(await sky.statistics(), ROWS)
         assert await sky.creates() == ROWS
 
@@ -131,7 +135,7 @@ async def test_a_ledger_has_one_run_at_work_and_a_dead_one_lets_go(tmp_path: Pat
 
 
 async def test_a_signal_while_planning_leaves_nothing_behind(tmp_path: Path) -> None:
-    inventory = write_inventory(tmp_path / "routers.csv", 20_000)
+    inventory = write_inventory(tmp_path / "routers.csv", 8_000)
     async with cloud() as sky:
         async with sky.slowly(tmp_path, "run", str(inventory)) as run:
             await until_planning(tmp_path / "reports" / "ledger.db")
@@ -145,7 +149,7 @@ async def test_a_signal_while_planning_leaves_nothing_behind(tmp_path: Path) -> 
 
 
 async def test_half_a_plan_is_nothing_to_resume_or_report(tmp_path: Path) -> None:
-    inventory = write_inventory(tmp_path / "routers.csv", 20_000)
+    inventory = write_inventory(tmp_path / "routers.csv", 8_000)
     async with cloud() as sky:
         async with sky.slowly(tmp_path, "run", str(inventory)) as run:
             await until_planning(tmp_path / "reports" / "ledger.db")

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.clouds import assert_created_once, cloud
 from tests.e2e.commands import column, report_rows, summary, write_settings
 from tests.e2e.inventories import some_rows, write_rows
@@ -12,12 +10,17 @@ ROWS = 6
 QUICK = "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n"
 
 
-@pytest.mark.parametrize("fault", ["lost_after", "error_after", "truncated_after"])
-async def test_a_create_whose_every_answer_is_lost_is_found_in_the_listing(tmp_path: Path, fault: str) -> None:
+async def test_a_create_whose_every_answer_is_lost_is_found_in_the_listing(tmp_path: Path) -> None:
     write_settings(tmp_path, QUICK)
-    inventory = write_rows(tmp_path / "routers.csv", some_rows(ROWS))
+    inventory = write_rows(tmp_path / "routers.csv", wishes := some_rows(ROWS))
+    losses = ("lost_after", "error_after", "truncated_after")
     async with cloud() as sky:
-        await sky.script({"operation": "create", "fault": fault, "times": None})
+        await sky.script(
+            *(
+                {"operation": "create", "fault": loss, "times": None, "match": {"resource_id": wish["resource_id"]}}
+                for loss, wish in zip(losses * 2, wishes, strict=True)
+            )
+        )
         ended = await sky.run(tmp_path, "run", str(inventory))
         assert ended.code == 0, ended.err
         assert column(tmp_path, "outcome") == ["created"] * ROWS
@@ -47,15 +50,16 @@ async def test_what_the_listing_cannot_settle_is_in_doubt_and_a_retry_settles_it
         assert_created_once(await sky.statistics(), ROWS)
 
 
-async def test_a_create_that_never_worked_is_failed_once_the_listing_says_so(tmp_path: Path) -> None:
+async def test_what_no_listing_shows_after_silence_stays_in_doubt_and_retry_makes_it(tmp_path: Path) -> None:
     write_settings(tmp_path, QUICK)
     inventory = write_rows(tmp_path / "routers.csv", some_rows(2))
     async with cloud() as sky:
         await sky.script({"operation": "create", "fault": "lost_before", "times": None})
         ended = await sky.run(tmp_path, "run", str(inventory))
         assert ended.code == 3, ended.err
-        assert column(tmp_path, "outcome") == ["failed"] * 2
+        assert column(tmp_path, "outcome") == ["in_doubt"] * 2
         assert column(tmp_path, "error_code") == ["BATCHER.NoAnswer"] * 2
+        assert all("the listing does not show it" in message for message in column(tmp_path, "error_message"))
 
         await sky.script()
         ended = await sky.run(tmp_path, "retry")

@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.clouds import cloud
-from tests.e2e.commands import Ended, batcher, emulator, environment, report_rows, start, summary
+from tests.e2e.commands import Ended, batcher, emulator, environment, report_rows, side_by_side, start, summary
 from tests.e2e.inventories import some_rows, write_rows
 from tests.e2e.schemas import faults
 
@@ -44,6 +42,8 @@ async def test_json_is_one_document_that_fits_its_schema(tmp_path: Path) -> None
     for line in lines:
         assert faults(json.loads(line), row_schema) == []
 
+
+async def test_the_examples_fit_the_schema_of_an_inventory(tmp_path: Path) -> None:
     wish_schema = await schema(tmp_path, "inventory")
     for line in (INPUTS / "attachments.jsonl").read_text(encoding="utf-8").splitlines()[:5]:
         assert faults(json.loads(line), wish_schema) == []
@@ -62,11 +62,12 @@ async def test_status_and_report_tell_of_runs_in_both_forms(tmp_path: Path) -> N
     oldest = found[1]["run_id"]
     one = await batcher(tmp_path, "status", oldest, "--emulator", "--output", "json")
     assert json.loads(one.out) == found[1]
-    text = await batcher(tmp_path, "status", "--emulator")
+    text, detail = await asyncio.gather(
+        batcher(tmp_path, "status", "--emulator"), batcher(tmp_path, "status", oldest, "--emulator")
+    )
     assert [line.split()[:3] for line in text.out.splitlines()] == [
         [item["run_id"], "finished", item["inventory"]] for item in found
     ]
-    detail = await batcher(tmp_path, "status", oldest, "--emulator")
     assert "rows: created 2" in detail.out
     assert "calls: create 2" in detail.out
 
@@ -115,15 +116,27 @@ async def test_talk_goes_to_stderr_and_as_much_as_was_asked_for(tmp_path: Path) 
     assert "row_no=2 line=3 outcome=created" in verbose.err
 
 
-@pytest.mark.parametrize("plain", [False, True])
-async def test_a_terminal_shows_a_live_line_without_colour_if_so_asked(tmp_path: Path, plain: bool) -> None:
+async def test_a_terminal_shows_a_live_line_without_colour_if_so_asked(tmp_path: Path) -> None:
     inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
+    coloured = await on_a_terminal(tmp_path / "one", inventory, {"TERM": "xterm-256color"})
+    plain = await on_a_terminal(tmp_path / "two", inventory, {"TERM": "xterm-256color", "NO_COLOR": "1"})
+    for shown in (coloured, plain):
+        assert b"3 of 3 rows; 3 created" in shown
+        assert b"\x1b[?25h" in shown  # the cursor is shown again
+        assert b"3 of 3 rows to do" in re.sub(rb"\x1b\[[0-9;]*m", b"", shown)
+    bold_at_most = {b"0", b"1"}
+    assert not set(re.findall(rb"\x1b\[([0-9;]*)m", coloured)) <= bold_at_most
+    assert set(re.findall(rb"\x1b\[([0-9;]*)m", plain)) <= bold_at_most
+
+
+async def on_a_terminal(folder: Path, inventory: Path, extra: dict[str, str]) -> bytes:
+    """What a run writes to stderr where that is a terminal."""
+    folder.mkdir()
     ours, theirs = pty.openpty()
-    extra = {"TERM": "xterm-256color", **({"NO_COLOR": "1"} if plain else {})}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "batcher.cli.main", "run", str(inventory), *RUN),
-        cwd=tmp_path,
-        env=environment(tmp_path, extra),
+        cwd=folder,
+        env=environment(folder, extra),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=theirs,
@@ -140,18 +153,12 @@ async def test_a_terminal_shows_a_live_line_without_colour_if_so_asked(tmp_path:
         os.close(ours)
     assert process.returncode == 0
     assert out.startswith(b"run ")
-    assert b"3 of 3 rows; 3 created" in shown
-    assert b"\x1b[?25h" in shown  # the cursor is shown again
-    styles = set(re.findall(rb"\x1b\[([0-9;]*)m", shown))
-    assert b"3 of 3 rows to do" in re.sub(rb"\x1b\[[0-9;]*m", b"", shown)
-    assert (styles <= {b"0", b"1"}) is plain  # bold is no colour
+    return shown
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_the_emulator_serves_until_it_is_stopped_and_remembers(tmp_path: Path, number: signal.Signals) -> None:
+async def test_the_emulator_serves_until_it_is_stopped_and_remembers(tmp_path: Path) -> None:
     inventory = write_rows(tmp_path / "routers.csv", some_rows(2))
-    keys: dict[str, str] = {}
-    for outcome in ("created", "exists"):
+    for outcome, number in (("created", signal.SIGINT), ("exists", signal.SIGTERM)):
         process = await start(tmp_path, "emulator", "--port", "0", "--state", "world.db")
         try:
             assert process.stdout is not None
@@ -171,17 +178,17 @@ async def test_the_emulator_serves_until_it_is_stopped_and_remembers(tmp_path: P
 async def test_an_emulator_that_cannot_serve_says_why(tmp_path: Path) -> None:
     async with emulator(tmp_path, "--state", "world.db") as running:
         port = running.url.rpartition(":")[2]
-        for words, said in (
-            (["--port", port], f"cannot listen on port {port}"),
-            (["--port", "0", "--state", "world.db"], "another emulator may be using it"),
-            (["--port", "0", "--host", "0.0.0.0"], "loopback"),
-            (["--port", "0", "--throttle", "often"], "is no rate"),
-            (["--port", "0", "--lost-after", "2"], "share"),
-        ):
-            ended = await batcher(tmp_path, "emulator", *words)
-            assert ended.code == 2, ended.err
-            assert said in ended.err
-            assert ended.out == ""
+        wrong = {
+            f"--port {port}": f"cannot listen on port {port}",
+            "--port 0 --state world.db": "another emulator may be using it",
+            "--port 0 --host 0.0.0.0": "loopback",
+            "--port 0 --throttle often": "is no rate",
+            "--port 0 --lost-after 2": "share",
+        }
+        ends = await side_by_side(batcher(tmp_path, "emulator", *words.split()) for words in wrong)
+    for ended, (words, said) in zip(ends, wrong.items(), strict=True):
+        assert (ended.code, ended.out) == (2, ""), words
+        assert said in ended.err
 
 
 async def test_why_access_was_refused_is_said_without_progress_too(tmp_path: Path) -> None:
@@ -192,6 +199,18 @@ async def test_why_access_was_refused_is_said_without_progress_too(tmp_path: Pat
     assert ended.code == 7
     report = (tmp_path / "reports" / "latest" / "report.csv").read_text(encoding="utf-8")
     assert "APIGW.0301" in ended.out + ended.err + report
+
+
+async def test_the_next_command_goes_to_the_endpoint_that_the_run_was_given(tmp_path: Path) -> None:
+    """Without it, `resume` would take what was meant for a test endpoint to the provider itself."""
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(2))
+    async with cloud(open_world=False) as sky:
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 3, ended.err
+        commands = [line for line in ended.out.splitlines() if line.startswith("hint: ")]
+        commands += [failure["next"] for failure in summary(tmp_path)["failures"]]
+    assert commands
+    assert all(f"--endpoint {sky.url}" in command for command in commands), commands
 
 
 async def test_a_log_that_cannot_be_written_does_not_stop_a_run(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.clouds import cloud
-from tests.e2e.commands import EMULATOR_KEYS, batcher, summary, write_settings
+from tests.e2e.commands import EMULATOR_KEYS, batcher, side_by_side, summary, write_settings
 from tests.e2e.inventories import some_rows, write_rows
 
 
@@ -34,33 +32,37 @@ async def test_each_setting_says_where_it_came_from(tmp_path: Path) -> None:
     assert named["run.attempts_max"] == "8  (default)"
 
 
-@pytest.mark.parametrize("words", [["validate", "x.csv"], ["resume"], ["retry"], ["status"], ["report"]])
-async def test_every_command_that_reads_settings_shows_them(tmp_path: Path, words: list[str]) -> None:
+async def test_every_command_that_reads_settings_shows_them(tmp_path: Path) -> None:
     write_settings(tmp_path, '[report]\ndirectory = "elsewhere"\n')
-    found = await shown(tmp_path, *words, BATCHER_DEFAULTS_REGION="cn-east-3")
-    assert found["report.directory"] == '"elsewhere"  (batcher.toml)'
-    assert found["defaults.region"] == '"cn-east-3"  (environment)'
+    commands = ("validate x.csv", "resume", "retry", "status", "report")
+    for found in await side_by_side(
+        shown(tmp_path, *command.split(), BATCHER_DEFAULTS_REGION="cn-east-3") for command in commands
+    ):
+        assert found["report.directory"] == '"elsewhere"  (batcher.toml)'
+        assert found["defaults.region"] == '"cn-east-3"  (environment)'
 
 
-@pytest.mark.parametrize(
-    ("text", "environment", "said"),
-    [
-        ('[run]\nrat = "5/s"\n', {}, ["no setting `run.rat`", "batcher.toml", "did you mean `rate`?"]),
-        ('[rum]\nrate = "5/s"\n', {}, ["no setting `rum`", "did you mean `run`?"]),
-        ("rate = 5\n", {}, ["`rate`", "stands in no section", "`run`"]),
-        ("", {"BATCHER_RUN_CONCURENCY": "5"}, ["no setting `run.concurency` (environment)", "`concurrency`"]),
-        ("[run]\nattempts_max = 0\n", {}, ["`run.attempts_max`", "batcher.toml", "greater than or equal to 1"]),
-        ("", {"BATCHER_RUN_VERIFY": "perhaps"}, ["`run.verify` (environment)"]),
-    ],
-)
-async def test_a_setting_that_is_none_is_named(
-    tmp_path: Path, text: str, environment: dict[str, str], said: list[str]
-) -> None:
-    write_settings(tmp_path, text)
-    ended = await batcher(tmp_path, "status", extra=environment)
-    assert ended.code == 2
-    assert ended.out == ""
-    assert all(part in ended.err for part in said), ended.err
+WRONG: list[tuple[str, dict[str, str], list[str]]] = [
+    ('[run]\nrat = "5/s"\n', {}, ["no setting `run.rat`", "toml", "did you mean `rate`?"]),
+    ('[rum]\nrate = "5/s"\n', {}, ["no setting `rum`", "did you mean `run`?"]),
+    ("rate = 5\n", {}, ["`rate`", "stands in no section", "`run`"]),
+    ("", {"BATCHER_RUN_CONCURENCY": "5"}, ["no setting `run.concurency` (environment)", "`concurrency`"]),
+    ("[run]\nattempts_max = 0\n", {}, ["`run.attempts_max`", "toml", "greater than or equal to 1"]),
+    ("", {"BATCHER_RUN_VERIFY": "perhaps"}, ["`run.verify` (environment)"]),
+    ("[run\n", {}, ["toml", "line 1"]),
+]
+
+
+async def test_a_setting_that_is_none_is_named(tmp_path: Path) -> None:
+    for number, (text, _, _) in enumerate(WRONG):
+        (tmp_path / f"{number}.toml").write_text(text)
+    ends = await side_by_side(
+        batcher(tmp_path, "status", "--config", f"{number}.toml", extra=environment)
+        for number, (_, environment, _) in enumerate(WRONG)
+    )
+    for ended, (text, _, said) in zip(ends, WRONG, strict=True):
+        assert (ended.code, ended.out) == (2, ""), text
+        assert all(part in ended.err for part in said), ended.err
 
 
 async def test_settings_beside_the_inventory_shape_the_run(tmp_path: Path) -> None:

@@ -3,31 +3,29 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.clouds import cloud
-from tests.e2e.commands import EMULATOR_KEYS, batcher, write_settings
+from tests.e2e.commands import EMULATOR_KEYS, batcher, side_by_side
 from tests.e2e.inventories import some_rows, write_rows
 
 FAULTY = Path(__file__).parents[2] / "inputs" / "faulty.csv"
 
 
-@pytest.mark.parametrize("form", ["csv", "csv with accounts", "jsonl"])
-async def test_without_credentials_it_says_what_is_missing(tmp_path: Path, form: str) -> None:
-    wishes = some_rows(3, account="default") if form == "csv with accounts" else some_rows(3)
-    inventory = tmp_path / "routers.jsonl"
-    if form == "jsonl":
-        inventory.write_text("".join(json.dumps(wish) + "\n" for wish in wishes))
-    else:
-        write_rows(inventory := tmp_path / "routers.csv", wishes)
+async def test_without_credentials_it_says_what_is_missing(tmp_path: Path) -> None:
+    inventories = [
+        write_rows(tmp_path / "plain.csv", some_rows(3)),
+        write_rows(tmp_path / "accounts.csv", some_rows(3, account="default")),
+        tmp_path / "lines.jsonl",
+    ]
+    inventories[2].write_text("".join(json.dumps(wish) + "\n" for wish in some_rows(3)))
     async with cloud() as sky:
-        ended = await batcher(tmp_path, *sky.words("run", str(inventory)))
-        assert ended.code == 2
-        assert ended.out == ""
-        assert "no credentials for account `default`" in ended.err
-        for name in ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "CLOUD_SDK_AK", "HW_ACCESS_KEY", "HW_AUTH_TOKEN"):
-            assert name in ended.err
-        assert ".huaweicloud/credentials" in ended.err
+        for inventory in inventories:
+            ended = await batcher(tmp_path, *sky.words("run", str(inventory)))
+            assert ended.code == 2, inventory
+            assert ended.out == ""
+            assert "no credentials for account `default`" in ended.err
+            for name in ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "CLOUD_SDK_AK", "HW_ACCESS_KEY", "HW_AUTH_TOKEN"):
+                assert name in ended.err
+            assert ".huaweicloud/credentials" in ended.err
         assert (await sky.statistics())["calls"] == {}
     assert not list(tmp_path.rglob("*.emulator"))
 
@@ -43,74 +41,70 @@ async def test_half_a_key_pair_names_the_other_half(tmp_path: Path) -> None:
 HEADER = b"er_id,resource_id,log_group_id,log_stream_id,project_id,region\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("gone.csv", None, "no such file"),
-        ("bytes.csv", HEADER + b"1,\xff,3,4,5,6\n", "`bytes.csv:2`: byte offset 65"),
-        ("quote.csv", HEADER + b'1,"2,3\n', "`quote.csv:2`"),
-        ("column.csv", b"er_id,name\n1,2\n", "`resource_id`"),
-        ("broken.json", b'[{"er_id": "1"},\n {"er_id": }]', "`broken.json:2`: broken JSON at byte offset 28"),
-        ("torn.csv.gz", b"\x1f\x8b\x08\x00", "gzip"),
-    ],
-)
-async def test_a_file_that_cannot_be_read_ends_the_command(
-    tmp_path: Path, name: str, content: bytes | None, said: str
-) -> None:
-    inventory = tmp_path / name
-    if content is not None:
-        inventory.write_bytes(content)
+UNREADABLE: list[tuple[str, bytes | None, str]] = [
+    ("gone.csv", None, "no such file"),
+    ("bytes.csv", HEADER + b"1,\xff,3,4,5,6\n", "`bytes.csv:2`: byte offset 65"),
+    ("quote.csv", HEADER + b'1,"2,3\n', "`quote.csv:2`"),
+    ("column.csv", b"er_id,name\n1,2\n", "`resource_id`"),
+    ("broken.json", b'[{"er_id": "1"},\n {"er_id": }]', "`broken.json:2`: broken JSON at byte offset 28"),
+    ("torn.csv.gz", b"\x1f\x8b\x08\x00", "gzip"),
+]
+
+
+async def test_a_file_that_cannot_be_read_ends_the_command(tmp_path: Path) -> None:
+    for name, content, _ in UNREADABLE:
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
     async with cloud() as sky:
-        ended = await sky.run(tmp_path, "run", str(inventory))
-        assert ended.code == 2, ended.err
-        assert ended.out == ""
+        ends = await side_by_side(sky.run(tmp_path, "run", name, "--ledger", f"{name}.db") for name, _, _ in UNREADABLE)
+        assert (await sky.statistics())["calls"] == {}
+    for ended, (name, _, said) in zip(ends, UNREADABLE, strict=True):
+        assert (ended.code, ended.out) == (2, ""), name
         assert name in ended.err
         assert said in ended.err
-        assert (await sky.statistics())["calls"] == {}
-    assert not (tmp_path / "reports" / "latest").exists()
+    assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["run"],
-        ["run", "x.csv", "--bogus"],
-        ["run", "x.csv", "--rat", "1/s"],
-        ["provision", "x.csv"],
-        ["run", "x.csv", "--reconcile", "sometimes"],
-        ["run", "x.csv", "--concurrency", "many"],
-        ["schema", "everything"],
-        [],
-    ],
-)
-async def test_words_it_does_not_know_are_refused(tmp_path: Path, words: list[str]) -> None:
-    ended = await batcher(tmp_path, *words)
-    assert ended.code == 2
-    assert ended.out == ""
-    assert ended.err.startswith("usage: batcher")
+async def test_words_it_does_not_know_are_refused(tmp_path: Path) -> None:
+    lines = ("", "run", "run x.csv --bogus", "run x.csv --rat 1/s", "provision x.csv", "schema everything")
+    wrong_values = ("run x.csv --reconcile sometimes", "run x.csv --concurrency many")
+    for ended in await side_by_side(batcher(tmp_path, *line.split()) for line in (*lines, *wrong_values)):
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith("usage: batcher")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--rate", "fast"], "`run.rate` (flag): `fast` is no rate"),
-        (["--concurrency", "0"], "`run.concurrency` (flag)"),
-        (["--map", "resource_id"], "`--map resource_id` is no pair"),
-        (["--format", "pdf"], "`report.formats` (flag)"),
-        (["--ledger", "postgres://host/x"], "is no path of a ledger file"),
-        (["--endpoint", "http://er.example.com"], "must use https"),
-        (["--config", "absent.toml"], "absent.toml"),
-        (["--encoding", "klingon"], "klingon"),
-    ],
-)
-async def test_values_that_make_no_sense_are_refused(tmp_path: Path, words: list[str], said: str) -> None:
+SENSELESS = [
+    ("--rate fast", "`run.rate` (flag): `fast` is no rate"),
+    ("--concurrency 0", "`run.concurrency` (flag)"),
+    ("--map resource_id", "`--map resource_id` is no pair"),
+    ("--format pdf", "`report.formats` (flag)"),
+    ("--endpoint http://er.example.com", "must use https"),
+    ("--config absent.toml", "absent.toml"),
+    ("--encoding klingon", "klingon"),
+]
+
+
+async def test_values_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     inventory = write_rows(tmp_path / "routers.csv", some_rows(1))
     async with cloud() as sky:
-        ended = await batcher(tmp_path, *sky.words("run", str(inventory)), *words, extra=EMULATOR_KEYS)
-        assert ended.code == 2, ended.err
+        command = sky.words("run", str(inventory))
+        ends = await side_by_side(
+            batcher(tmp_path, *command, *words.split(), "--ledger", f"{number}.db", extra=EMULATOR_KEYS)
+            for number, (words, _) in enumerate(SENSELESS)
+        )
+        assert (await sky.statistics())["calls"] == {}
+    for ended, (words, said) in zip(ends, SENSELESS, strict=True):
+        assert (ended.code, ended.out) == (2, ""), words
         assert said in ended.err
-        assert ended.out == ""
+
+
+async def test_a_ledger_on_a_server_is_no_path(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(1))
+    async with cloud() as sky:
+        ended = await sky.run(tmp_path, "run", str(inventory), "--ledger", "postgres://host/batcher")
+        assert ended.code == 2, ended.out
+        assert "is no path of a ledger file" in ended.err
         assert (await sky.statistics())["calls"] == {}
 
 
@@ -146,28 +140,13 @@ async def test_a_ledger_is_about_the_cloud_or_the_emulator(tmp_path: Path) -> No
 
 async def test_commands_without_a_run_to_work_on_say_so(tmp_path: Path) -> None:
     inventory = write_rows(tmp_path / "routers.csv", some_rows(1))
-    for command in ("status", "report"):
-        ended = await batcher(tmp_path, command, "--emulator")
+    for ended in await side_by_side(batcher(tmp_path, command, "--emulator") for command in ("status", "report")):
         assert ended.code != 0
         assert "there is no ledger" in ended.err
         assert "Traceback" not in ended.err
     assert (await batcher(tmp_path, "run", str(inventory), "--emulator", "--rate", "200/s")).code == 0
-    for words in (
-        ["resume"],
-        ["retry"],
-        ["resume", "no-such-run"],
-        ["status", "no-such-run"],
-        ["report", "no-such-run"],
-    ):
-        ended = await batcher(tmp_path, *words, "--emulator")
+    for line in ("resume", "retry", "resume no-such-run", "status no-such-run", "report no-such-run"):
+        ended = await batcher(tmp_path, *line.split(), "--emulator")
         assert ended.code == 2, ended.err
         assert "the ledger" in ended.err
         assert ended.out == ""
-
-
-async def test_settings_are_read_once_and_named_when_wrong(tmp_path: Path) -> None:
-    write_settings(tmp_path, "[run\n")
-    ended = await batcher(tmp_path, "resume", "--emulator")
-    assert ended.code == 2
-    assert "batcher.toml" in ended.err
-    assert "line 1" in ended.err

@@ -45,6 +45,7 @@ def run_record(run_id: str, *, started_at: float = T0, parent: str | None = None
         started_at=started_at,
         ended_at=None,
         stop_code="",
+        stop_message="",
         exit_code=None,
         counts={},
         calls={},
@@ -113,7 +114,7 @@ async def write(ledger: Ledger, lease: Lease, *settlements: Settlement) -> None:
 
 
 async def end(ledger: Ledger, run_id: RunId, *, ended_at: float = T0 + 10, stop_code: str = "") -> None:
-    await ledger.end_sitting(run_id, ended_at=ended_at, stop_code=stop_code, exit_code=0, rates={})
+    await ledger.end_sitting(run_id, ended_at=ended_at, stop_code=stop_code, stop_message="", exit_code=0, rates={})
 
 
 async def everything(ledger: Ledger, run_id: RunId) -> list[RowRecord]:

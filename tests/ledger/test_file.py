@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batcher.errors import ConfigError, LedgerError, LedgerHeldError, RunNotFoundError
+from batcher.errors import LedgerError, LedgerHeldError, RunNotFoundError
 from batcher.ledger.migrate import APPLICATION_ID, migrations
 from batcher.ledger.open import open_ledger
 from batcher.model import RunId
@@ -206,12 +206,6 @@ async def test_reading_where_there_is_no_ledger_makes_none(place: Path) -> None:
             pass
     assert "`batcher run`" in refusal.value.hint
     assert not place.parent.exists()
-
-
-async def test_a_url_is_no_path_of_a_ledger() -> None:
-    with pytest.raises(ConfigError, match="no path"):
-        async with open_ledger("postgresql://host/ledger"):
-            pass
 
 
 async def test_a_run_that_is_not_there_is_named(place: Path) -> None:

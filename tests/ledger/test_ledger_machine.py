@@ -232,7 +232,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def end_sitting(self, pick: int) -> None:
         run, now = self.run_of(pick), self.tick()
-        self.do(self.ledger.end_sitting(run.run_id, ended_at=now, stop_code="", exit_code=0, rates={}))
+        self.do(self.ledger.end_sitting(run.run_id, ended_at=now, stop_code="", stop_message="", exit_code=0, rates={}))
         is_done = all(line.state is RowState.SETTLED for line in run.rows)
         run.state = RunState.FINISHED if is_done else RunState.OPEN
         self.fold(run)

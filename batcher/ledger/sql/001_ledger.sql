@@ -22,6 +22,7 @@ CREATE TABLE run (
     started_at REAL NOT NULL,
     ended_at REAL,
     stop_code TEXT NOT NULL DEFAULT '',
+    stop_message TEXT NOT NULL DEFAULT '',
     exit_code INTEGER,
     folded INTEGER NOT NULL DEFAULT 1 -- 0: rows have been worked since the last fold into `known`
 ) STRICT;

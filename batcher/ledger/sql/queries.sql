@@ -12,7 +12,7 @@ SELECT run_no FROM run WHERE run_id = ?
 
 -- name: select_runs
 SELECT run_no, run_id, parent, state, operation, inventory_name, inventory_sha256, fingerprint, columns, settings,
-       rates, started_at, ended_at, stop_code, exit_code
+       rates, started_at, ended_at, stop_code, stop_message, exit_code
 FROM run ORDER BY run_no DESC
 
 -- name: select_row_counts
@@ -109,11 +109,12 @@ UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code 
 WHERE run_no = ? AND outcome = 'skipped'
 
 -- name: reopen_run
-UPDATE run SET state = 'open', ended_at = NULL, stop_code = '', exit_code = NULL
+UPDATE run SET state = 'open', ended_at = NULL, stop_code = '', stop_message = '', exit_code = NULL
 WHERE run_no = ? AND state <> 'planning'
 
 -- name: end_sitting
-UPDATE run SET state = :state, ended_at = :ended_at, stop_code = :stop_code, exit_code = :exit_code, rates = :rates
+UPDATE run SET state = :state, ended_at = :ended_at, stop_code = :stop_code,
+    stop_message = :stop_message, exit_code = :exit_code, rates = :rates
 WHERE run_no = :run_no
 
 -- name: drop_plan
@@ -215,6 +216,11 @@ WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 -- name: put_back_row
 UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = coalesce(first_sent_at, ?), spent = ?
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
+
+-- name: plan_vanished
+UPDATE row SET state = 'planned', spent = 1, remote_id = NULL, remote_state = NULL, remote_enabled = NULL
+WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'accepted'
+  AND (SELECT p.scope FROM plan AS p WHERE p.plan_id = (:run_no << 32) + row.row_no) = :scope
 
 -- name: skip_planned
 UPDATE row SET state = 'settled', outcome = 'skipped', error_code = ?, error_message = ?, settled_at = ?
