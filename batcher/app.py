@@ -33,6 +33,7 @@ from batcher.report.publish import Publication, publish
 from batcher.wiring import (
     Session,
     check_default_account,
+    default_values,
     engine_policy,
     flow_logs,
     open_client,
@@ -89,8 +90,15 @@ async def resume_run(run_id: str | None, session: Session) -> RunResult:
 async def retry_run(run_id: str | None, session: Session) -> RunResult:
     """A new run of the rows that ended failed or in doubt; an unfinished one of the same run goes on."""
     async with run_ledger(session) as ledger:
-        parent = await _choose(ledger, run_id, _has_retryable, "run with rows that are `failed` or `in_doubt`")
         runs = await ledger.runs()
+        retried = {run.parent for run in runs if run.state is RunState.FINISHED}
+        parent = await _choose(
+            ledger,
+            run_id,
+            lambda run: _has_retryable(run) and run.run_id not in retried,
+            "run with rows that are `failed` or `in_doubt` and were not retried",
+        )
+        session = session.continuing(parent)
         begun = [run for run in runs if run.parent == parent.run_id and run.state is RunState.OPEN]
         if begun:
             await ledger.reopen(begun[0].run_id)
@@ -159,7 +167,9 @@ def _fingerprint(inventory: Inventory, session: Session) -> str:
         inventory.sha256,
         FlowLogs.name,
         session.target,
-        settings.defaults.model_dump(),
+        default_values(session),
+        settings.defaults.name_template,
+        settings.cloud.endpoint,
         settings.inventory.model_dump(exclude={"strict"}),
     )
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
@@ -268,9 +278,10 @@ async def _work(
 ) -> RunResult:
     clock = SystemClock()
     run = await ledger.run(run_id)
+    session = session.continuing(run) if continued else session
     lanes = await ledger.lanes(run_id)
     open_rows = sum(rows for _, _, rows in lanes)
-    session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued))
+    session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, session.settings.run.rate))
     began, calls_before = clock.steady(), sum(run.calls.values())
     commit = GroupCommit(ledger, run_id, session.sink)
     async with open_client(session, [key for _, key, _ in lanes]) as client:

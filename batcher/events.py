@@ -7,12 +7,13 @@ from batcher.model import LaneKey, Outcome, RunId, Window
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A sitting of a run begins: `total` rows, of which `open_rows` are still to be done."""
+    """A sitting of a run begins: `total` rows, of which `open_rows` are still to be done, at `rate`."""
 
     run_id: RunId
     total: int
     open_rows: int
     continued: bool
+    rate: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,10 +256,10 @@ class Ledger(Protocol):
         """
         ...
 
-    async def plan_vanished(self, lease: Lease, scope: str) -> int:
-        """Plan again the scope's accepted rows, which a whole listing does not show, under their next generation.
+    async def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
+        """Plan again, under their next generation, the scope's accepted rows that a whole listing does not show.
 
-        How many. Raises `StaleLeaseError`. Repeatable.
+        `seen` are the numbers of those that it does. How many. Raises `StaleLeaseError`. Repeatable.
         """
         ...
 

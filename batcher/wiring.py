@@ -3,22 +3,22 @@
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from batcher.clock import SystemClock
 from batcher.cloud.client import CloudClient
 from batcher.cloud.credentials import DEFAULT_ACCOUNT, Credentials, load_credentials
-from batcher.cloud.regions import REGIONS, er_endpoint
+from batcher.cloud.regions import REGIONS, check_endpoint, er_endpoint
 from batcher.cloud.transport import open_transport
-from batcher.config import EmulatorSection, Settings
+from batcher.config import EmulatorSection, Section, Settings
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError
 from batcher.inventory.open import Inventory, ReadOptions, open_inventory
 from batcher.ledger.open import open_ledger
-from batcher.model import LaneKey
+from batcher.model import LaneKey, RunRecord
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import REQUIRED, RowDefaults
 from batcher.policy.pace import parse_rate
@@ -29,6 +29,8 @@ from batcher.telemetry.sinks import Silent
 if TYPE_CHECKING:
     from batcher.emulator.settings import EmulatorSettings
 
+CONTINUED_SECTIONS = ("cloud", "run", "emulator")
+"""What a later sitting of a run takes over from the first."""
 CONNECTIONS_MAX = 1024
 """Sockets of one run: below the usual limit of open files."""
 
@@ -44,6 +46,23 @@ class Session:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     home: Path = field(default_factory=Path.home)
     stdin: BinaryIO | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` for an endpoint that cannot be used, before anything is recorded."""
+        if self.settings.cloud.endpoint is not None:
+            check_endpoint(self.settings.cloud.endpoint)
+
+    def continuing(self, run: RunRecord) -> "Session":
+        """This session with the settings that `run` was given where none are given now: rate, endpoint and so on."""
+        given = self.settings
+        update: dict[str, Section] = {}
+        for name in CONTINUED_SECTIONS:
+            section: Section = getattr(given, name)
+            kept = run.settings.get(name)
+            values = dict(kept) if isinstance(kept, dict) else {}
+            values.update({key: getattr(section, key) for key in section.model_fields_set})
+            update[name] = type(section).model_validate(values)
+        return replace(self, settings=given.model_copy(update=update))
 
     @property
     def ledger_path(self) -> Path:
@@ -69,7 +88,7 @@ class Session:
 def open_source(path: str, session: Session) -> Inventory:
     """The inventory at `path` (`-`: standard input), not yet read. Raises `InventoryError`."""
     settings = session.settings
-    values = _default_values(session)
+    values = default_values(session)
     options = ReadOptions(
         input_format=settings.inventory.input_format,
         encoding=settings.inventory.encoding,
@@ -80,7 +99,8 @@ def open_source(path: str, session: Session) -> Inventory:
     return open_inventory(path, options, stdin=session.stdin)
 
 
-def _default_values(session: Session) -> dict[str, str]:
+def default_values(session: Session) -> dict[str, str]:
+    """What fills a row's absent cells: the settings, and the project of the default account's credentials."""
     defaults = session.settings.defaults.model_dump(exclude={"name_template"}, exclude_none=True)
     if "project_id" not in defaults and not session.emulator:
         try:
@@ -105,7 +125,7 @@ def flow_logs(client: CloudClient | None, session: Session) -> FlowLogs:
     settings = session.settings
     any_region = session.emulator or settings.cloud.endpoint is not None
     defaults = RowDefaults(
-        values=_default_values(session),
+        values=default_values(session),
         name_template=settings.defaults.name_template,
         regions=None if any_region else frozenset(REGIONS),
     )

@@ -173,7 +173,7 @@ def _check_command(words: list[str]) -> None:
         assert os.access(ROOT / program, os.X_OK), words
     elif "/" not in program:
         needed = CONSOLE_SCRIPTS[program]
-        assert needed is None or needed in requirements()["dev"], words
+        assert needed is None or needed in requirements()["dev"] | requirements()["test"], words
 
 
 def _check_module(name: str, arguments: list[str]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_console(arguments: argparse.Namespace, rate: str) -> "Iterator[EventSink]":
+def open_console(arguments: argparse.Namespace) -> "Iterator[EventSink]":
     """The sinks that the options ask for; all of them write to stderr."""
     sinks: list[EventSink] = []
     if arguments.verbose:
@@ -25,7 +25,7 @@ def open_console(arguments: argparse.Namespace, rate: str) -> "Iterator[EventSin
     elif sys.stderr.isatty():
         from batcher.telemetry.display import LiveProgress  # late: rich
 
-        with LiveProgress(rate) as display:
+        with LiveProgress() as display:
             yield Tee([*sinks, display])
     else:
-        yield Tee([*sinks, LineProgress(sys.stderr, rate)])
+        yield Tee([*sinks, LineProgress(sys.stderr)])

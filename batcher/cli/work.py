@@ -63,7 +63,7 @@ async def _work(arguments: argparse.Namespace, command: Command) -> int:
     settings = read_settings(arguments).settings
     stop = Stop()
     scope = anyio.CancelScope()
-    with open_console(arguments, settings.run.rate) as sink:
+    with open_console(arguments) as sink:
         session = Session(settings=settings, emulator=arguments.emulator, sink=sink, stop=stop, stdin=sys.stdin.buffer)
         async with _signals(stop, scope):
             with scope:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from multidict import istr
 from pydantic_core import from_json
 
 from batcher.model import Window
@@ -30,7 +29,7 @@ RETRY_AFTER_S_MAX = 3600.0
 WINDOW_S_MAX = 86400.0
 
 _REDACTED = "***"
-_REQUEST_ID = istr("X-Request-Id")
+_REQUEST_ID = "X-Request-Id"
 _CODE_KEYS = ("error_code", "errorCode", "code")
 _MESSAGE_KEYS = ("error_msg", "errorMsg", "errorMessage", "message", "error_message")
 

@@ -41,9 +41,14 @@ def _leave(context: LaneContext, work: Work) -> None:
 
 
 async def _send(context: LaneContext, work: Work) -> bool:
-    sent_at, began = context.clock.now(), context.clock.steady()
-    scope = None if work.in_doubt else work.row.scope
-    answer = await context.call("create", lambda: context.operation.apply(context.lane, work.row), scope)
+    sent_at = began = 0.0
+
+    async def apply() -> Applied | Refused:
+        nonlocal sent_at, began  # the wait for leave is not the row's
+        sent_at, began = context.clock.now(), context.clock.steady()
+        return await context.operation.apply(context.lane, work.row)
+
+    answer = await context.call("create", apply, None if work.in_doubt else work.row.scope)
     if answer is None:
         _leave(context, work)
         return False
@@ -58,16 +63,17 @@ async def _send(context: LaneContext, work: Work) -> bool:
 
 async def _prepare(context: LaneContext, work: Work) -> bool:
     """Make sure that the row may be sent under its token; False if it was settled instead."""
-    if work.new_generation:
-        await _next_generation(context, work)
+    if work.new_generation:  # after a definitive refusal; what an attempt before it may have done is still open
+        await _take_generation(context, work, work.row.generation + 1, None)
+        work.new_generation = False
         return True
     if work.row.due_generation > work.row.generation:
         await _take_generation(context, work, work.row.due_generation, work.row.used_at)
     row = work.row
-    if row.used_at is None or work.attempts:
+    if work.attempts or (row.used_at is None and row.believed_id is None):
         return True
-    work.in_doubt = True
-    expired = context.clock.now() - row.used_at > context.policy.token_lifetime_s
+    work.in_doubt = work.in_doubt or row.used_at is not None
+    expired = row.used_at is not None and context.clock.now() - row.used_at > context.policy.token_lifetime_s
     if row.believed_id is None and not expired:
         return True
     if row.scope not in context.listed and not await _is_absent(context, work):
@@ -77,10 +83,9 @@ async def _prepare(context: LaneContext, work: Work) -> bool:
 
 
 async def _next_generation(context: LaneContext, work: Work) -> None:
-    """A token that was never used: what an earlier one may have done is known, or known to be nothing."""
+    """A token that was never used, after a whole listing has shown that nothing is left of what others made."""
     await _take_generation(context, work, work.row.generation + 1, None)
     work.row = replace(work.row, intent_at=None)
-    work.new_generation = False
     work.in_doubt = False
 
 

@@ -73,6 +73,4 @@ def is_last(page: Page, count: int) -> bool:
     """Whether no page follows, when `count` items have been seen with this one. Pure."""
     if not page.items or page.next_marker is None:
         return True
-    if page.total is not None:
-        return count >= page.total
-    return len(page.items) < page.limit
+    return page.total is not None and count >= page.total and len(page.items) < page.limit

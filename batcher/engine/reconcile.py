@@ -31,35 +31,46 @@ async def reconcile(context: LaneContext) -> None:
             return
         if pays(load, context.policy.reconcile, has_history=has_history):
             listing = ScopeListing(context, load.scope)
+            seen: list[int] = []
             async for items in listing.pages():
-                await settle_listed(context, items)
+                _, still_accepted = await settle_listed(context, items)
+                seen += still_accepted
             if listing.complete:
                 context.listed.add(load.scope)
-                await _plan_vanished(context, load.scope)
+                await _plan_vanished(context, load.scope, seen)
+            elif listing.refused is not None and not listing.refused.sent:
+                context.stop_unreachable(listing.refused)
             elif listing.refused is not None and listing.refused.stops is Stops.SCOPE:
                 context.stop_scope(load.scope, listing.refused)
     await context.commit.flush()
 
 
-async def _plan_vanished(context: LaneContext, scope: str) -> None:
-    """What was taken in an earlier sitting and is gone is to be made again, under another token."""
-    if context.accepted.get(scope, 0) > 0:
+async def _plan_vanished(context: LaneContext, scope: str, seen: list[int]) -> None:
+    """What was taken in an earlier sitting and is not among the `seen` is to be made again, under another token."""
+    if context.accepted.get(scope, 0) > len(seen):
         await context.commit.flush()
-        context.accepted[scope] -= await context.ledger.plan_vanished(context.lease, scope)
+        context.accepted[scope] -= await context.ledger.plan_vanished(context.lease, scope, seen)
 
 
-async def settle_listed(context: LaneContext, items: tuple[Remote, ...]) -> list[tuple[LedgerRow, Remote]]:
-    """Settle the lane's open rows that a page shows; those that still need a call to be as wished come back."""
+async def settle_listed(
+    context: LaneContext, items: tuple[Remote, ...]
+) -> tuple[list[tuple[LedgerRow, Remote]], list[int]]:
+    """Settle the lane's open rows that a page shows.
+
+    Back come those that still need a call to be as wished, and the row numbers of all that stay accepted.
+    """
     by_key = {item.key: item for item in items}
     to_amend: list[tuple[LedgerRow, Remote]] = []
+    still_accepted: list[int] = []
     for row in await context.ledger.match(context.lease, list(by_key)):
         remote = by_key[row.key]
         settlement = found_settlement(context, row, remote)
         if settlement is None:
             continue
         if settlement.state is row.state:
+            still_accepted.append(row.row_no)
             if context.operation.needs_amending(row.spec, remote):
                 to_amend.append((row, remote))
             continue
         record(context, row.scope, row.line, settlement)
-    return to_amend
+    return to_amend, still_accepted

@@ -36,10 +36,11 @@ def elapsed_ms(context: LaneContext, started: float | None) -> int | None:
 
 def found_settlement(context: LaneContext, row: LedgerRow, remote: Remote) -> Settlement | None:
     """What a row is, now that a listing shows its thing; None if the thing is on its way out."""
-    amend_due = context.operation.needs_amending(row.spec, remote)
+    differences = context.operation.differences(row.spec, remote)
+    amend_due = len(differences) == 1 and context.operation.needs_amending(row.spec, remote)
     found = judge(
         remote,
-        context.operation.differences(row.spec, remote),
+        differences,
         amend_due=amend_due,
         sent_since=row.intent_at if row.state is RowState.CLAIMED else None,
         accepted=row.state is RowState.ACCEPTED,

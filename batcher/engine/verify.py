@@ -18,16 +18,23 @@ async def verify(context: LaneContext) -> None:
     """Settle accepted rows until none is left, the time for it is over, or the lane closes."""
     started = context.clock.steady()
     delay_s = POLL_S_FIRST
-    while _scopes(context) and not context.closing and context.clock.steady() - started < context.policy.verify_s_max:
+    while _scopes(context) and not _is_over(context, started):
         if not await context.stop.sleep(delay_s):
             return
         delay_s = min(delay_s * 2, POLL_S_MAX)
         await context.commit.flush()
         for scope in _scopes(context):
             async for items in ScopeListing(context, scope).pages():
-                for row, remote in await settle_listed(context, items):
+                to_amend, _ = await settle_listed(context, items)
+                for row, remote in to_amend:
                     await _amend(context, row, remote)
+            if _is_over(context, started):
+                break
         await context.commit.flush()
+
+
+def _is_over(context: LaneContext, started: float) -> bool:
+    return context.closing or context.clock.steady() - started >= context.policy.verify_s_max
 
 
 def _scopes(context: LaneContext) -> list[str]:

@@ -49,25 +49,30 @@ class CsvSource:
         self._header = _read_header(text, names)
         _check_header(text.name, self._header, names, required)
         self._columns = tuple(names.see(header) if header else "" for header in self._header.names)
-        self._is_known = tuple(column in names.known for column in self._columns)
+        self._users = tuple((at, name) for at, name in enumerate(self._columns) if name and name not in names.known)
 
     def rows(self) -> Iterator[RawRow]:
         """Yield the rows from the first. Raises `InventoryError` at a broken quote or an overlong row."""
         header = self._header
         feed = _Feed(self._text, skip=header.lines)
         reader = csv.reader(feed, delimiter=header.delimiter, strict=True)
-        width, columns, is_known = len(header.names), self._columns, self._is_known
+        width, columns, users = len(header.names), self._columns, self._users
         nameless = "" in columns
         try:
             for row in reader:
-                line, odd = feed.next_row(header.lines + reader.line_num + 1)
+                line, feed.line = feed.line, header.lines + reader.line_num + 1
+                odd, feed.odd, feed.chars = feed.odd, False, 0
                 if not row or (len(row) == 1 < width and not row[0].strip()):
                     continue
                 faults: tuple[Fault, ...] = ()
                 if odd or nameless or len(row) != width:
                     faults = self._mend(row)
-                cells = [cell.strip() if known else cell for cell, known in zip(row, is_known, strict=False)]
-                fields = {column: cell for column, cell in zip(columns, cells, strict=False) if cell}
+                # What is ours is trimmed, what is the user's is not: most columns are ours.
+                fields = dict(zip(columns, map(str.strip, row), strict=True))
+                for at, column in users:
+                    fields[column] = row[at]
+                if "" in fields.values():
+                    fields = {column: cell for column, cell in fields.items() if cell}
                 yield RawRow(line, fields, faults)
         except csv.Error as exc:
             noticed = header.lines + reader.line_num
@@ -76,13 +81,14 @@ class CsvSource:
             raise unreadable(self._text.name, feed.line, problem, hint="look for an unpaired quote") from exc
 
     def _mend(self, row: list[str]) -> tuple[Fault, ...]:
-        """Undo defusing and clear away, in place, what is at fault; the faults of the row's form."""
+        """Undo defusing and bring into shape, in place, what is at fault; the faults of the row's form."""
         faults = []
         width = len(self._columns)
         if len(row) != width:
             shape = f"has {_cells(len(row))} where the header has {width}"
             faults.append(fault("", self._header.delimiter.join(row), shape))
-        for at, (cell, column) in enumerate(zip(row, self._columns, strict=False)):
+            row[:] = row[:width] + [""] * (width - len(row))
+        for at, (cell, column) in enumerate(zip(row, self._columns, strict=True)):
             if "\0" in cell:
                 row[at] = cell.replace("\0", REPLACEMENT)
                 faults.append(fault(column, row[at], "holds a NUL character"))
@@ -99,34 +105,26 @@ class CsvSource:
 class _Feed:
     """Hands lines to the csv reader and watches what the reader does not: length, NUL, apostrophes.
 
-    `line` is where the row that is being read starts.
+    Whoever takes the rows says when one has ended: `line` is where the row that is being read starts, `chars` its
+    length so far, and `odd` whether it needs a closer look.
     """
 
     def __init__(self, text: Text, *, skip: int) -> None:
         self.line = skip + 1
+        self.chars = 0
+        self.odd = False
         self._name = text.name
         self._lines = itertools.islice(text.lines(), skip, None)
-        self._chars = 0
-        self._odd = False
 
     def __iter__(self) -> Iterator[str]:
         for line in self._lines:
-            self._chars += len(line)
-            if self._chars > ROW_CHARS_MAX:
+            self.chars += len(line)
+            if self.chars > ROW_CHARS_MAX:
                 problem = f"the row that starts here is longer than {ROW_CHARS_MAX} characters"
                 raise unreadable(self._name, self.line, problem, hint="look for a quote that is never closed")
             if "'" in line or "\0" in line:
-                self._odd = True
+                self.odd = True
             yield line
-
-    def next_row(self, line: int) -> tuple[int, bool]:
-        """The row that was just read: where it started, and whether it needs a closer look.
-
-        `line` is where the next one starts.
-        """
-        ended = self.line, self._odd
-        self.line, self._chars, self._odd = line, 0, False
-        return ended
 
 
 def _read_header(text: Text, names: ColumnNames) -> _Header:

@@ -11,6 +11,7 @@ A line ends at a line feed, a carriage return, or both: what editors and the csv
 import codecs
 import gzip
 import io
+import itertools
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -88,7 +89,11 @@ class Text:
                 return
 
     def lines(self) -> Iterator[str]:
-        """Yield each line with its end. Raises `InventoryError` at one longer than `LINE_CHARS_MAX`."""
+        """Each line with its end. Raises `InventoryError` at one longer than `LINE_CHARS_MAX`."""
+        return itertools.chain.from_iterable(self._line_lists())
+
+    def _line_lists(self) -> Iterator[list[str]]:
+        """The lines of each chunk: a list costs less than to yield each line."""
         tail, line = "", 0
         for chunk in self.chunks():
             text = tail + chunk
@@ -97,9 +102,9 @@ class Text:
                 self._refuse_long_lines(parts, line)
             tail = "" if text.endswith(("\n", "\r")) else parts.pop()
             line += len(parts)
-            yield from parts
+            yield parts
         if tail:
-            yield tail
+            yield [tail]
 
     def pieces(self) -> Iterator[tuple[int, str]]:
         """Yield (line number, text) with no bound on a line: a long line comes in several pieces.

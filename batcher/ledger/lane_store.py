@@ -1,5 +1,6 @@
 """Lanes in SQLite: leases, claims and settlements; each write names the epoch and the state it expects."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -103,10 +104,10 @@ class LaneStore:
             if self._store.run("regenerate_row", place) != 1:
                 raise LedgerError(f"row {row_no} of run `{lease.run_id}` is not claimed below generation {generation}")
 
-    def plan_vanished(self, lease: Lease, scope: str) -> int:
+    def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
         with self._store.transaction():
             run_no = self._check(lease)
-            numbers = {"run_no": run_no, "lane_no": lease.lane_no, "scope": scope}
+            numbers = {"run_no": run_no, "lane_no": lease.lane_no, "scope": scope, "seen": json.dumps(list(seen))}
             gone = self._store.run("plan_vanished", numbers)
             count_rows(self._store, run_no, {(RowState.ACCEPTED, ""): -gone, (RowState.PLANNED, ""): gone})
             return gone

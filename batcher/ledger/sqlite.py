@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from batcher.errors import LedgerError
+from batcher.errors import LedgerError, RunNotFoundError
 from batcher.ledger.lane_store import LaneStore
 from batcher.ledger.lock import LedgerLock
 from batcher.ledger.migrate import migrate, migrations, schema_version
@@ -65,7 +65,7 @@ class SqliteLedger:
         with translated(self._path, "open"):
             if self._read_only:
                 if not self._path.exists():
-                    raise LedgerError(
+                    raise RunNotFoundError(
                         f"there is no ledger at `{self._path}`",
                         hint="`batcher run` makes one; `--ledger` names another place",
                     )
@@ -190,8 +190,8 @@ class SqliteLedger:
     async def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
         await self._call(self._lanes.regenerate, lease, row_no, generation=generation, token=token, now=now)
 
-    async def plan_vanished(self, lease: Lease, scope: str) -> int:
-        return await self._call(self._lanes.plan_vanished, lease, scope)
+    async def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
+        return await self._call(self._lanes.plan_vanished, lease, scope, seen)
 
     async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
         return await self._call(self._lanes.skip_planned, lease, code, message, now)

@@ -30,7 +30,7 @@ from batcher.model import (
     Token,
     Wish,
 )
-from batcher.operations.flow_log_row import COLUMNS, TRUE_WORDS, FlowLogRow, RowDefaults
+from batcher.operations.flow_log_row import COLUMNS, TRUE_WORDS, FlowLogRow, RowDefaults, read_row
 from batcher.policy.token import derive_token
 
 PAGE_LIMIT = 2000
@@ -76,7 +76,7 @@ class FlowLogs:
         """Hold a row to its rules, the defaults filled in: a wish, or every fault."""
         filled = self._defaults.fill(fields)
         try:
-            row = FlowLogRow.model_validate(filled)
+            row = read_row(filled)
         except ValidationError as error:
             return self._defaults.faults_of(error, filled)
         name = self._defaults.name_of(row)
@@ -84,17 +84,17 @@ class FlowLogs:
         return faults or self._wish(row, name)
 
     def _wish(self, row: FlowLogRow, plain_name: str) -> Wish:
+        account, region, project_id, er_id = row["account"], row["region"], row["project_id"], row["er_id"]
         name = _quoted(plain_name)
-        description = _quoted(row.description) if row.description else "null"
-        place = _place(row.resource_id, row.log_group_id, row.log_stream_id)
-        enabled = "true" if row.enabled.lower() in TRUE_WORDS else "false"
+        description = _quoted(row["description"]) if row["description"] else "null"
+        place = _place(row["resource_id"], row["log_group_id"], row["log_stream_id"])
+        enabled = "true" if row.get("enabled", "true").lower() in TRUE_WORDS else "false"
         return Wish(
-            lane=self._lane(row.account, row.region, row.project_id),
-            scope=row.er_id,
-            key=_natural_key((row.account, row.region, row.project_id, row.er_id), place),
-            token=_token((row.project_id, row.er_id), place, (name, description), 0),
-            spec=f'["{row.account}","{row.region}","{row.project_id}","{row.er_id}",{place},{name},{description},'
-            f"{enabled}]",
+            self._lane(account, region, project_id),
+            scope=er_id,
+            key=_natural_key((account, region, project_id, er_id), place),
+            token=_token((project_id, er_id), place, (name, description), 0),
+            spec=f'["{account}","{region}","{project_id}","{er_id}",{place},{name},{description},{enabled}]',
         )
 
     def token(self, spec: str, generation: int) -> Token:
@@ -178,8 +178,7 @@ def _natural_key(lane_and_router: Sequence[str], place: str) -> NaturalKey:
 
 def _token(router: tuple[str, str], place: str, quoted: tuple[str, str], generation: int) -> Token:
     """Of a router (project, id), a `_place`, and name and description as they stand in JSON."""
-    resource_id, group_and_stream = place.split(",", 1)
-    wish = f'"{router[0]}","{router[1]}",{quoted[0]},{quoted[1]},"attachment",{resource_id},{group_and_stream},"LTS"'
+    wish = f'"{router[0]}","{router[1]}",{quoted[0]},{quoted[1]},"attachment",{place},"LTS"'
     return derive_token(wish, generation)
 
 

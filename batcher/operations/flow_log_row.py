@@ -7,9 +7,14 @@ Log", 2024-04-19; `reports/` and `inputs/README.md` repeat them for people.
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,  # pydantic reads those of `typing` from Python 3.12 on
+)
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from batcher.errors import ConfigError
 from batcher.model import Fault
@@ -43,25 +48,30 @@ REQUIRED = ("er_id", "resource_id", "log_group_id", "log_stream_id", "project_id
 """Columns that a row must have once the defaults are filled in."""
 _MISSING = "is missing, and has no default"
 _FIXED = {"resource_type": "attachment", "account": "default", "description": ""}
+_UNSAID = {"name": "", "description": "", "log_store_type": "LTS", "enabled": "true"}
+"""What a row means that leaves these columns out."""
 
 
-class FlowLogRow(BaseModel):
+class FlowLogRow(TypedDict):
     """A row that keeps every rule; values are as they are sent."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     er_id: _Uuid
     resource_id: _Uuid
     log_group_id: _LtsId
     log_stream_id: _LtsId
-    name: Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)] = ""
-    description: Annotated[str, StringConstraints(max_length=255)] = ""
+    name: NotRequired[Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)]]
+    description: Annotated[str, StringConstraints(max_length=255)]
     resource_type: Annotated[str, StringConstraints(pattern=f"(?i)^({'|'.join(sorted(ATTACHMENT_KINDS))})$")]
-    log_store_type: Annotated[str, StringConstraints(pattern=r"^[Ll][Tt][Ss]$")] = "LTS"
-    enabled: Annotated[str, StringConstraints(pattern=r"(?i)^(true|false|yes|no|1|0)$")] = "true"
+    log_store_type: NotRequired[Annotated[str, StringConstraints(pattern=r"^[Ll][Tt][Ss]$")]]
+    enabled: NotRequired[Annotated[str, StringConstraints(pattern=r"(?i)^(true|false|yes|no|1|0)$")]]
     project_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True)]
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
     account: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
+
+
+# pydantic fills a dict in two thirds of the time of a model, which is a twentieth of planning.
+_ROW = TypeAdapter(FlowLogRow)
+read_row = _ROW.validate_python
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +104,11 @@ class RowDefaults:
 
     def name_of(self, row: FlowLogRow) -> str:
         """The row's own name, or the one that the template makes of its values as they are sent."""
-        return row.name or self.name_template.format_map(dict(row))
+        return row.get("name") or self.name_template.format_map({**_UNSAID, **row})
 
     def is_suspect(self, row: FlowLogRow, name: str) -> bool:
         """Whether `faults_of` would find a fault in a row that keeps the rules of its columns."""
-        return len(name) > NAME_CHARS_MAX or (self.regions is not None and row.region not in self.regions)
+        return len(name) > NAME_CHARS_MAX or (self.regions is not None and row["region"] not in self.regions)
 
     def faults_of(self, error: ValidationError | None, fields: Mapping[str, str], name: str = "") -> tuple[Fault, ...]:
         """Every broken rule in our own words, in the order of the columns; `fields` are filled in.
@@ -127,9 +137,11 @@ def shorten(value: str) -> str:
 
 def row_schema() -> dict[str, Any]:
     """The JSON Schema of an inventory row as JSON writes it; defaults may fill what it requires."""
-    schema = FlowLogRow.model_json_schema()
+    schema = _ROW.json_schema()
     for column, rule in RULES.items():
         schema["properties"][column]["description"] = rule
+    for column, value in _UNSAID.items():
+        schema["properties"][column]["default"] = value
     schema["properties"]["enabled"]["type"] = ["boolean", "integer", "string"]
     schema["required"] = ["resource_id"]
     schema["additionalProperties"] = True

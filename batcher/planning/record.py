@@ -7,6 +7,7 @@ reason. What cannot be planned is recorded as what it is (`invalid`, `duplicate`
 import json
 from collections.abc import Iterator
 from itertools import islice
+from json.encoder import encode_basestring_ascii as _quoted
 
 from batcher.events import PlanProgress
 from batcher.model import Fault, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Twin, Wish
@@ -49,14 +50,15 @@ def plan_rows(rows: Iterator[RawRow], operation: Operation) -> Iterator[PlanRow]
         if wish is None:
             yield PlanRow(row_no, raw.line, None, _dump(dict(raw.fields)), faults_text(faults))
             continue
-        carried = {name: value for name, value in raw.fields.items() if name not in known}
-        yield PlanRow(row_no, raw.line, wish, _dump(carried) if carried else "{}")
+        # Two texts need no `_dump`, which would take a tenth of planning.
+        carried = [f"{_quoted(name)}:{_quoted(value)}" for name, value in raw.fields.items() if name not in known]
+        yield PlanRow(row_no, raw.line, wish, f"{{{','.join(carried)}}}")
 
 
 def parse_row(raw: RawRow, operation: Operation) -> tuple[Wish | None, tuple[Fault, ...]]:
     """A raw row's wish, or all its faults: those of its form and those of its values."""
     parsed = operation.parse(raw.fields)
-    if isinstance(parsed, tuple):
+    if not isinstance(parsed, Wish):
         return None, (*raw.faults, *parsed)
     return (None, raw.faults) if raw.faults else (parsed, ())
 

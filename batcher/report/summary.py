@@ -96,9 +96,10 @@ def next_command(run: RunRecord, group: FailureGroup) -> str:
 
 
 def command_for(run: RunRecord, words: str) -> str:
-    """A command line on the same ledger and reports as `run`, for a shell."""
+    """A command line to the same place, on the same ledger and reports as `run`, for a shell."""
     options = ["--emulator"] if run.settings.get("target") == "emulator" else []
     for option, section, key, default in (
+        ("--endpoint", "cloud", "endpoint", None),
         ("--ledger", "ledger", "path", None),
         ("--reports", "report", "directory", "reports"),
     ):

@@ -17,8 +17,7 @@ REFRESH_PER_S = 4
 class LiveProgress:
     """A context in which the state of the run stands on the last line of stderr."""
 
-    def __init__(self, rate: str) -> None:
-        self._rate = rate
+    def __init__(self) -> None:
         self._tally = ProgressTally()
         self._console = Console(stderr=True)
         self._live = Live(
@@ -33,7 +32,7 @@ class LiveProgress:
             self._console.print(f"run {event.run_id} {how}: {event.open_rows:,} of {event.total:,} rows to do")
 
     def _render(self) -> Text:
-        return Text(self._tally.line(self._rate, time.monotonic()))
+        return Text(self._tally.line(time.monotonic()))
 
     def __enter__(self) -> Self:
         self._live.start()

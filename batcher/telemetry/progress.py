@@ -13,9 +13,8 @@ LINE_EVERY_S = 10.0
 class LineProgress:
     """Writes a line at the start, every ten seconds in which something happened, and at the end."""
 
-    def __init__(self, out: TextIO, rate: str) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._rate = rate
         self._tally = ProgressTally()
         self._next = time.monotonic() + LINE_EVERY_S
 
@@ -27,7 +26,7 @@ class LineProgress:
             how = "continues" if event.continued else "starts"
             self._write(f"run {event.run_id} {how}: {event.open_rows:,} of {event.total:,} rows to do")
         elif isinstance(event, RunEnded | ScopeStopped) or now >= self._next:
-            self._write(self._tally.line(self._rate, now))
+            self._write(self._tally.line(now))
             self._next = now + LINE_EVERY_S
 
     def _write(self, line: str) -> None:

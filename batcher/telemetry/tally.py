@@ -30,6 +30,7 @@ class ProgressTally:
     accepted: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     calls: int = 0
+    rate: str = ""
     learnt: str = ""
     stopped: str = ""
     started: float | None = None
@@ -40,8 +41,8 @@ class ProgressTally:
         match event:
             case PlanProgress(rows=rows):
                 self.planned = rows
-            case RunStarted(total=total, open_rows=open_rows):
-                self.total, self.open_rows, self.started = total, open_rows, now
+            case RunStarted(total=total, open_rows=open_rows, rate=rate):
+                self.total, self.open_rows, self.rate, self.started = total, open_rows, rate, now
             case RowSettled(outcome=outcome):
                 self.settled += 1
                 self.outcomes[outcome] += 1
@@ -76,7 +77,7 @@ class ProgressTally:
             return None
         return max(0, self.open_rows - self.settled) * (now - self.started) / self.settled
 
-    def line(self, rate: str, now: float) -> str:
+    def line(self, now: float) -> str:
         """All of it in one line."""
         if self.started is None:
             return f"planning: {self.planned:,} rows"
@@ -85,7 +86,7 @@ class ProgressTally:
         waiting = max(0, self.accepted - self.outcomes["created"])
         if waiting:
             parts.append(f"{waiting:,} accepted, not yet final")
-        limit = f"rate {rate}" + (f", learnt {self.learnt}" if self.learnt else "")
+        limit = f"rate {self.rate}" + (f", learnt {self.learnt}" if self.learnt else "")
         parts.append(f"{self.rate_per_s(now):.1f} calls/s ({limit})")
         left = self.remaining_s(now)
         if left is not None and self.settled < self.open_rows:

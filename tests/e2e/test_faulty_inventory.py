@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from tests.e2e.commands import batcher, report_rows, summary
+from tests.e2e.commands import batcher, report_rows, side_by_side, summary
 from tests.e2e.inventories import some_uuid, write_rows
 
 FAULTY = Path(__file__).parents[2] / "inputs" / "faulty.csv"
@@ -77,10 +77,8 @@ def mend(row: dict[str, str], number: int) -> dict[str, str]:
 
 
 async def test_validate_says_the_same_offline(tmp_path: Path) -> None:
-    text, lines, quiet = (
-        await batcher(tmp_path, "validate", str(FAULTY)),
-        await batcher(tmp_path, "validate", str(FAULTY), "--output", "json"),
-        await batcher(tmp_path, "validate", str(FAULTY), "-q"),
+    text, lines, quiet = await side_by_side(
+        batcher(tmp_path, "validate", str(FAULTY), *words) for words in ((), ("--output", "json"), ("-q",))
     )
     assert (text.code, lines.code, quiet.code) == (3, 3, 3)
     assert (text.err, lines.err, quiet.err) == ("", "", "")
@@ -95,8 +93,8 @@ async def test_validate_says_the_same_offline(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_validate_finds_no_fault_in_the_examples(tmp_path: Path) -> None:
-    for name in ("attachments.csv", "attachments.json", "attachments.jsonl"):
-        ended = await batcher(tmp_path, "validate", str(FAULTY.with_name(name)))
-        assert (ended.code, ended.err) == (0, "")
-        assert ended.out == f"{FAULTY.with_name(name)}: 200 valid, 0 invalid, 0 duplicate\n"
+async def test_validate_finds_no_fault_in_an_example(tmp_path: Path) -> None:
+    example = FAULTY.with_name("attachments.json")
+    ended = await batcher(tmp_path, "validate", str(example))
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == f"{example}: 200 valid, 0 invalid, 0 duplicate\n"

@@ -34,7 +34,7 @@ async def test_each_setting_says_where_it_came_from(tmp_path: Path) -> None:
 
 async def test_every_command_that_reads_settings_shows_them(tmp_path: Path) -> None:
     write_settings(tmp_path, '[report]\ndirectory = "elsewhere"\n')
-    commands = ("validate x.csv", "resume", "retry", "status", "report")
+    commands = ("validate x.csv", "resume", "status", "report")
     for found in await side_by_side(
         shown(tmp_path, *command.split(), BATCHER_DEFAULTS_REGION="cn-east-3") for command in commands
     ):
@@ -48,7 +48,6 @@ WRONG: list[tuple[str, dict[str, str], list[str]]] = [
     ("rate = 5\n", {}, ["`rate`", "stands in no section", "`run`"]),
     ("", {"BATCHER_RUN_CONCURENCY": "5"}, ["no setting `run.concurency` (environment)", "`concurrency`"]),
     ("[run]\nattempts_max = 0\n", {}, ["`run.attempts_max`", "toml", "greater than or equal to 1"]),
-    ("", {"BATCHER_RUN_VERIFY": "perhaps"}, ["`run.verify` (environment)"]),
     ("[run\n", {}, ["toml", "line 1"]),
 ]
 

@@ -201,7 +201,7 @@ async def test_a_place_that_cannot_be_made_is_refused_with_what_to_do(tmp_path: 
 
 
 async def test_reading_where_there_is_no_ledger_makes_none(place: Path) -> None:
-    with pytest.raises(LedgerError, match="there is no ledger") as refusal:
+    with pytest.raises(RunNotFoundError, match="there is no ledger") as refusal:
         async with open_ledger(str(place), read_only=True):
             pass
     assert "`batcher run`" in refusal.value.hint

@@ -49,7 +49,7 @@ async def test_a_run_is_given_back_as_it_was_recorded(ledger: Ledger) -> None:
 async def test_a_row_is_given_back_as_it_was_planned(ledger: Ledger) -> None:
     wished = row(1, "a", lane=SOUTH)
     assert wished.wish is not None
-    await open_run(ledger, "r1", [dataclasses.replace(wished, line=17, carried='{"Owner":"net"}'), invalid(2)])
+    await open_run(ledger, "r1", [wished._replace(line=17, carried='{"Owner":"net"}'), invalid(2)])
     first, second = await everything(ledger, R1)
     assert (first.row_no, first.line, first.lane, first.spec) == (1, 17, SOUTH, '["a"]')
     assert (first.carried, first.state, first.outcome) == ('{"Owner":"net"}', RowState.PLANNED, None)
@@ -237,7 +237,7 @@ async def test_a_run_that_was_opened_is_never_dropped(ledger: Ledger, state: Run
 
 async def test_a_retry_plans_the_rows_again_that_failed_or_are_in_doubt(ledger: Ledger) -> None:
     rows = [row(n, lane=SOUTH if n % 2 else NORTH) for n in range(1, 9)]
-    rows[2] = dataclasses.replace(rows[2], carried='{"Owner":"net"}', line=40)
+    rows[2] = rows[2]._replace(carried='{"Owner":"net"}', line=40)
     await open_run(ledger, "r1", [*rows, invalid(9)])
     outcomes = [
         Outcome.CREATED,
@@ -356,7 +356,7 @@ async def test_the_longest_values_and_any_text_come_back_as_they_were(ledger: Le
     strange = "a\x00b\n\"'\u6d41\U0001f600" * 100
     plan = row(1)
     assert plan.wish is not None
-    wish = dataclasses.replace(plan.wish, spec=strange)
+    wish = plan.wish._replace(spec=strange)
     await open_run(ledger, "r1", [PlanRow(2**32 - 1, 2**40, wish, strange)])
     (record,) = await everything(ledger, R1)
     assert (record.row_no, record.line, record.spec, record.carried) == (2**32 - 1, 2**40, strange, strange)

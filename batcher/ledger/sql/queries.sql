@@ -78,6 +78,7 @@ FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
 WHERE k.run_no = ? AND coalesce(r.settled_at, r.intent_at) IS NOT NULL
   AND (r.intent_at IS NOT NULL OR r.remote_id IS NOT NULL)
+  AND NOT (r.outcome IS 'skipped' AND r.first_sent_at IS NULL) -- claimed, and never sent
 ORDER BY k.key
 ON CONFLICT (key) DO UPDATE SET
     generation = max(known.generation, excluded.generation),
@@ -105,7 +106,8 @@ UPDATE run SET folded = 0 WHERE run_no = ? AND folded = 1
 UPDATE run SET state = 'open', columns = :columns WHERE run_no = :run_no AND state = 'planning'
 
 -- name: reopen_rows
-UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = ''
+UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
+               intent_at = CASE WHEN first_sent_at IS NULL THEN NULL ELSE intent_at END
 WHERE run_no = ? AND outcome = 'skipped'
 
 -- name: reopen_run
@@ -210,17 +212,19 @@ WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed' AND genera
 -- name: settle_row
 UPDATE row SET state = ?, outcome = ?, attempts = ?, remote_id = ?, remote_state = ?, remote_enabled = ?, http_status = ?,
                error_code = ?, error_message = ?, request_id = ?, first_sent_at = coalesce(first_sent_at, ?),
-               settled_at = ?, duration_ms = ?, spent = ?
+               settled_at = ?, duration_ms = ?, spent = max(spent, ?)
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
 -- name: put_back_row
-UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = coalesce(first_sent_at, ?), spent = ?
+UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = coalesce(first_sent_at, ?),
+               spent = max(spent, ?)
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
 -- name: plan_vanished
 UPDATE row SET state = 'planned', spent = 1, remote_id = NULL, remote_state = NULL, remote_enabled = NULL
 WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'accepted'
   AND (SELECT p.scope FROM plan AS p WHERE p.plan_id = (:run_no << 32) + row.row_no) = :scope
+  AND row_no NOT IN (SELECT value FROM json_each(:seen))
 
 -- name: skip_planned
 UPDATE row SET state = 'settled', outcome = 'skipped', error_code = ?, error_message = ?, settled_at = ?
