@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.e2e.clouds import cloud
-from tests.e2e.commands import EMULATOR_KEYS, batcher, side_by_side, summary, write_settings
+from tests.e2e.commands import EMULATOR_KEYS, batcher, column, side_by_side, summary, write_settings
 from tests.e2e.inventories import some_rows, write_rows
 
 
@@ -80,3 +80,36 @@ async def test_settings_beside_the_inventory_shape_the_run(tmp_path: Path) -> No
         there = await sky.flow_logs(wishes[0])
         assert {log["name"] for log in there} == {f"log-of-{wishes[0]['er_id']}"}
         assert {log["resource_id"] for log in there} == {wish["resource_id"] for wish in wishes}
+
+
+async def test_a_later_sitting_keeps_the_rate_and_the_endpoint_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    inventory = write_rows(tmp_path / "data" / "routers.csv", some_rows(2))
+    async with cloud() as sky:
+        (tmp_path / "data" / "batcher.toml").write_text(f'[run]\nrate = "7/s"\n[cloud]\nendpoint = "{sky.url}"\n')
+        await sky.script({"operation": "create", "fault": "status", "status": 400, "code": "ER.04009005"})
+        ended = await batcher(tmp_path, "run", str(inventory), extra=EMULATOR_KEYS)
+        assert ended.code == 3, ended.err
+        ended = await batcher(tmp_path, "retry", extra=EMULATOR_KEYS)
+        assert ended.code == 0, ended.err
+    assert summary(tmp_path)["rates"]["asked"] == "7/s"
+
+
+async def test_another_default_project_is_another_plan(tmp_path: Path) -> None:
+    wishes = [{name: value for name, value in wish.items() if name != "project_id"} for wish in some_rows(1)]
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    (tmp_path / "batcher.toml").write_text("[run]\nattempts_max = 1\n[cloud]\nconnect_timeout_s = 1\n")
+    for project in ("a" * 32, "b" * 32):
+        extra = {**EMULATOR_KEYS, "HUAWEICLOUD_SDK_PROJECT_ID": project}
+        ended = await batcher(tmp_path, "run", str(inventory), "--endpoint", "http://127.0.0.1:9", extra=extra)
+        assert ended.code == 7, ended.err
+        assert column(tmp_path, "project_id") == [project]
+
+
+async def test_an_endpoint_that_cannot_be_used_is_refused_before_anything_is_kept(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(1))
+    words = ("run", str(inventory), "--endpoint", "https://user:Sesame9@er.example.com")
+    ended = await batcher(tmp_path, *words, extra=EMULATOR_KEYS)
+    assert ended.code == 2
+    assert "Sesame9" not in ended.out + ended.err
+    assert not (tmp_path / "reports").exists()
