@@ -113,6 +113,13 @@ class FlowLogs:
         values["log_store_type"] = "LTS"
         return values
 
+    def identity_of(self, spec: str) -> Sequence[str]:
+        """The identity columns of a spec: the first of what it holds."""
+        values: list[str] = from_json(spec)
+        if len(values) != len(_SPEC):
+            raise ValueError(f"a spec of {len(values)} values")
+        return values[: len(self.identity_columns)]
+
     def differences(self, spec: str, remote: Remote) -> tuple[str, ...]:
         """What drifted of name, description and enabled; an absent description equals an empty one."""
         wished = dict(zip(_SPEC, from_json(spec), strict=True))

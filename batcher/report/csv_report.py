@@ -19,8 +19,6 @@ _LINE_END: Final = "\r\n"
 _MAY_BE_FORMULA: Final = re.compile(r",['=+\-@\t\r]")
 """A sieve over a whole line for the cells that `defuse` changes; a false hit costs time only."""
 
-_BOOLEANS: Final = {None: "", True: "true", False: "false"}
-
 
 class _Line:
     """Keeps the one line that the csv writer hands over."""
@@ -56,11 +54,7 @@ class CsvLayout:
 
     def __init__(self, projection: RowProjection) -> None:
         self.header = csv_line(projection.header)
-        self._enabled = projection.columns.index("enabled")
 
     def line(self, row: ReportRow) -> str:
         r"""The row as one line, `\n` included."""
-        cells = [*row.values, *row.user]
-        texts = ["" if cell is None else cell if isinstance(cell, str) else str(cell) for cell in cells]
-        texts[self._enabled] = _BOOLEANS[row.enabled]
-        return csv_line(texts)
+        return csv_line([*row.texts, *[text or "" for text in row.user]])

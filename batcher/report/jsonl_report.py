@@ -8,29 +8,32 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import Final
 
-from batcher.report.rows import ReportRow, RowProjection
+from batcher.report.rows import BARE_COLUMNS, ReportRow, RowProjection
 
-_BOOLEANS: Final = {None: "null", True: "true", False: "false"}
+_VALUE: Final = "\0"
+"""Where a value goes; no JSON text holds this character."""
 
 
 class JsonlLayout:
     """The shape of a line, made once for a run: encoding the same 25 keys again would double the time."""
 
     def __init__(self, projection: RowProjection) -> None:
-        user = _members(projection.user_names)
-        self._template = f'{{{_members(projection.columns)},"user":{{{user}}}}}\n'
-        self._enabled = projection.columns.index("enabled")
+        shape = f'{{{_members(projection.columns)},"user":{{{_members(projection.user_names)}}}}}\n'
+        around = shape.split(_VALUE)
+        self._pieces = [piece for text in around for piece in (text, "")][:-1]
+        self._bare = [at for at, name in enumerate(projection.columns) if name in BARE_COLUMNS]
 
     def line(self, row: ReportRow) -> str:
         r"""The row as one line, `\n` included."""
-        texts: list[str | int] = [
-            encode_basestring(value) if isinstance(value, str) else "null" if value is None else value
-            for value in [*row.values, *row.user]
-        ]
-        texts[self._enabled] = _BOOLEANS[row.enabled]
-        return self._template % tuple(texts)
+        values = [encode_basestring(text) if text else "null" for text in row.texts]
+        for at in self._bare:
+            values[at] = row.texts[at] or "null"
+        values += ["null" if text is None else encode_basestring(text) for text in row.user]
+        pieces = self._pieces.copy()
+        pieces[1::2] = values  # half of the time of a `%` template
+        return "".join(pieces)
 
 
 def _members(names: Sequence[str]) -> str:
-    """The members of a JSON object with a `%s` for each value."""
-    return ",".join(encode_basestring(name).replace("%", "%%") + ":%s" for name in names)
+    """The members of a JSON object, `_VALUE` for each value."""
+    return ",".join(f"{encode_basestring(name)}:{_VALUE}" for name in names)

@@ -1,17 +1,18 @@
-"""One row of a report: the values of its columns, typed, from what the ledger knows.
+"""One row of a report: the values of its columns, as text, from what the ledger knows.
 
-What may live here: the order and meaning of the columns. How a value is written is the business of
-`csv_report` and `jsonl_report`. A million rows pass through `RowProjection.project`, so it reads
-`carried` only where something in it is wanted, and makes no dictionary.
+What may live here: the order and meaning of the columns, and their values as text. How a text is quoted is the
+business of `csv_report` and `jsonl_report`. A million rows pass through `RowProjection.project`, so it reads
+`carried` only where something in it is wanted, makes no dictionary, and turns a value into text once for all formats.
 
 In step with `reports/README.md` (columns) and `policy.verdict` (rows that are not settled).
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
+
+from pydantic_core import from_json
 
 from batcher.model import Outcome, RowRecord, RowState, RunRecord
 from batcher.policy.verdict import DONE, open_cause, project_outcome
@@ -34,10 +35,12 @@ FATE_COLUMNS = (
     "duration_ms",
     "run_id",
 )
+BARE_COLUMNS = frozenset({"row", "line", "enabled", "http_status", "attempts", "generation", "duration_ms"})
+"""Those of them whose text is a number or a boolean."""
 USER_PREFIX = "user."
 """Put before the name of a user's column that is also a report's."""
 
-Value = str | int | bool | None
+_BOOLEANS = {None: "", True: "true", False: "false"}
 
 
 class SpecReader(Protocol):
@@ -57,19 +60,22 @@ class SpecReader(Protocol):
         """The known columns of a spec as an inventory would write them. Pure."""
         ...
 
+    def identity_of(self, spec: str) -> Sequence[str]:
+        """Those of `identity_columns`, in their order; every row needs them, and few need the rest. Pure."""
+        ...
+
 
 class ReportRow(NamedTuple):
     """A row as every format sees it.
 
-    `values` stand in the order of `RowProjection.columns`, `user` in that of `RowProjection.user_names`;
-    None: unknown or not applicable. `again` are the cells of the row in the inventory's own columns, None
-    for a row that needs no second run.
+    `texts` stand in the order of `RowProjection.columns`, empty for what is unknown or not applicable; `user` in
+    that of `RowProjection.user_names`, None for what is absent. `again` are the cells of the row in the inventory's
+    own columns, None for a row that needs no second run.
     """
 
     state: RowState
     outcome: Outcome
-    enabled: bool | None
-    values: list[Value]
+    texts: list[str]
     user: list[str | None]
     again: list[str] | None
 
@@ -124,6 +130,7 @@ class RowProjection:
         self._identity = operation.identity_columns
         self._user_keys = tuple(key for _, key in users)
         self._inventory_keys = tuple(key for _, key in run.columns)
+        self._identity_of = operation.identity_of
         self._columns_of = operation.columns_of
         self._run_id = str(run.run_id)
         self._stop_code = run.stop_code
@@ -133,36 +140,39 @@ class RowProjection:
         """What a report says of one row. Raises `ValueError` where the record is not what a ledger holds."""
         carried: Mapping[str, str] = {}
         if self._user_keys or record.spec is None:
-            carried = json.loads(record.carried)
-        known = carried if record.spec is None else self._columns_of(record.spec)
+            carried = from_json(record.carried)
+        if record.spec is None:
+            identity: Sequence[str] = [carried.get(name, "") for name in self._identity]
+        else:
+            identity = self._identity_of(record.spec)
         outcome = project_outcome(record.state, record.outcome)
         code, message = record.error_code, record.error_message
         if record.state != RowState.SETTLED:
             code, message = self._cause(record)
-        first_sent_at, settled_at = record.first_sent_at, record.settled_at
-        values: list[Value] = [
-            record.row_no,
-            record.line,
-            *[known.get(name) or None for name in self._identity],
+        status, first_sent_at, settled_at = record.http_status, record.first_sent_at, record.settled_at
+        texts = [
+            str(record.row_no),
+            str(record.line),
+            *identity,
             outcome,
-            record.remote_id or None,
-            record.remote_state or None,
-            record.remote_enabled,
-            record.http_status,
-            code or None,
-            message or None,
-            record.request_id or None,
-            record.attempts,
-            record.generation,
-            record.token or None,
-            None if first_sent_at is None else utc_text(first_sent_at),
-            None if settled_at is None else utc_text(settled_at),
-            record.duration_ms,
+            record.remote_id or "",
+            record.remote_state or "",
+            _BOOLEANS[record.remote_enabled],
+            "" if status is None else str(status),
+            code,
+            message,
+            record.request_id,
+            str(record.attempts),
+            str(record.generation),
+            record.token or "",
+            "" if first_sent_at is None else utc_text(first_sent_at),
+            "" if settled_at is None else utc_text(settled_at),
+            "" if record.duration_ms is None else str(record.duration_ms),
             self._run_id,
         ]
         user = [carried.get(key) for key in self._user_keys]
-        again = None if outcome in DONE else self._again(known, carried)
-        return ReportRow(record.state, outcome, record.remote_enabled, values, user, again)
+        again = None if outcome in DONE else self._again(record, carried)
+        return ReportRow(record.state, outcome, texts, user, again)
 
     def _cause(self, record: RowRecord) -> tuple[str, str]:
         """Why an open row is open, and what the provider said last, if it said anything."""
@@ -173,6 +183,7 @@ class RowProjection:
             message += f" (last answer: `{record.error_code}` {record.error_message}".rstrip() + ")"
         return code, message
 
-    def _again(self, known: Mapping[str, str], carried: Mapping[str, str]) -> list[str]:
+    def _again(self, record: RowRecord, carried: Mapping[str, str]) -> list[str]:
         """The row in the inventory's own columns; an absent value is empty."""
+        known = {} if record.spec is None else self._columns_of(record.spec)
         return [known.get(key) or carried.get(key) or "" for key in self._inventory_keys]

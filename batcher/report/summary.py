@@ -73,12 +73,10 @@ class Tally:
 
     def _group(self, row: ReportRow) -> FailureGroup | None:
         """The group of a row, a new one where there is room for it."""
-        scope, code, message = (
-            str(row.values[at] or "")[:TEXT_CHARS_MAX] for at in (self._scope, self._code, self._message)
-        )
+        scope, code, message = (row.texts[at][:TEXT_CHARS_MAX] for at in (self._scope, self._code, self._message))
         group = self.groups.get((scope, code))
         if group is None and len(self.groups) < GROUPS_TALLIED_MAX:
-            number, line = int(row.values[self._row] or 0), int(row.values[self._line] or 0)
+            number, line = int(row.texts[self._row]), int(row.texts[self._line])
             group = self.groups[scope, code] = FailureGroup(number, line, message)
         return group
 

@@ -45,6 +45,10 @@ class FakeOperation:
         columns: dict[str, str] = json.loads(spec)
         return columns
 
+    def identity_of(self, spec: str) -> Sequence[str]:
+        columns = self.columns_of(spec)
+        return [columns[name] for name in self.identity_columns]
+
 
 OPERATION = FakeOperation()
 
