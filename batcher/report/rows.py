@@ -7,12 +7,11 @@ business of `csv_report` and `jsonl_report`. A million rows pass through `RowPro
 In step with `reports/README.md` (columns) and `policy.verdict` (rows that are not settled).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
-
-from pydantic_core import from_json
 
 from batcher.model import Outcome, RowRecord, RowState, RunRecord
 from batcher.policy.verdict import DONE, open_cause, project_outcome
@@ -140,7 +139,7 @@ class RowProjection:
         """What a report says of one row. Raises `ValueError` where the record is not what a ledger holds."""
         carried: Mapping[str, str] = {}
         if self._user_keys or record.spec is None:
-            carried = from_json(record.carried)
+            carried = json.loads(record.carried)
         if record.spec is None:
             identity: Sequence[str] = [carried.get(name, "") for name in self._identity]
         else:
