@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 CONTINUED_SECTIONS = ("cloud", "run", "emulator")
 """What a later sitting of a run takes over from the first."""
+ACCOUNTS_KEPT = 1024
+"""Accounts whose own project is looked up once."""
 CONNECTIONS_MAX = 1024
 """Sockets of one run: below the usual limit of open files."""
 
@@ -101,16 +104,23 @@ def open_source(path: str, session: Session) -> Inventory:
 
 def default_values(session: Session) -> dict[str, str]:
     """What fills a row's absent cells: the settings, and the project of the default account's credentials."""
-    defaults = session.settings.defaults.model_dump(exclude={"name_template"}, exclude_none=True)
-    if "project_id" not in defaults and not session.emulator:
-        try:
-            account = defaults.get("account", DEFAULT_ACCOUNT)
-            found = load_credentials(account, session.environment, session.home).project_id
-        except ConfigError:
-            found = ""
-        if found:
-            defaults["project_id"] = found
-    return defaults
+    defaults = _given_defaults(session)
+    project = "" if "project_id" in defaults else _project_of(session, defaults.get("account", DEFAULT_ACCOUNT))
+    return {**defaults, "project_id": project} if project else defaults
+
+
+def _given_defaults(session: Session) -> dict[str, str]:
+    return session.settings.defaults.model_dump(exclude={"name_template"}, exclude_none=True)
+
+
+def _project_of(session: Session, account: str) -> str:
+    """The project that an account's credentials name, or empty."""
+    if session.emulator:
+        return ""
+    try:
+        return load_credentials(account, session.environment, session.home).project_id
+    except ConfigError:
+        return ""
 
 
 def check_default_account(inventory: Inventory, session: Session) -> None:
@@ -125,7 +135,8 @@ def flow_logs(client: CloudClient | None, session: Session) -> FlowLogs:
     settings = session.settings
     any_region = session.emulator or settings.cloud.endpoint is not None
     defaults = RowDefaults(
-        values=default_values(session),
+        values=_given_defaults(session),
+        project_of=lru_cache(maxsize=ACCOUNTS_KEPT)(partial(_project_of, session)),
         name_template=settings.defaults.name_template,
         regions=None if any_region else frozenset(REGIONS),
     )

@@ -5,7 +5,7 @@ Log", 2024-04-19; `reports/` and `inputs/README.md` repeat them for people.
 """
 
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import (
     Annotated,
@@ -78,10 +78,12 @@ read_row = _ROW.validate_python
 class RowDefaults:
     """What fills an absent cell: `[defaults]` of the settings, the flags, and the fixed defaults.
 
-    `values` by column; `regions` the names a row may use, or None where any well-formed one is served.
+    `values` by column; `project_of` an account names the project of its credentials, or nothing; `regions` the
+    names a row may use, or None where any well-formed one is served.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
+    project_of: Callable[[str], str] | None = None
     name_template: str = "flow-log-{resource_id}"
     regions: frozenset[str] | None = None
 
@@ -100,7 +102,12 @@ class RowDefaults:
 
     def fill(self, fields: Mapping[str, str]) -> dict[str, str]:
         """The row's fields over the defaults."""
-        return {**_FIXED, **self.values, **fields}
+        filled = {**_FIXED, **self.values, **fields}
+        if "project_id" not in filled and self.project_of is not None:
+            project = self.project_of(filled["account"])  # never another account's
+            if project:
+                filled["project_id"] = project
+        return filled
 
     def name_of(self, row: FlowLogRow) -> str:
         """The row's own name, or the one that the template makes of its values as they are sent."""
