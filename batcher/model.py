@@ -67,6 +67,7 @@ class Stops(StrEnum):
     ROW = "row"
     SCOPE = "scope"
     LANE = "lane"
+    ACCOUNT = "account"
     RUN = "run"
 
 
@@ -274,6 +275,7 @@ class Refused:
     `sent` False: it never reached the provider. `ambiguous`: it may have taken effect all the same.
     `definitive`: the provider's own refusal of this token, which it may repeat for ever.
     `pause_s`: how long the provider asked to wait; `window`: the limit that its message named.
+    `advice`: what a person can do about it, or empty.
     """
 
     kind: Kind
@@ -287,6 +289,7 @@ class Refused:
     definitive: bool = False
     pause_s: float | None = None
     window: Window | None = None
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
