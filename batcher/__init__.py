@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from batcher.app import run_inventory as run_inventory
     from batcher.app import write_report as write_report
     from batcher.config import Settings as Settings
+    from batcher.doctor import Finding as Finding
+    from batcher.doctor import diagnose as diagnose
     from batcher.engine.stop import Stop as Stop
     from batcher.errors import BatcherError as BatcherError
     from batcher.model import Outcome as Outcome
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BatcherError": "errors",
     "Check": "app",
+    "Finding": "doctor",
     "Outcome": "model",
     "Publication": "report.publish",
     "RunRecord": "model",
@@ -43,6 +46,7 @@ _HOMES = {
     "Settings": "config",
     "Stop": "engine.stop",
     "check_inventory": "app",
+    "diagnose": "doctor",
     "list_runs": "app",
     "resume_run": "app",
     "retry_run": "app",

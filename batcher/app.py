@@ -17,10 +17,11 @@ from typing import Any
 import anyio
 
 from batcher.clock import SystemClock
+from batcher.cloud.credentials import DEFAULT_ACCOUNT
 from batcher.engine.run import RunEngine
 from batcher.engine.stop import Stop
 from batcher.errors import BatcherError, InventoryError, RunNotFoundError, leaf
-from batcher.events import RunEnded, RunStarted
+from batcher.events import RunEnded, RunStarted, Warned
 from batcher.inventory.open import Inventory
 from batcher.ledger.group_commit import GroupCommit
 from batcher.ledger.open import open_ledger
@@ -31,12 +32,13 @@ from batcher.policy.verdict import exit_code
 from batcher.ports import Ledger
 from batcher.report.publish import Publication, publish
 from batcher.wiring import (
+    Cloud,
     Session,
-    check_default_account,
+    advice,
     default_values,
     engine_policy,
     flow_logs,
-    open_client,
+    open_cloud,
     open_source,
     run_ledger,
 )
@@ -54,12 +56,13 @@ class RunResult:
     changes: tuple[int, int, int] | None
     """Against the last run of an inventory of this name: rows that are new, changed and gone."""
     publication: Publication
+    advice: str = ""
+    """What to do about what stopped the sitting, or empty."""
 
 
 async def run_inventory(path: str, session: Session) -> RunResult:
     """Make it so: plan, create, verify, report. Goes on with an unfinished run of the same inventory."""
     with open_source(path, session) as inventory:
-        check_default_account(inventory, session)
         async with run_ledger(session) as ledger:
             fingerprint = _fingerprint(inventory, session)
             runs = await ledger.runs()
@@ -68,23 +71,23 @@ async def run_inventory(path: str, session: Session) -> RunResult:
                     await ledger.drop_run(run.run_id)
             unfinished = [run for run in runs if run.state is RunState.OPEN and run.fingerprint == fingerprint]
             if unfinished:
-                await ledger.reopen(unfinished[0].run_id)
-                return await _work(ledger, unfinished[0].run_id, session, continued=True, changes=None)
+                return await _go_on(ledger, unfinished[0], session)
             run = _new_run(inventory.name, inventory.sha256, fingerprint, session, runs=runs)
-            await _plan(ledger, run, inventory, session)
             earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
-            changes = None
-            if earlier and earlier[0].state is not RunState.PLANNING and earlier[0].fingerprint != fingerprint:
-                changes = await ledger.changes(earlier[0].run_id, run.run_id)
-            return await _work(ledger, run.run_id, session, continued=False, changes=changes)
+            async with open_cloud(session) as cloud:
+                await _check_default_account(inventory, cloud, session)
+                await _plan(ledger, run, inventory, cloud, session)
+                changes = None
+                if earlier and earlier[0].state is not RunState.PLANNING and earlier[0].fingerprint != fingerprint:
+                    changes = await ledger.changes(earlier[0].run_id, run.run_id)
+                return await _work(ledger, run.run_id, cloud, session, changes=changes)
 
 
 async def resume_run(run_id: str | None, session: Session) -> RunResult:
     """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again."""
     async with run_ledger(session) as ledger:
         run = await _choose(ledger, run_id, _is_unfinished, "unfinished run")
-        await ledger.reopen(run.run_id)
-        return await _work(ledger, run.run_id, session, continued=True, changes=None)
+        return await _go_on(ledger, run, session)
 
 
 async def retry_run(run_id: str | None, session: Session) -> RunResult:
@@ -101,8 +104,7 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
         session = session.continuing(parent)
         begun = [run for run in runs if run.parent == parent.run_id and run.state is RunState.OPEN]
         if begun:
-            await ledger.reopen(begun[0].run_id)
-            return await _work(ledger, begun[0].run_id, session, continued=True, changes=None)
+            return await _go_on(ledger, begun[0], session)
         fingerprint = hashlib.sha256(f"retry/{parent.run_id}".encode()).hexdigest()
         run = _new_run(
             parent.inventory_name, parent.inventory_sha256, fingerprint, session, runs=runs, parent=parent.run_id
@@ -113,14 +115,37 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
             raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`")
         await settle_twins(ledger, flow_logs(None, session), run.run_id, SystemClock())
         await ledger.open_run(run.run_id, parent.columns)
-        return await _work(ledger, run.run_id, session, continued=False, changes=None)
+        async with open_cloud(session) as cloud:
+            return await _work(ledger, run.run_id, cloud, session)
+
+
+async def _go_on(ledger: Ledger, run: RunRecord, session: Session) -> RunResult:
+    """Another sitting of an unfinished run, with the settings of the first where none are given now."""
+    session = session.continuing(run)
+    async with open_cloud(session) as cloud:
+        await ledger.reopen(run.run_id)
+        return await _work(ledger, run.run_id, cloud, session, continued=True)
+
+
+async def _check_default_account(inventory: Inventory, cloud: Cloud, session: Session) -> None:
+    """Without an account column every row is the default account's: it must have credentials, said at once."""
+    names = {canonical for _, canonical in inventory.columns}
+    if inventory.input_format == "csv" and "account" not in names:
+        await cloud.keyring.of(session.settings.defaults.account or DEFAULT_ACCOUNT)
 
 
 async def write_report(run_id: str | None, session: Session) -> Publication:
     """Draw a run's reports again from the ledger; works beside a run that is going on."""
     async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
         run = await _choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
-        return await publish(ledger, flow_logs(None, session), run, session.reports, session.settings.report.formats)
+        return await _publish(ledger, run, session)
+
+
+async def _publish(ledger: Ledger, run: RunRecord, session: Session) -> Publication:
+    formats = session.settings.report.formats
+    return await publish(
+        ledger, flow_logs(None, session), run, session.reports, formats, advise=advice(session.settings)
+    )
 
 
 async def list_runs(session: Session) -> list[RunRecord]:
@@ -209,13 +234,13 @@ def _run_id(now: float, fingerprint: str, taken: set[RunId]) -> RunId:
     return next(name for name in names if name not in taken)
 
 
-async def _plan(ledger: Ledger, run: RunRecord, inventory: Inventory, session: Session) -> None:
+async def _plan(ledger: Ledger, run: RunRecord, inventory: Inventory, cloud: Cloud, session: Session) -> None:
     """Record the plan; whatever goes wrong, or if a stop is requested, nothing of it stays."""
     await ledger.create_run(run)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on_stop, session.stop, tasks.cancel_scope)
-            operation = flow_logs(None, session)
+            operation = flow_logs(cloud, session)
             await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
             tasks.cancel_scope.cancel()
         if session.stop.is_requested:
@@ -274,33 +299,40 @@ def _has_retryable(run: RunRecord) -> bool:
 
 
 async def _work(
-    ledger: Ledger, run_id: RunId, session: Session, *, continued: bool, changes: tuple[int, int, int] | None
+    ledger: Ledger,
+    run_id: RunId,
+    cloud: Cloud,
+    session: Session,
+    *,
+    continued: bool = False,
+    changes: tuple[int, int, int] | None = None,
 ) -> RunResult:
     clock = SystemClock()
     run = await ledger.run(run_id)
-    session = session.continuing(run) if continued else session
     lanes = await ledger.lanes(run_id)
+    await cloud.check(key for _, key, _ in lanes)
+    for warning in cloud.keyring.warnings:
+        session.sink.emit(Warned(warning, ""))
     open_rows = sum(rows for _, _, rows in lanes)
     session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, session.settings.run.rate))
     began, calls_before = clock.steady(), sum(run.calls.values())
     commit = GroupCommit(ledger, run_id, session.sink)
-    async with open_client(session, [key for _, key, _ in lanes]) as client:
-        engine = RunEngine(
-            ledger=ledger,
-            operation=flow_logs(client, session),
-            run_id=run_id,
-            policy=engine_policy(session.settings),
-            commit=commit,
-            sink=session.sink,
-            clock=clock,
-            stop=session.stop,
-            owner=f"{socket.gethostname()}/{os.getpid()}",
-            seed=random.SystemRandom().getrandbits(32),
-        )
-        try:
-            await engine.work()
-        except BaseException as error:
-            raise leaf(error) from error
+    engine = RunEngine(
+        ledger=ledger,
+        operation=flow_logs(cloud, session),
+        run_id=run_id,
+        policy=engine_policy(session.settings),
+        commit=commit,
+        sink=session.sink,
+        clock=clock,
+        stop=session.stop,
+        owner=f"{socket.gethostname()}/{os.getpid()}",
+        seed=random.SystemRandom().getrandbits(32),
+    )
+    try:
+        await engine.work()
+    except BaseException as error:
+        raise leaf(error) from error
     run = await ledger.run(run_id)
     stop_code = session.stop.code or engine.stop_code
     stop_message = engine.stop_message if stop_code not in _SIGNALLED else ""
@@ -315,7 +347,7 @@ async def _work(
         run_id, ended_at=clock.now(), stop_code=stop_code, stop_message=stop_message, exit_code=code, rates=rates
     )
     run = await ledger.run(run_id)
-    formats = session.settings.report.formats
-    publication = await publish(ledger, flow_logs(None, session), run, session.reports, formats)
+    publication = await _publish(ledger, run, session)
     session.sink.emit(RunEnded(run_id, code))
-    return RunResult(run, code, continued, changes, publication)
+    advice = engine.stop_advice if stop_code and stop_code not in _SIGNALLED else ""
+    return RunResult(run, code, continued, changes, publication, advice)

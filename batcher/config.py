@@ -34,12 +34,52 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CloudSettings(Section):
-    """Where the provider is, and how long to wait for it."""
+class RegionEndpoints(Section):
+    """The base URLs of one region, where they are not the provider's own."""
 
-    endpoint: str | None = Field(None, description="base URL of Enterprise Router, instead of the region's own")
+    er: str | None = Field(None, description="of Enterprise Router")
+    iam: str | None = Field(None, description="of the identity service")
+    lts: str | None = Field(None, description="of the log service")
+
+
+class ErrorEntry(Section):
+    """What a refusal means, over or beside the built-in table of errors."""
+
+    status: int = Field(description="HTTP status")
+    code: str = Field("", max_length=64, description="the provider's code; empty: an answer without one")
+    kind: Literal["transient", "throttled", "exists", "permanent"]
+    stops: Literal["row", "router", "project", "account", "run"] = "row"
+    advice: str = Field("", max_length=300, description="what to do about it")
+    ambiguous: bool | None = Field(None, description="it may have taken effect all the same")
+    definitive: bool | None = Field(None, description="the token is spent")
+
+
+class CloudSettings(Section):
+    """Where the provider is, how to get there, how long to wait for it, and what its errors mean."""
+
+    endpoint: str | None = Field(None, description="base URL of Enterprise Router; may hold `{region}`")
+    iam_endpoint: str | None = Field(None, description="base URL of the identity service; may hold `{region}`")
+    lts_endpoint: str | None = Field(None, description="base URL of the log service; may hold `{region}`")
+    regions: dict[str, RegionEndpoints] = Field(
+        default_factory=dict, description="base URLs by region: `er`, `iam` and `lts`; they win over those above"
+    )
+    proxy: str | None = Field(None, description="proxy; `none` for none; if absent `HTTPS_PROXY` and `NO_PROXY` hold")
+    ca_file: str | None = Field(None, description="PEM file of a private CA, trusted beside the system's")
+    errors: tuple[ErrorEntry, ...] = Field((), description="entries over the table of errors")
     connect_timeout_s: float = Field(10.0, gt=0, le=300, description="time to reach the provider, seconds")
     answer_timeout_s: float = Field(30.0, gt=0, le=600, description="time for a whole answer, seconds")
+
+
+class CredentialSettings(Section):
+    """Where the credentials are found. Names and places only: a secret never stands in settings."""
+
+    access_key_variable: str = Field("", description="environment variable that holds the access key")
+    secret_key_variable: str = Field("", description="environment variable that holds the secret key")
+    security_token_variable: str = Field("", description="environment variable that holds the security token")
+    auth_token_variable: str = Field("", description="environment variable that holds a token, instead of keys")
+    profile_file: str = Field("", description="profile file, instead of `~/.huaweicloud/credentials`")
+    metadata: bool = Field(True, description="ask the ECS metadata service where no other source has any")
+    metadata_endpoint: str = Field("http://169.254.169.254", description="base URL of that service")
 
 
 class DefaultSettings(Section):
@@ -111,6 +151,7 @@ class Settings(Section):
     """All settings of a command."""
 
     cloud: CloudSettings = CloudSettings()
+    credentials: CredentialSettings = CredentialSettings()
     defaults: DefaultSettings = DefaultSettings()
     inventory: InventorySettings = InventorySettings()
     run: RunSettings = RunSettings()
@@ -131,9 +172,9 @@ class Configuration:
 
     def lines(self) -> list[str]:
         """Every setting as `section.key = value  (origin)`, in the order of the documentation."""
+        values = self.settings.model_dump(mode="json", exclude_none=False)
         return [
-            f"{section}.{key} = {json.dumps(getattr(getattr(self.settings, section), key))}"
-            f"  ({self.origins.get((section, key), 'default')})"
+            f"{section}.{key} = {json.dumps(values[section][key])}  ({self.origins.get((section, key), 'default')})"
             for section, key in all_keys()
         ]
 
@@ -192,16 +233,21 @@ def _from_environment(environment: Mapping[str, str]) -> Values:
 
 def _explain(error: ValidationError, origins: Mapping[tuple[str, str], str]) -> ConfigError:
     item = error.errors(include_url=False)[0]
-    section, key = (*(str(part) for part in item["loc"]), "", "")[:2]
+    path = [str(part) for part in item["loc"]]
+    section, key = (*path, "", "")[:2]
     origin = origins.get((section, key), "settings")
     if item["type"] == "extra_forbidden":
+        if len(path) > 2:
+            return ConfigError(f"there is no setting `{'.'.join(path)}` ({origin})")
         known = _sections()[section].model_fields if section in _sections() else _sections()
         wrong = key or section
         near = difflib.get_close_matches(wrong, list(known), n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"there are: {_known(known)}"
         return ConfigError(f"there is no setting `{section}{'.' if key else ''}{key}` ({origin})", hint=hint)
+    if path and path[-1].isdecimal():  # one of several values: the message shows which
+        path.pop()
     message = str(item["msg"]).removeprefix("Value error, ")
-    return ConfigError(f"`{section}.{key}` ({origin}): {message[:1].lower()}{message[1:]}")
+    return ConfigError(f"`{'.'.join(path)}` ({origin}): {message[:1].lower()}{message[1:]}")
 
 
 def _known(names: Mapping[str, object]) -> str:

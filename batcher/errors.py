@@ -22,6 +22,10 @@ class CredentialsError(ConfigError):
     """No usable credentials were found for an account; nothing was sent."""
 
 
+class AccessError(BatcherError):
+    """The provider refused the credentials, the account or a permission, or cannot be reached; nothing was sent."""
+
+
 class InventoryError(BatcherError):
     """The inventory cannot be read as a whole; the message names line and byte; nothing was sent."""
 

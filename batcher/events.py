@@ -82,6 +82,22 @@ class ScopeStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockSkewed:
+    """This machine's clock is ahead of a host's by so many seconds (negative: behind), more than is good."""
+
+    host: str
+    skew_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that does not stop a run and that an operator should know."""
+
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The sitting is over."""
 
@@ -90,5 +106,15 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | PlanProgress | RowSettled | RowAccepted | CallMade | RowRetried | LanePaused | ScopeStopped | RunEnded
+    RunStarted
+    | PlanProgress
+    | RowSettled
+    | RowAccepted
+    | CallMade
+    | RowRetried
+    | LanePaused
+    | ScopeStopped
+    | ClockSkewed
+    | Warned
+    | RunEnded
 )

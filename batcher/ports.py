@@ -103,8 +103,15 @@ class Operation(Protocol):
     known_columns: tuple[str, ...]
     identity_columns: tuple[str, ...]
 
+    async def prepare(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Find out from the provider what `parse` needs for these rows and they leave open. Reads; repeatable.
+
+        Raises `ConfigError` or `AccessError` where it cannot be known; then no row may be planned.
+        """
+        ...
+
     def parse(self, fields: Mapping[str, str]) -> Wish | tuple[Fault, ...]:
-        """Hold a row to its rules: what it asks for, or every rule that it breaks. Pure."""
+        """Hold a row to its rules: what it asks for, or every rule that it breaks. Pure, once prepared."""
         ...
 
     def token(self, spec: str, generation: int) -> Token:

@@ -1,27 +1,42 @@
 """Settings become open ports: the inventory, the ledger, the way to the provider. `app.py` uses them."""
 
+import hashlib
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from batcher.clock import SystemClock
+from batcher.cloud.classify import classify
 from batcher.cloud.client import CloudClient
-from batcher.cloud.credentials import DEFAULT_ACCOUNT, Credentials, load_credentials
-from batcher.cloud.regions import REGIONS, check_endpoint, er_endpoint
+from batcher.cloud.credentials import (
+    DEFAULT_ACCOUNT,
+    CredentialOptions,
+    Credentials,
+    find_credentials,
+)
+from batcher.cloud.endpoints import Endpoints, Service
+from batcher.cloud.error_table import Verdict, merged, user_verdict
+from batcher.cloud.keyring import FixedKeyring, Keyring
+from batcher.cloud.metadata import Metadata
+from batcher.cloud.projects import list_projects
+from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import open_transport
 from batcher.config import EmulatorSection, Section, Settings
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError
+from batcher.events import ClockSkewed
 from batcher.inventory.open import Inventory, ReadOptions, open_inventory
 from batcher.ledger.open import open_ledger
 from batcher.model import LaneKey, RunRecord
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import REQUIRED, RowDefaults
+from batcher.planning.projects import ProjectBook
 from batcher.policy.pace import parse_rate
 from batcher.policy.retry import RetryBudget
 from batcher.ports import EventSink, Ledger
@@ -30,12 +45,14 @@ from batcher.telemetry.sinks import Silent
 if TYPE_CHECKING:
     from batcher.emulator.settings import EmulatorSettings
 
-CONTINUED_SECTIONS = ("cloud", "run", "emulator")
+CONTINUED_SECTIONS = ("cloud", "credentials", "run", "emulator")
 """What a later sitting of a run takes over from the first."""
 ACCOUNTS_KEPT = 1024
 """Accounts whose own project is looked up once."""
 CONNECTIONS_MAX = 1024
 """Sockets of one run: below the usual limit of open files."""
+METADATA_S_MAX = 3.0
+"""Time for the metadata service of an ECS, which is next door or not there at all (official SDK 3.1.219)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +68,11 @@ class Session:
     stdin: BinaryIO | None = None
 
     def __post_init__(self) -> None:
-        """Raise `ConfigError` for an endpoint that cannot be used, before anything is recorded."""
-        if self.settings.cloud.endpoint is not None:
-            check_endpoint(self.settings.cloud.endpoint)
+        """Raise `ConfigError` for an endpoint or proxy that cannot be used, before anything is recorded."""
+        endpoints_of(self.settings)
+        error_table(self.settings)
+        if not self.emulator:
+            find_proxies(self.settings.cloud.proxy, self.environment)
 
     def continuing(self, run: RunRecord) -> "Session":
         """This session with the settings that `run` was given where none are given now: rate, endpoint and so on."""
@@ -88,16 +107,61 @@ class Session:
         return "emulator" if self.emulator else "cloud"
 
 
+def endpoints_of(settings: Settings) -> Endpoints:
+    """Where the provider's services answer under these settings. Raises `ConfigError`."""
+    cloud = settings.cloud
+    named = {Service.ER: cloud.endpoint, Service.IAM: cloud.iam_endpoint, Service.LTS: cloud.lts_endpoint}
+    return Endpoints(
+        everywhere={service: url for service, url in named.items() if url},
+        by_region={
+            region: {service: url for service in Service if (url := getattr(urls, service))}
+            for region, urls in cloud.regions.items()
+        },
+    )
+
+
+def error_table(settings: Settings) -> Mapping[tuple[int, str], Verdict]:
+    """What errors mean under these settings. Raises `ConfigError`."""
+    return merged(
+        {
+            (entry.status, entry.code): user_verdict(
+                entry.status,
+                entry.code,
+                kind=entry.kind,
+                stops=entry.stops,
+                advice=entry.advice,
+                ambiguous=entry.ambiguous,
+                definitive=entry.definitive,
+            )
+            for entry in settings.cloud.errors
+        }
+    )
+
+
+def advice(settings: Settings) -> Callable[[int | None, str], str]:
+    """What a person can do about an HTTP status and a code, by the table of errors; empty where it has nothing."""
+    table = error_table(settings)
+
+    def advise(status: int | None, code: str) -> str:
+        return "" if status is None or code.startswith("BATCHER.") else classify(status, code, table).advice
+
+    return advise
+
+
+def credential_options(settings: Settings) -> CredentialOptions:
+    """Where credentials are looked for under these settings."""
+    return CredentialOptions(**settings.credentials.model_dump(exclude={"metadata", "metadata_endpoint"}))
+
+
 def open_source(path: str, session: Session) -> Inventory:
     """The inventory at `path` (`-`: standard input), not yet read. Raises `InventoryError`."""
     settings = session.settings
-    values = default_values(session)
     options = ReadOptions(
         input_format=settings.inventory.input_format,
         encoding=settings.inventory.encoding,
         rename=settings.inventory.map,
         known=frozenset(FlowLogs.known_columns),
-        required=frozenset(REQUIRED) - values.keys(),
+        required=frozenset(REQUIRED) - _given_defaults(session).keys() - {"project_id"},
     )
     return open_inventory(path, options, stdin=session.stdin)
 
@@ -105,7 +169,7 @@ def open_source(path: str, session: Session) -> Inventory:
 def default_values(session: Session) -> dict[str, str]:
     """What fills a row's absent cells: the settings, and the project of the default account's credentials."""
     defaults = _given_defaults(session)
-    project = "" if "project_id" in defaults else _project_of(session, defaults.get("account", DEFAULT_ACCOUNT))
+    project = "" if "project_id" in defaults else _own_project(session, defaults.get("account", DEFAULT_ACCOUNT))
     return {**defaults, "project_id": project} if project else defaults
 
 
@@ -113,34 +177,45 @@ def _given_defaults(session: Session) -> dict[str, str]:
     return session.settings.defaults.model_dump(exclude={"name_template"}, exclude_none=True)
 
 
-def _project_of(session: Session, account: str) -> str:
-    """The project that an account's credentials name, or empty."""
+def _own_project(session: Session, account: str) -> str:
+    """The project that an account's credentials name, or empty; looked for on this machine only."""
     if session.emulator:
         return ""
     try:
-        return load_credentials(account, session.environment, session.home).project_id
+        found = find_credentials(account, session.environment, session.home, credential_options(session.settings))
     except ConfigError:
         return ""
+    return found.project_id if found else ""
 
 
-def check_default_account(inventory: Inventory, session: Session) -> None:
-    """Without an account column every row is the default account's: it must have credentials, said at once."""
-    names = {canonical for _, canonical in inventory.columns}
-    if inventory.input_format == "csv" and "account" not in names and not session.emulator:
-        load_credentials(session.settings.defaults.account or DEFAULT_ACCOUNT, session.environment, session.home)
-
-
-def flow_logs(client: CloudClient | None, session: Session) -> FlowLogs:
-    """The operation under these settings; without a client only its pure half."""
+def row_defaults(session: Session, projects: Callable[[str, str], str] | None = None) -> RowDefaults:
+    """What fills the absent cells of a row; `projects` (account, region) knows those that no cell names."""
     settings = session.settings
-    any_region = session.emulator or settings.cloud.endpoint is not None
-    defaults = RowDefaults(
+    return RowDefaults(
         values=_given_defaults(session),
-        project_of=lru_cache(maxsize=ACCOUNTS_KEPT)(partial(_project_of, session)),
+        project_of=projects,
         name_template=settings.defaults.name_template,
-        regions=None if any_region else frozenset(REGIONS),
+        regions=None if session.emulator else endpoints_of(settings).regions(),
     )
-    return FlowLogs(client, defaults)
+
+
+def flow_logs(cloud: "Cloud | None", session: Session) -> FlowLogs:
+    """The operation under these settings; without a cloud only its pure half.
+
+    A project that only the provider knows then has a stand-in, so that rows can be checked offline.
+    """
+    if cloud is None:
+        return FlowLogs(None, row_defaults(session, _offline_projects(session)))
+    return FlowLogs(cloud.client, row_defaults(session, cloud.projects.known), cloud.projects.find)
+
+
+def _offline_projects(session: Session) -> Callable[[str, str], str]:
+    own = lru_cache(maxsize=ACCOUNTS_KEPT)(partial(_own_project, session))
+
+    def project_of(account: str, region: str) -> str:
+        return own(account) or hashlib.blake2b(f"{account}/{region}".encode(), digest_size=16).hexdigest()
+
+    return project_of
 
 
 @asynccontextmanager
@@ -178,41 +253,89 @@ def engine_policy(settings: Settings) -> EnginePolicy:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """The way to the provider, or to the embedded emulator, while it is open."""
+
+    client: CloudClient
+    keyring: Keyring | FixedKeyring
+    endpoints: Endpoints
+    projects: ProjectBook
+
+    async def check(self, lanes: Iterable[LaneKey]) -> None:
+        """Raise `ConfigError` for a lane without credentials or endpoint, before anything is sent."""
+        for lane in lanes:
+            await self.keyring.of(lane.account)
+            self.endpoints.of(Service.ER, lane.region)
+
+
 @asynccontextmanager
-async def open_client(session: Session, lanes: list[LaneKey]) -> AsyncIterator[CloudClient]:
-    """The way to the provider, or to the embedded emulator. Raises `ConfigError` before anything is sent."""
-    settings = session.settings
-    connections = min(CONNECTIONS_MAX, settings.run.concurrency * max(1, len(lanes)))
-    async with _place(session) as (endpoint, credentials):
-        signers = {
-            lane.account: credentials or load_credentials(lane.account, session.environment, session.home)
-            for lane in lanes
-        }
-        endpoints = {lane.region: er_endpoint(lane.region, {}, endpoint) for lane in lanes}
-        async with open_transport(
-            connections_max=connections,
-            connect_timeout_s=settings.cloud.connect_timeout_s,
-            answer_timeout_s=settings.cloud.answer_timeout_s,
-        ) as transport:
-            yield CloudClient(
-                transport, signers=signers.__getitem__, endpoint_of=endpoints.__getitem__, now=SystemClock().now
+async def open_cloud(session: Session, *, keep_rehearsal: bool = True) -> AsyncIterator[Cloud]:
+    """The way to the provider, or to the embedded emulator. Raises `ConfigError`; nothing is sent here.
+
+    `keep_rehearsal`: what the emulator creates is kept beside the ledger.
+    """
+    settings, clock = session.settings, SystemClock()
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(
+            open_transport(
+                connections_max=CONNECTIONS_MAX,
+                connect_timeout_s=settings.cloud.connect_timeout_s,
+                answer_timeout_s=settings.cloud.answer_timeout_s,
+                ca_file=Path(settings.cloud.ca_file) if settings.cloud.ca_file else None,
+                proxies=None if session.emulator else find_proxies(settings.cloud.proxy, session.environment),
             )
+        )
+        keyring: Keyring | FixedKeyring
+        if session.emulator:
+            url, credentials = await stack.enter_async_context(_embedded(session, keep=keep_rehearsal))
+            keyring, endpoints = FixedKeyring(credentials), Endpoints(everywhere=dict.fromkeys(Service, url))
+        else:
+            keyring, endpoints = await _keyring(session, stack), endpoints_of(settings)
+        client = CloudClient(
+            transport,
+            signers=keyring,
+            endpoints=endpoints,
+            now=clock.now,
+            table=error_table(settings),
+            tell_skew=lambda host, skew_s: session.sink.emit(ClockSkewed(host, skew_s)),
+        )
+
+        async def given(account: str) -> str:
+            return (await keyring.of(account)).project_id
+
+        projects = ProjectBook(given, partial(list_projects, client), clock=clock, chance=random.SystemRandom())
+        yield Cloud(client, keyring, endpoints, projects)
+
+
+async def _keyring(session: Session, stack: AsyncExitStack) -> Keyring:
+    wanted, clock = session.settings.credentials, SystemClock()
+    metadata = None
+    if wanted.metadata:
+        nearby = open_transport(connections_max=1, connect_timeout_s=METADATA_S_MAX, answer_timeout_s=METADATA_S_MAX)
+        metadata = Metadata(await stack.enter_async_context(nearby), wanted.metadata_endpoint)
+    options = credential_options(session.settings)
+    return Keyring(
+        environment=session.environment,
+        home=session.home,
+        options=options,
+        metadata=metadata,
+        now=clock.now,
+        steady=clock.steady,
+    )
 
 
 @asynccontextmanager
-async def _place(session: Session) -> AsyncIterator[tuple[str | None, Credentials | None]]:
-    if not session.emulator:
-        yield session.settings.cloud.endpoint, None
-        return
+async def _embedded(session: Session, *, keep: bool) -> AsyncIterator[tuple[str, Credentials]]:
     from batcher.emulator.server import running  # late: only rehearsals need the server half of aiohttp
 
-    settings = rehearsal(session.settings.emulator, session.ledger_path)
+    settings = rehearsal(session.settings.emulator, session.ledger_path if keep else None)
     async with running(settings) as emulator:
         access_key, secret_key = next(iter(settings.keys.items()))
         yield emulator.url, Credentials(access_key, secret_key, source="the embedded emulator")
 
 
-def rehearsal(section: EmulatorSection, ledger: Path) -> "EmulatorSettings":
+def rehearsal(section: EmulatorSection, ledger: Path | None) -> "EmulatorSettings":
     """The embedded emulator; what it creates is kept beside the ledger, so a killed rehearsal can be resumed."""
     from batcher.emulator.faults import FaultShares  # late: only rehearsals need them
     from batcher.emulator.settings import EmulatorSettings
@@ -220,7 +343,7 @@ def rehearsal(section: EmulatorSection, ledger: Path) -> "EmulatorSettings":
 
     window = parse_rate(section.throttle) if section.throttle else None
     return EmulatorSettings(
-        state_path=ledger.with_name(f"{ledger.name}.emulator"),
+        state_path=ledger.with_name(f"{ledger.name}.emulator") if ledger else None,
         pending_s=section.pending_s,
         quota=section.quota,
         latency_s=section.latency_s,

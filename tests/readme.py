@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batcher.cli.exit_codes import EXIT_CODES
+from batcher.cloud.classify import classify
+from batcher.cloud.error_table import STOPS_WORDS, TABLE, Verdict
 from batcher.config import Settings, all_keys
 from batcher.policy.verdict import OWN_CODES
 from tests.e2e.commands import batcher, start
@@ -42,6 +44,40 @@ def codes() -> str:
     """The table of batcher's own codes."""
     return "\n".join(
         ["| code | meaning |", "|---|---|", *(f"| `{code}` | {text} |" for code, text in OWN_CODES.items())]
+    )
+
+
+def errors() -> str:
+    """The table of the provider's errors: every documented one, then what holds for all others."""
+    words = {stops: word for word, stops in STOPS_WORDS.items()}
+
+    def line(status: str, code: str, verdict: Verdict) -> str:
+        kind = f"{verdict.kind}, may have been done" if verdict.ambiguous else verdict.kind.value
+        return f"| {status} | {code} | {kind} | {words[verdict.stops]} | {verdict.advice} |"
+
+    others = [
+        ("401", "any other", classify(401, "")),
+        ("403", "any other `APIGW.`", classify(403, "APIGW.0000")),
+        ("403", "any other", classify(403, "")),
+        ("408", "any", classify(408, "")),
+        ("429", "any other", classify(429, "")),
+        ("any other 4xx", "`ER.` and digits", "as the status in the first four digits says"),
+        ("any other 4xx", "any other `APIGW.`", classify(400, "APIGW.0000")),
+        ("any other 4xx", "any other, or none", classify(400, "")),
+        ("any other 5xx", "any other, or none", classify(500, "")),
+        ("3xx", "any", classify(302, "")),
+        ("2xx, not as asked", "any", classify(200, "")),
+    ]
+    return "\n".join(
+        [
+            "| HTTP | code | kind | stops | what to do |",
+            "|---|---|---|---|---|",
+            *(line(str(status), f"`{code}`", verdict) for (status, code), verdict in TABLE.items()),
+            *(
+                f"| {status} | {code} | {verdict} | | |" if isinstance(verdict, str) else line(status, code, verdict)
+                for status, code, verdict in others
+            ),
+        ]
     )
 
 
@@ -88,7 +124,12 @@ async def resume() -> str:
         return "\n".join([*shown, *ended.out.strip().splitlines()])
 
 
-TABLES: dict[str, Callable[[], str]] = {"exit codes": exit_codes, "settings": settings, "codes": codes}
+TABLES: dict[str, Callable[[], str]] = {
+    "exit codes": exit_codes,
+    "settings": settings,
+    "codes": codes,
+    "errors": errors,
+}
 OUTPUTS = {"output of the main job": main_job, "output of the report": report, "output of the resume": resume}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from batcher.telemetry.log import LogLines
 from batcher.telemetry.progress import LineProgress
 from batcher.telemetry.sinks import Tee
+from batcher.telemetry.warnings import WarningLines
 
 if TYPE_CHECKING:
     from batcher.ports import EventSink
@@ -20,6 +21,8 @@ def open_console(arguments: argparse.Namespace) -> "Iterator[EventSink]":
     sinks: list[EventSink] = []
     if arguments.verbose:
         sinks.append(LogLines(sys.stderr, calls=arguments.verbose > 1))
+    if not arguments.quiet:
+        sinks.append(WarningLines(sys.stderr))
     if arguments.quiet or arguments.no_progress:
         yield Tee(sinks)
     elif sys.stderr.isatty():

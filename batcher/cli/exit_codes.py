@@ -1,10 +1,11 @@
 """The exit codes: one table for the command line, the README and the tests."""
 
-from batcher.errors import BatcherError, ConfigError, InventoryError, LedgerHeldError, RunNotFoundError
+from batcher.errors import AccessError, BatcherError, ConfigError, InventoryError, LedgerHeldError, RunNotFoundError
 
 FAULT = 1
 USAGE = 2
 HELD = 6
+REFUSED = 7
 INTERRUPTED = 130
 
 EXIT_CODES = (
@@ -25,4 +26,4 @@ def exit_code_of(error: BatcherError) -> int:
         return HELD
     if isinstance(error, ConfigError | InventoryError | RunNotFoundError):
         return USAGE
-    return getattr(error, "exit_code", FAULT)
+    return REFUSED if isinstance(error, AccessError) else FAULT

@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from batcher.cli.commands import emulator, report, resume, retry, run, schema, status, validate
+from batcher.cli.commands import doctor, emulator, report, resume, retry, run, schema, status, validate
 from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
 from batcher.errors import BatcherError, leaf
 from batcher.version import __version__
@@ -20,6 +20,7 @@ COMMANDS = {
     "retry": retry,
     "status": status,
     "report": report,
+    "doctor": doctor,
     "emulator": emulator,
     "schema": schema,
 }

@@ -23,6 +23,11 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
 def add_inventory_options(parser: argparse.ArgumentParser) -> None:
     """Options of the commands that read an inventory."""
     parser.add_argument("inventory", metavar="INVENTORY", help="CSV, JSON or JSON Lines, also gzipped; `-` for stdin")
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """How an inventory is read, and what fills its absent cells."""
     group = parser.add_argument_group("inventory")
     group.add_argument("--input-format", choices=("csv", "json", "jsonl"), help="needed with `-`")
     group.add_argument("--encoding", metavar="CODEC", help="of the file's text (default: utf-8)")
@@ -38,11 +43,28 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     """Options of the commands that call the provider."""
     group = parser.add_argument_group("work")
     group.add_argument("--emulator", action="store_true", help="rehearse against an embedded emulator on loopback")
-    group.add_argument("--endpoint", metavar="URL", help="base URL of Enterprise Router, instead of the region's own")
+    add_cloud_options(parser)
     group.add_argument("--rate", help="most calls in a time, as 10/s or 100/min, for each project (default: 10/s)")
     group.add_argument("--concurrency", type=int, metavar="N", help="calls in flight, for each project (default: 16)")
     group.add_argument("--reconcile", choices=("auto", "always", "never"), help="read what is there before sending")
     group.add_argument("--no-verify", action="store_true", help="do not wait until accepted rows are available")
+
+
+def add_cloud_options(parser: argparse.ArgumentParser) -> None:
+    """Where the provider is, how to get there, and who asks."""
+    group = parser.add_argument_group("cloud")
+    group.add_argument("--endpoint", metavar="URL", help="base URL of Enterprise Router, instead of the region's own")
+    group.add_argument("--iam-endpoint", metavar="URL", help="base URL of the identity service (project look-up)")
+    group.add_argument("--lts-endpoint", metavar="URL", help="base URL of the log service")
+    group.add_argument("--proxy", metavar="URL", help="proxy, or `none` (default: HTTPS_PROXY and NO_PROXY)")
+    group.add_argument("--ca-file", metavar="FILE", help="PEM file of a private CA, beside the system's")
+    for name, what in (
+        ("access-key", "the access key"),
+        ("secret-key", "the secret key"),
+        ("security-token", "the security token of temporary keys"),
+        ("auth-token", "a token, sent instead of signing"),
+    ):
+        group.add_argument(f"--{name}-env", metavar="NAME", help=f"environment variable that holds {what}")
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -91,11 +113,22 @@ def _flags(arguments: argparse.Namespace) -> Values:
 
 _PLACES = {
     "endpoint": ("cloud", "endpoint"),
+    "iam_endpoint": ("cloud", "iam_endpoint"),
+    "lts_endpoint": ("cloud", "lts_endpoint"),
+    "proxy": ("cloud", "proxy"),
+    "ca_file": ("cloud", "ca_file"),
+    "access_key_env": ("credentials", "access_key_variable"),
+    "secret_key_env": ("credentials", "secret_key_variable"),
+    "security_token_env": ("credentials", "security_token_variable"),
+    "auth_token_env": ("credentials", "auth_token_variable"),
     "profile": ("defaults", "account"),
     "region": ("defaults", "region"),
     "project_id": ("defaults", "project_id"),
     "input_format": ("inventory", "input_format"),
     "encoding": ("inventory", "encoding"),
+    "er_id": ("defaults", "er_id"),
+    "log_group_id": ("defaults", "log_group_id"),
+    "log_stream_id": ("defaults", "log_stream_id"),
     "rate": ("run", "rate"),
     "concurrency": ("run", "concurrency"),
     "reconcile": ("run", "reconcile"),

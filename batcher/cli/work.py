@@ -117,6 +117,8 @@ def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
     if result.run.stop_code:
         said = f" ({result.run.stop_message})" if result.run.stop_message else ""
         print(f"stopped: {result.run.stop_code}{said}")
+        if result.advice:
+            print(f"hint: {result.advice}")
     if result.changes is not None:
         new, changed, gone = result.changes
         print(f"since the last inventory of this name: {new:,} new, {changed:,} changed, {gone:,} gone")

@@ -3,15 +3,16 @@
 The first source that has anything wins, and a half pair there ends the search: going on would send one
 account's work with another's keys. The project id is taken from the source that the keys came from, or from
 `HUAWEICLOUD_SDK_PROJECT_ID`. Nothing here puts a secret into a message: not in a `repr`, not in an error,
-and not in the cause of one (the INI parser's own errors quote the line that they stumble over).
+and not in the cause of one. What runs for hours asks `keyring.Keyring`, which renews what it found here.
 """
 
-import configparser
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from batcher.cloud.profile import ProfileFile
 from batcher.errors import CredentialsError
 
 DEFAULT_ACCOUNT = "default"
@@ -19,24 +20,20 @@ PROFILE_VARIABLE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 PROJECT_VARIABLE = "HUAWEICLOUD_SDK_PROJECT_ID"
 TOKEN_VARIABLE = "HW_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
-PROFILE_BYTES_MAX = 1 << 20
-"""A credentials file is a few lines; what is larger is another file."""
-
 _PROFILE_SECTION = "basic"
-_PAIRS = (
-    ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
-    ("CLOUD_SDK_AK", "CLOUD_SDK_SK", ""),
-    ("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN"),
-)
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]*")
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_LIKE_A_KEY = re.compile(r"[A-Za-z0-9]{20,}")
+"""Access keys are 20 letters and digits, secret keys 40; names of variables of that length have a `_`."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
     """What proves who asks: a key pair, with `security_token` if temporary, or a finished `auth_token`.
 
-    `source` says where they were found and is all that `repr` shows; `project_id` may be empty.
+    `source` says where they were found and is all that `repr` shows; `project_id` may be empty. `expires_at` is
+    in seconds since the epoch, None where the source does not say.
     """
 
     access_key: str
@@ -45,6 +42,7 @@ class Credentials:
     auth_token: str = ""
     source: str = ""
     project_id: str = ""
+    expires_at: float | None = None
 
     def __repr__(self) -> str:
         """Only where they came from: the rest is secret."""
@@ -56,22 +54,89 @@ class Credentials:
         return tuple(secret for secret in found if secret)
 
 
-def load_credentials(account: str, environment: Mapping[str, str], home: Path) -> Credentials:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialOptions:
+    """Where else to look, as the user named it: variables for the default account, and the profile file.
+
+    A variable is named and never its value. An empty `profile_file` stands for the file that
+    `HUAWEICLOUD_SDK_CREDENTIALS_FILE` names, else `~/.huaweicloud/credentials`.
+    """
+
+    access_key_variable: str = ""
+    secret_key_variable: str = ""
+    security_token_variable: str = ""
+    auth_token_variable: str = ""
+    profile_file: str = ""
+
+
+NO_OPTIONS = CredentialOptions()
+
+
+class _Variables(NamedTuple):
+    """One source in the environment: the name of a token's variable, or those of a key pair."""
+
+    token: str = ""
+    access: str = ""
+    secret: str = ""
+    temporary: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.token or f"{self.access}/{self.secret}"
+
+
+_KNOWN = (
+    _Variables(token=TOKEN_VARIABLE),
+    _Variables("", "HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+    _Variables("", "CLOUD_SDK_AK", "CLOUD_SDK_SK"),
+    _Variables("", "HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN"),
+)
+
+
+def load_credentials(
+    account: str, environment: Mapping[str, str], home: Path, options: CredentialOptions = NO_OPTIONS
+) -> Credentials:
     """The credentials of an account; `default` may have them in the environment, others in the profile file.
 
-    For `default`, first found wins: `HW_AUTH_TOKEN`, `HUAWEICLOUD_SDK_AK`/`_SK`, `CLOUD_SDK_AK`/`_SK`,
-    `HW_ACCESS_KEY`/`HW_SECRET_KEY`, then section `[basic]` of the profile file. Any other account is the
-    section of its name. Raises `CredentialsError` for half a pair or nothing, naming all that was looked at.
+    For `default`, first found wins: the variables that `options` name, `HW_AUTH_TOKEN`, `HUAWEICLOUD_SDK_AK`/`_SK`,
+    `CLOUD_SDK_AK`/`_SK`, `HW_ACCESS_KEY`/`HW_SECRET_KEY`, then section `[basic]` of the profile file. Any other
+    account is the section of its name. A variable of blanks counts as unset. Raises `CredentialsError` for half a
+    pair or nothing, naming all that was looked at.
     """
-    path = profile_path(environment, home)
-    if account != DEFAULT_ACCOUNT:
-        return _from_profile(account, account, path, looked_at=())
-    found = _from_environment(environment)
+    found = find_credentials(account, environment, home, options)
+    if found is None:
+        path = profile_path(environment, home, options)
+        raise nothing_found(account, path, places(account, path, options))
+    return found
+
+
+def find_credentials(
+    account: str, environment: Mapping[str, str], home: Path, options: CredentialOptions = NO_OPTIONS
+) -> Credentials | None:
+    """As `load_credentials`, but None where nothing at all was found; half a pair still raises."""
+    found = from_environment(account, environment, options)
     if found is not None:
         return found
-    looked_at = (TOKEN_VARIABLE, *(f"{access}/{secret}" for access, secret, _ in _PAIRS))
-    project_id = project_id_from(environment)
-    return _from_profile(account, _PROFILE_SECTION, path, looked_at=looked_at, project_id=project_id)
+    return from_profile(account, environment, ProfileFile(profile_path(environment, home, options)))
+
+
+def places(account: str, path: Path, options: CredentialOptions = NO_OPTIONS) -> tuple[str, ...]:
+    """Where `load_credentials` looks for an account's credentials, in order; `path` is the profile file's.
+
+    Raises `CredentialsError` for options that name variables in part.
+    """
+    known = (*_named(options), *_KNOWN) if account == DEFAULT_ACCOUNT else ()
+    return (*(variables.name for variables in known), _place(account, path))
+
+
+def nothing_found(account: str, path: Path, looked_at: Sequence[str]) -> CredentialsError:
+    """The error for an account without credentials, for the caller to raise; `path` is the profile file's."""
+    return CredentialsError(
+        f"no credentials for account `{account}`; looked at: {', '.join(looked_at)}",
+        hint="set `HUAWEICLOUD_SDK_AK` and `HUAWEICLOUD_SDK_SK`, or try `--emulator`, which needs none"
+        if account == DEFAULT_ACCOUNT
+        else f"add a section `[{account}]` with `ak` and `sk` to {path}",
+    )
 
 
 def project_id_from(environment: Mapping[str, str], section: Mapping[str, str] | None = None) -> str:
@@ -91,101 +156,124 @@ def project_id_from(environment: Mapping[str, str], section: Mapping[str, str] |
     return found
 
 
-def profile_path(environment: Mapping[str, str], home: Path) -> Path:
+def profile_path(environment: Mapping[str, str], home: Path, options: CredentialOptions = NO_OPTIONS) -> Path:
     """Where the profile file is looked for; a leading `~` means `home`."""
-    named = environment.get(PROFILE_VARIABLE, "").strip()
+    named = options.profile_file.strip() or environment.get(PROFILE_VARIABLE, "").strip()
     if not named:
         return home / ".huaweicloud" / "credentials"
     return home / named[2:] if named.startswith("~/") else Path(named)
 
 
-def _from_environment(environment: Mapping[str, str]) -> Credentials | None:
-    token = environment.get(TOKEN_VARIABLE, "").strip()
-    if token:
-        _check_header_safe(TOKEN_VARIABLE, token)
-        return Credentials("", "", auth_token=token, source=TOKEN_VARIABLE, project_id=project_id_from(environment))
-    for access_name, secret_name, temporary_name in _PAIRS:
-        access = environment.get(access_name, "").strip()
-        secret = environment.get(secret_name, "").strip()
-        if not access and not secret:
+def from_environment(
+    account: str, environment: Mapping[str, str], options: CredentialOptions = NO_OPTIONS
+) -> Credentials | None:
+    """The first credentials in the environment; None where there are none and for any account but `default`.
+
+    Raises `CredentialsError` for half a pair, for a value that no header can carry, and for options that name
+    variables in part.
+    """
+    if account != DEFAULT_ACCOUNT:
+        return None
+    named = _named(options)
+    for variables in (*named, *_KNOWN):
+        token, access, secret, temporary = (environment.get(name, "").strip() if name else "" for name in variables)
+        if not (token or access or secret):
+            if named and variables is named[-1]:
+                raise CredentialsError(
+                    f"`{' or '.join(one.name for one in named)}` was named as the source of credentials and is not set",
+                    hint="set it, or do not name it to use another source",
+                )
             continue
-        if not access or not secret:
-            there, missing = (access_name, secret_name) if access else (secret_name, access_name)
+        if not token and not (access and secret):
+            pair = (variables.access, variables.secret)
+            there, missing = pair if access else reversed(pair)
             raise CredentialsError(
                 f"half a key pair: `{there}` is set and `{missing}` is not",
                 hint=f"set `{missing}`, or unset `{there}` to use another source",
             )
-        temporary = environment.get(temporary_name, "").strip() if temporary_name else ""
-        _check_header_safe(access_name, access)
-        _check_header_safe(temporary_name, temporary)
+        # What is signed with and never sent, the secret key, may hold any character.
+        for name, value in ((variables.token, token), (variables.access, access), (variables.temporary, temporary)):
+            check_header_safe(name, value)
         return Credentials(
             access,
             secret,
-            security_token=temporary,
-            source=f"{access_name}/{secret_name}",
+            security_token="" if token else temporary,
+            auth_token=token,
+            source=variables.name,
             project_id=project_id_from(environment),
         )
     return None
 
 
-def _from_profile(
-    account: str, section: str, path: Path, *, looked_at: tuple[str, ...], project_id: str = ""
-) -> Credentials:
-    values = _read_section(path, section)
-    where = f"[{section}] in {path}"
-    access, secret = (values.get(key, "").strip() for key in ("ak", "sk"))
+def from_profile(
+    account: str, environment: Mapping[str, str], profile: ProfileFile, *, again: bool = False
+) -> Credentials | None:
+    """An account's credentials in the profile file; None where its section has none.
+
+    `again` reads the file even if it looks unchanged. Raises `CredentialsError` for half a pair, for a pair beside
+    a token, for a value that no header can carry, and for a file that cannot be read.
+    """
+    section = _section(account)
+    values = profile.sections(again=again).get(section, {})
+    where = _place(account, profile.path)
+    access, secret, temporary, token = (
+        values.get(key, "").strip() for key in ("ak", "sk", "security_token", "auth_token")
+    )
     if bool(access) != bool(secret):
         there, missing = ("ak", "sk") if access else ("sk", "ak")
         raise CredentialsError(
             f"half a key pair: {where} has `{there}` and no `{missing}`",
             hint=f"add `{missing}` to that section",
         )
-    if not access:
-        tried = ", ".join((*looked_at, where))
-        raise CredentialsError(
-            f"no credentials for account `{account}`; looked at: {tried}",
-            hint="set `HUAWEICLOUD_SDK_AK` and `HUAWEICLOUD_SDK_SK`, or try `--emulator`, which needs none"
-            if account == DEFAULT_ACCOUNT
-            else f"add a section `[{section}]` with `ak` and `sk` to {path}",
-        )
-    temporary = values.get("security_token", "").strip()
-    _check_header_safe(f"{where}: ak", access)
-    _check_header_safe(f"{where}: security_token", temporary)
+    if token and access:
+        raise CredentialsError(f"{where} has both `auth_token` and a key pair", hint="keep one of them")
+    if not (token or access):
+        return None
+    for key, value in (("ak", access), ("security_token", temporary), ("auth_token", token)):
+        check_header_safe(f"{where}: {key}", value)
     return Credentials(
         access,
         secret,
-        security_token=temporary,
+        security_token="" if token else temporary,
+        auth_token=token,
         source=where,
-        project_id=project_id or project_id_from({}, values),
+        project_id=project_id_from(environment if account == DEFAULT_ACCOUNT else {}, values),
     )
 
 
-def _read_section(path: Path, section: str) -> Mapping[str, str]:
-    """The keys of a section; none where file or section is missing. The file's content is never quoted."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(PROFILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise CredentialsError(
-            f"cannot read the profile file {path}: {error.strerror}", hint="check its permissions"
-        ) from error
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        if len(content) > PROFILE_BYTES_MAX:
-            raise ValueError
-        parser.read_string(content.decode("utf-8-sig"))
-    except (ValueError, configparser.Error):
-        # Without its cause: both kinds of error quote the file.
-        raise CredentialsError(
-            f"the profile file {path} is not a valid INI file", hint="it should hold `[basic]`, `ak = ...`, `sk = ...`"
-        ) from None
-    return dict(parser[section]) if parser.has_section(section) else {}
-
-
-def _check_header_safe(name: str, value: str) -> None:
+def check_header_safe(name: str, value: str) -> None:
+    """Raise `CredentialsError` for a value that no header can carry; the message has its name only."""
     if _HEADER_SAFE.fullmatch(value) is None:
         raise CredentialsError(
             f"`{name}` holds a character that no header can carry", hint="copy the value again, without line breaks"
         )
+
+
+def _named(options: CredentialOptions) -> tuple[_Variables, ...]:
+    """The sources that the user named, the token first. Raises `CredentialsError` for half a pair of names."""
+    named: dict[str, str] = {}
+    for option in ("auth_token", "access_key", "secret_key", "security_token"):
+        name = getattr(options, f"{option}_variable").strip()
+        if name and (_VARIABLE.fullmatch(name) is None or _LIKE_A_KEY.fullmatch(name) is not None):
+            # Without the name: it may be the secret itself.
+            raise CredentialsError(
+                f"`{option}_variable` does not hold the name of an environment variable",
+                hint="give the variable's name there and never the secret itself",
+            )
+        named[option] = name
+    token, access, secret, temporary = named.values()
+    if bool(access) != bool(secret) or (temporary and not access):
+        missing = "access_key_variable" if not access else "secret_key_variable"
+        raise CredentialsError(
+            f"variables for a key pair are named in part: `{missing}` is missing", hint=f"set `{missing}` too"
+        )
+    found = (_Variables(token=token), _Variables("", access, secret, temporary))
+    return tuple(variables for variables in found if variables.token or variables.access)
+
+
+def _section(account: str) -> str:
+    return _PROFILE_SECTION if account == DEFAULT_ACCOUNT else account
+
+
+def _place(account: str, path: Path) -> str:
+    return f"[{_section(account)}] in {path}"

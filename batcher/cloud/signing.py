@@ -6,8 +6,9 @@
 
 Names are lower-case and sorted, values trimmed. The path of the canonical form ends with `/`, the one on the
 wire need not. What is signed is what the caller passes as headers, plus `host`, `x-sdk-date` and, for temporary
-keys, `x-security-token`; `User-Agent` stays out because proxies rewrite it, and a changed one would void the
-signature. A signature is good for 15 minutes around its date, so sign when sending, not when queueing.
+keys, `x-security-token`: the set that the official SDK signs, `User-Agent` among it, so a proxy that opens TLS
+and rewrites that header voids ours as it voids the SDK's. A signature is good for 15 minutes around its date, so
+sign when sending, not when queueing.
 (huaweicloudsdkcore 3.1.219 `signer/signer.py`; "Signing requests", api-sign-provide01, 2025-10-20.)
 """
 

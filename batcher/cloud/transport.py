@@ -3,15 +3,18 @@
 A call ends as an `Answer` (whole, of whatever status) or as `NoAnswer`. The one thing that matters about a
 `NoAnswer` is whether the provider can have seen the request: `sent` is False only for what fails before the
 first byte of it (name, route, connect, TLS, no free connection), and True for everything else, known or not.
-Nothing is repeated for a POST; aiohttp itself repeats a GET, PUT or DELETE once where a kept-alive connection
-turns out closed.
+Nothing is ever repeated: what aiohttp would do once for a GET, PUT or DELETE, where a kept-alive connection turns
+out closed, is a call that no pace has allowed, under a signature already used (`_once`).
+
+Whether a request goes through a proxy is decided with its URL, once. To an https URL the proxy is a tunnel: what
+it refuses was not sent. The environment is not read here, nor is `.netrc`, which would replace a signature.
 """
 
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import (
@@ -19,7 +22,12 @@ from aiohttp import (
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientError,
+    ClientHandlerType,
+    ClientHttpProxyError,
+    ClientOSError,
     ClientPayloadError,
+    ClientProxyConnectionError,
+    ClientRequest,
     ClientResponse,
     ClientResponseError,
     ClientSession,
@@ -34,12 +42,14 @@ from aiohttp import (
 )
 from yarl import URL
 
+from batcher.cloud.proxy import Proxies
+from batcher.cloud.trust import refusal, trusting
 from batcher.version import __version__
 
 ANSWER_BYTES_MAX = 16 << 20
 """A page of 2,000 flow logs is about 1.3 MB; ten times that is a lie or another service."""
 URLS_MAX = 1024
-"""Parsed URLs kept: creates repeat one URL a router; a URL costs about 1 kB."""
+"""Parsed URLs kept, with their proxies: creates repeat one URL a router; a URL costs about 1 kB."""
 KEEPALIVE_S = 15.0
 """Idle connections are dropped before the usual 60 s of a gateway, so that few turn out closed."""
 DNS_S = 60
@@ -52,6 +62,7 @@ _BODILESS_SKIPS = ("Content-Type",)
 """aiohttp types even a body that is not there; only asked where it matters, for it costs 3 % of a request."""
 
 USER_AGENT = f"batcher/{__version__}"
+"""What batcher calls itself, where a request's headers do not say it."""
 
 NO_ANSWER = "BATCHER.NoAnswer"
 UNREACHABLE = "BATCHER.Unreachable"
@@ -70,22 +81,65 @@ class Answer(NamedTuple):
 class NoAnswer:
     """No usable answer came. `sent` False: the request cannot have reached the provider.
 
-    `fatal`: the other side's TLS certificate was refused, so nothing may be sent there at all.
+    `fatal`: nothing can be sent there at all, because the other side's TLS certificate was refused or the proxy
+    does not know us. `advice`: what the reader may do about it, or empty.
     """
 
     code: str
     message: str
     sent: bool
     fatal: bool = False
+    advice: str = ""
+
+
+class _Route(NamedTuple):
+    """A URL, and the way to it."""
+
+    url: URL
+    proxy: URL | None = None
+    tunnel_headers: dict[str, str] | None = None
+    """For the proxy alone: to an https URL they go no farther than the request for a tunnel."""
+    headers: Mapping[str, str] = {}
+    """For the proxy of a plain http URL, which reads them from the request itself."""
+
+
+def _route(proxies: Proxies | None, url: str) -> _Route:
+    target = URL(url, encoded=True)
+    proxy = proxies.of(url) if proxies is not None else None
+    if proxy is None:
+        return _Route(target)
+    headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    if target.scheme == "https":
+        return _Route(target, URL(proxy.url), headers)
+    return _Route(target, URL(proxy.url), None, headers)
+
+
+class _LostError(ClientError):
+    """A connection was lost, told by another name than those after which aiohttp repeats a request."""
+
+
+async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """A middleware that keeps aiohttp from repeating a request.
+
+    It repeats one of a repeatable method after the two errors caught here, and has no public switch for that
+    (aiohttp 3.14 `client.py`).
+    """
+    try:
+        return await handler(request)
+    except (ClientOSError, ServerDisconnectedError) as error:
+        raise _LostError from error
+
+
+_ONCE = (_once,)
 
 
 class Transport:
     """A pool of connections. Made by `open_transport`, and usable while that is open."""
 
-    def __init__(self, session: ClientSession, answer_bytes_max: int) -> None:
+    def __init__(self, session: ClientSession, answer_bytes_max: int, proxies: Proxies | None = None) -> None:
         self._session = session
         self._answer_bytes_max = answer_bytes_max
-        self._url = lru_cache(maxsize=URLS_MAX)(partial(URL, encoded=True))
+        self._route = lru_cache(maxsize=URLS_MAX)(partial(_route, proxies))
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer | NoAnswer:
         """Make one request with exactly this URL, these headers and these bytes; redirects are not followed.
@@ -94,14 +148,18 @@ class Transport:
         what the network or the other side does; cancelled, the request may or may not have been sent, and its
         connection is closed.
         """
+        route = self._route(url)
         try:
             response = await self._session.request(
                 method,
-                self._url(url),
-                headers=headers,
+                route.url,
+                headers={**headers, **route.headers} if route.headers else headers,
                 data=body or None,
                 allow_redirects=False,
                 skip_auto_headers=None if body else _BODILESS_SKIPS,
+                proxy=route.proxy,
+                proxy_headers=route.tunnel_headers,
+                middlewares=None if method == "POST" else _ONCE,
             )
             length = response.content_length
             if length is None or "Content-Encoding" in response.headers:
@@ -113,7 +171,9 @@ class Transport:
                 response.close()
                 content = None
         except (ClientError, OSError, TimeoutError) as error:
-            return _no_answer(error)
+            return _no_answer(error, route.proxy)
+        if response.status == 407 and route.proxy is not None and route.url.scheme == "http":
+            return _refused_by_proxy(407, route.proxy)
         if content is None:
             message = f"the answer is larger than {self._answer_bytes_max} bytes"
             return NoAnswer(BAD_ANSWER, message, sent=True)
@@ -139,16 +199,19 @@ async def open_transport(
     connect_timeout_s: float,
     answer_timeout_s: float,
     answer_bytes_max: int = ANSWER_BYTES_MAX,
+    ca_file: Path | None = None,
+    proxies: Proxies | None = None,
 ) -> AsyncIterator[Transport]:
     """A pool of at most `connections_max` kept-alive connections with verified TLS, closed on leaving.
 
-    `connect_timeout_s` covers the wait for a free connection, the name, the connect and TLS; an exchange as a
-    whole ends after the sum of both, however much of the answer has come by then.
-    Proxies, `.netrc` and cookies are not used.
+    `connect_timeout_s` covers the wait for a free connection, the name, the connect, a proxy's tunnel and TLS; an
+    exchange as a whole ends after the sum of both, however much of the answer has come by then.
+    `ca_file` holds certificates that are trusted besides the system's; `ConfigError` is raised where it cannot be
+    used. No proxies but those of `proxies` are used; `.netrc` and cookies never are.
     """
     connector = TCPConnector(
         limit=connections_max,
-        ssl=ssl.create_default_context(),
+        ssl=trusting(ca_file),
         keepalive_timeout=KEEPALIVE_S,
         ttl_dns_cache=DNS_S,
     )
@@ -164,39 +227,61 @@ async def open_transport(
         cookie_jar=DummyCookieJar(),
         trust_env=False,
     ) as session:
-        yield Transport(session, answer_bytes_max)
+        yield Transport(session, answer_bytes_max, proxies)
 
 
-# In order, subclasses first: exception, code, what happened, and whether the request may have been sent.
-_CAUSES: tuple[tuple[type[Exception], str, str, bool], ...] = (
-    (ClientConnectorCertificateError, UNREACHABLE, "the TLS certificate was refused", False),
-    (ClientSSLError, UNREACHABLE, "the TLS handshake failed", False),
-    (ClientConnectorDNSError, UNREACHABLE, "the host name could not be resolved", False),
-    (ClientConnectorError, UNREACHABLE, "no connection", False),
-    (ConnectionTimeoutError, UNREACHABLE, "no connection within the time allowed", False),
-    (InvalidURL, UNREACHABLE, "the URL cannot be used", False),
-    (NonHttpUrlClientError, UNREACHABLE, "the URL cannot be used", False),
-    (ClientResponseError, BAD_ANSWER, "the answer is not HTTP", True),
-    (ClientPayloadError, NO_ANSWER, "the answer was cut short or garbled", True),
-    (ServerDisconnectedError, NO_ANSWER, "the connection was closed before an answer came", True),
-    (TimeoutError, NO_ANSWER, "no answer within the time allowed", True),
+_PROXY_ADVICE = "check the proxy in `cloud.proxy` or `HTTPS_PROXY`"
+_NAME_ADVICE = "check the region and the endpoint, and the name service of this machine"
+_WAY_ADVICE = "check the endpoint and the way to it; `cloud.proxy` or `HTTPS_PROXY` names a proxy"
+
+# In order, subclasses first: exception, code, what happened, whether the request may have been sent, what to do.
+_CAUSES: tuple[tuple[type[Exception], str, str, bool, str], ...] = (
+    (ClientConnectorCertificateError, UNREACHABLE, "the TLS certificate was refused", False, ""),
+    (ClientSSLError, UNREACHABLE, "the TLS handshake failed", False, _WAY_ADVICE),
+    (ClientConnectorDNSError, UNREACHABLE, "the host name could not be resolved", False, _NAME_ADVICE),
+    (ClientProxyConnectionError, UNREACHABLE, "no connection to the proxy", False, _PROXY_ADVICE),
+    (ClientConnectorError, UNREACHABLE, "no connection", False, _WAY_ADVICE),
+    (ConnectionTimeoutError, UNREACHABLE, "no connection within the time allowed", False, ""),
+    (InvalidURL, UNREACHABLE, "the URL cannot be used", False, ""),
+    (NonHttpUrlClientError, UNREACHABLE, "the URL cannot be used", False, ""),
+    (ClientResponseError, BAD_ANSWER, "the answer is not HTTP", True, ""),
+    (ClientPayloadError, NO_ANSWER, "the answer was cut short or garbled", True, ""),
+    (ServerDisconnectedError, NO_ANSWER, "the connection was closed before an answer came", True, ""),
+    (TimeoutError, NO_ANSWER, "no answer within the time allowed", True, ""),
 )
 
 
-def _no_answer(error: Exception) -> NoAnswer:
+def _no_answer(error: BaseException | None, proxy: URL | None) -> NoAnswer:
     """Translate an exception. What is not known to come before the first byte counts as sent."""
-    fatal = isinstance(error, ClientConnectorCertificateError)
-    for cause, code, what, sent in _CAUSES:
+    if isinstance(error, _LostError):
+        error = error.__cause__
+    if isinstance(error, ClientHttpProxyError) and proxy is not None:
+        return _refused_by_proxy(error.status, proxy)
+    of_proxy = isinstance(error, ClientConnectorError) and proxy is not None and error.host == proxy.host
+    for cause, code, what, sent, advice in _CAUSES:
         if isinstance(error, cause):
-            return NoAnswer(code, _text(what, _detail(error)), sent=sent, fatal=fatal)
+            message = _text(what, _detail(error))
+            if isinstance(error, ClientConnectorCertificateError):
+                return NoAnswer(code, message, sent=sent, fatal=True, advice=refusal(error.certificate_error)[1])
+            return NoAnswer(code, message, sent=sent, advice=_PROXY_ADVICE if of_proxy else advice)
     return NoAnswer(NO_ANSWER, _text("the connection was lost", _detail(error)), sent=True)
 
 
-def _detail(error: Exception) -> str:
+def _refused_by_proxy(status: int, proxy: URL) -> NoAnswer:
+    """The proxy's own word, by its status alone: its text is for browsers."""
+    name = f"{proxy.host}:{proxy.port}"
+    if status == 407:
+        message = f"the proxy {name} wants a user name and a password, or others (status 407)"
+        advice = "put them into the variable: `HTTPS_PROXY=http://user:password@host:port`"
+        return NoAnswer(UNREACHABLE, _text(message, ""), sent=False, fatal=True, advice=advice)
+    advice = "ask whoever runs the proxy to let it through; `NO_PROXY` names hosts that are reached directly"
+    return NoAnswer(UNREACHABLE, _text(f"the proxy {name} gave no way on: status {status}", ""), False, advice=advice)
+
+
+def _detail(error: BaseException | None) -> str:
     """What the exception adds to its class; never its own text, which may hold URLs and memory addresses."""
     if isinstance(error, ClientConnectorCertificateError):
-        reason = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
-        return f"{error.host}:{error.port}: {reason}"
+        return f"{error.host}:{error.port}: {refusal(error.certificate_error)[0]}"
     if isinstance(error, ClientConnectorError):
         return f"{error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
     if isinstance(error, ClientResponseError):
@@ -207,4 +292,4 @@ def _detail(error: Exception) -> str:
 def _text(what: str, detail: str) -> str:
     """One line of bounded length."""
     line = " ".join(detail.split())
-    return f"{what}: {line}"[:MESSAGE_CHARACTERS_MAX] if line else what
+    return (f"{what}: {line}" if line else what)[:MESSAGE_CHARACTERS_MAX]

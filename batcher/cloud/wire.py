@@ -6,11 +6,13 @@ printable and redacted before anyone else sees it, for the gateway's refusals of
 that was signed, with the access key in it ("Incorrect IAM authentication information", api-sign-0001).
 """
 
+import html
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
@@ -25,25 +27,41 @@ REQUEST_ID_CHARACTERS_MAX = 128
 ERROR_BYTES_MAX = 1 << 16
 """An error that says more than this says nothing; only its head is read, as text."""
 NESTING_MAX = 4
+_FORM_CHARACTERS_MAX = 28
+"""A character of a secret is written with no more than these: four bytes, percent-encoded three times over."""
 RETRY_AFTER_S_MAX = 3600.0
 WINDOW_S_MAX = 86400.0
 
 _REDACTED = "***"
-_REQUEST_ID = "X-Request-Id"
+_REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
+"""Of the gateway; of the identity service where it is called without one (api-sign-errorcode, iam_30_0001)."""
 _CODE_KEYS = ("error_code", "errorCode", "code")
 _MESSAGE_KEYS = ("error_msg", "errorMsg", "errorMessage", "message", "error_message")
+_ENCODED = re.compile(rb"encoded_?authorization_?message", re.IGNORECASE)
+_ENCODED_SHOWN = "(an encoded authorization message is in the answer)"
 
+# What stands around a value: quotes as they are, escaped, or encoded; `:` or `=`. Every repetition in these patterns
+# is bounded, and none can start inside the run that another start has to read: a hostile text costs linear time.
+_QUOTE = r"(?:\\{0,3}[\"']|&quot;|&\#0?3[49];|%22|%27)?"
+_IS = rf"{_QUOTE}\s{{0,9}}(?:[:=]|%3A|%3D)(?:\s|%20){{0,9}}{_QUOTE}"
+_NAME = r"(?<![A-Za-z_-])"
 _SECRETS = (
     # The gateway's own view of the request: everything after it is headers and signatures.
     re.compile(r"(canonical[ _-]?request\W{0,4}).*", re.IGNORECASE | re.DOTALL),
-    re.compile(r"((?:SDK|V11)-HMAC-\w+\s).*", re.IGNORECASE | re.DOTALL),
+    re.compile(r"((?:SDK|V11)-(?:HMAC|ECDSA|SM2)-[A-Z0-9-]{1,32}[^A-Z0-9-]).*", re.IGNORECASE | re.DOTALL),
+    # Its value may hold spaces: `Basic dXNl...`.
+    re.compile(rf"({_NAME}(?:proxy-)?authorization{_IS})[^\s\"'|][^\"'|\r\n]*", re.IGNORECASE),
     re.compile(
-        r"(\b(?:ak|sk|access|access[ _-]?key(?:[ _-]?id)?|secret(?:[ _-]?(?:access[ _-]?)?key)?|signature|password"
-        r"|authorization|(?:x-)?(?:auth|security|subject)[ _-]?token|token)[\"']?\s*[:=]\s*[\"']?)[^\s|,;\"'}]+",
+        rf"({_NAME}(?:[a-z_-]{{0,24}}[_-])?(?:ak|sk|access(?=\s{{0,9}}(?:=|%3D)))"
+        rf"|{_NAME}[a-z_-]{{0,24}}(?:token|secret|passw(?:or)?d|signature|credential|access[ _-]?key"
+        rf"|secret[ _-]key|encoded_?authorization_?message)(?:[a-z_-]{{0,12}}| id))"
+        rf"({_IS})[^\s|,;\"'}}]+",
         re.IGNORECASE,
     ),
     # The shape of an access key.
-    re.compile(r"()\b(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{20}\b"),
+    re.compile(r"()(?<![A-Za-z0-9])(?=[A-Z]{0,19}[0-9])(?=[0-9]{0,19}[A-Z])[A-Z0-9]{20}(?![A-Za-z0-9])"),
+    # The shape of a token of the identity service: a signed message (CMS) in base64.
+    re.compile(r"()(?<![A-Za-z0-9+/])MII[A-Za-z0-9+/=_-]{80,}"),
 )
 _LIMIT = re.compile(
     r"limit\s*:\s*(\d{1,9})\s*,\s*time\s*:\s*(\d{1,9})\s*(millisecond|second|minute|hour|day)", re.IGNORECASE
@@ -81,39 +99,81 @@ def parse_json_object(body: bytes) -> dict[str, Any] | None:
 def parse_error(body: bytes, headers: Mapping[str, str], secrets: Sequence[str] = ()) -> ErrorBody:
     """What an answer says went wrong, whatever its shape: bounded, printable and redacted.
 
-    An answer that is not understood has no code, and the head of its text for a message. The request id is
-    that of the header `X-Request-Id`, else of the body. `secrets` are texts known to be secret.
+    An answer that is not understood has no code, and the head of its text for a message. An encoded authorization
+    message is long and opaque, and is not shown. The request id is that of the header `X-Request-Id` or
+    `X-IAM-Trace-Id`, else of the body. `secrets` are texts known to be secret.
     """
-    value = parse_json_object(body) if len(body) <= ERROR_BYTES_MAX else None
+    is_whole = len(body) <= ERROR_BYTES_MAX
+    value = parse_json_object(body) if is_whole else None
     code, message = _find_error(value, NESTING_MAX) if value is not None else ("", "")
-    request_id = request_id_of(headers, value)
-    limit = MESSAGE_CHARACTERS_MAX
-    if not message:
-        message = body[:ERROR_BYTES_MAX].decode("utf-8", "replace")
-        limit = TEXT_CHARACTERS_MAX
+    if not message and value is not None and _ENCODED.search(body):
+        message = _ENCODED_SHOWN
+    if message:
+        message = shown(message, MESSAGE_CHARACTERS_MAX, secrets)
+    else:
+        text = redact(body[:ERROR_BYTES_MAX].decode("utf-8", "replace"), secrets)
+        # What was cut off may have been the end of a secret, so nothing of its start may be shown.
+        margin = 0 if is_whole else _FORM_CHARACTERS_MAX * max(map(len, secrets), default=0)
+        message = _line(text[: max(len(text) - margin, 0)], TEXT_CHARACTERS_MAX)
     return ErrorBody(
-        code=_printable(redact(code, secrets))[:CODE_CHARACTERS_MAX],
-        message=_printable(redact(message, secrets))[:limit],
-        request_id=request_id,
+        code=shown(code, CODE_CHARACTERS_MAX, secrets),
+        message=message,
+        request_id=request_id_of(headers, value, secrets),
     )
 
 
-def request_id_of(headers: Mapping[str, str], value: Mapping[str, Any] | None) -> str:
+def request_id_of(headers: Mapping[str, str], value: Mapping[str, Any] | None, secrets: Sequence[str] = ()) -> str:
     """The provider's id of a request: the header's, which support asks for, else the body's, else empty."""
-    found: object = headers.get(_REQUEST_ID)
+    found: object = next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
     if not found and value is not None:
         found = value.get("request_id") or value.get("requestId")
-    return _printable(found)[:REQUEST_ID_CHARACTERS_MAX] if isinstance(found, str) else ""
+    return _line(_without(found, secrets), REQUEST_ID_CHARACTERS_MAX) if isinstance(found, str) else ""
+
+
+def shown(text: str, characters_max: int, secrets: Sequence[str] = ()) -> str:
+    """`text` as a person may see it: redacted, then one printable line of at most `characters_max`."""
+    return _line(redact(text, secrets), characters_max)
 
 
 def redact(text: str, secrets: Sequence[str] = ()) -> str:
-    """`text` without `secrets`, nor what looks like a key, a signature or the request that was signed."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, _REDACTED)
+    """`text` without `secrets`, nor what looks like a key, a signature or the request that was signed.
+
+    Known secrets are found as they are, percent-encoded, and as JSON or HTML write them.
+    """
+    text = _without(text, secrets)
     for pattern in _SECRETS:
-        text = pattern.sub(rf"\g<1>{_REDACTED}", text)
+        text = pattern.sub(_blank, text)
     return text
+
+
+def _without(text: str, secrets: Sequence[str]) -> str:
+    known = _known(tuple(secrets))
+    return text if known is None else known.sub(_REDACTED, text)
+
+
+def _blank(found: re.Match[str]) -> str:
+    return "".join(found.groups()) + _REDACTED
+
+
+@lru_cache(maxsize=64)
+def _known(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Any of the secrets in any of their forms, the longest first: one may be a part of another."""
+    forms = ["".join(map(_forms, secret)) for secret in sorted(secrets, key=len, reverse=True) if secret]
+    return re.compile("|".join(forms)) if forms else None
+
+
+def _forms(character: str) -> str:
+    """How a character of a secret may be written: plain, percent-encoded (also twice), escaped, or as an entity."""
+    if character.isascii() and character.isalnum():
+        return character
+    percent = "".join(f"%(?:25){{0,2}}{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+    escaped = "".join(rf"\\{{1,4}}{unit}" for unit in json.dumps(character)[1:-1].split("\\")[1:] if unit)
+    unit = rf"\\{{1,4}}u{ord(character):04x}" if ord(character) <= 0xFFFF else ""
+    number = rf"&\#0{{0,3}}{ord(character)};|&\#x0{{0,3}}{ord(character):x};"
+    entity = re.escape(html.escape(character))
+    plain = r"(?:\s+|\+)" if character.isspace() else rf"\\{{0,4}}{re.escape(character)}"
+    forms = [form for form in (percent, escaped, unit, number, entity) if form]
+    return f"(?:{plain}|(?i:{'|'.join(forms)}))"
 
 
 def parse_window(message: str) -> Window | None:
@@ -170,7 +230,7 @@ def _first(value: Mapping[str, Any], keys: Sequence[str]) -> str:
     return ""
 
 
-def _printable(text: str) -> str:
-    """One line: white space as single spaces, and what no terminal should get as `?`."""
-    line = " ".join(text.split())
+def _line(text: str, characters_max: int) -> str:
+    """One line: white space as single spaces, what no terminal should get as `?`, and no longer than allowed."""
+    line = " ".join(text.split())[:characters_max]
     return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)

@@ -1,7 +1,7 @@
 """One call of the API as it came in: which operation it is, and what checks and faults need to know of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote
@@ -13,7 +13,7 @@ KEY_FIELDS = ("resource_id", "log_group_id", "log_stream_id")
 
 
 class Operation(StrEnum):
-    """The operations of the API by the names that faults, scripts and statistics use."""
+    """The operations of the APIs by the names that faults, scripts and statistics use."""
 
     CREATE = "create"
     LIST = "list"
@@ -25,6 +25,9 @@ class Operation(StrEnum):
     ROUTERS = "routers"
     ATTACHMENTS = "attachments"
     QUOTAS = "quotas"
+    PROJECTS = "projects"
+    LOG_GROUPS = "log_groups"
+    LOG_STREAMS = "log_streams"
     UNKNOWN = "unknown"
 
 
@@ -42,13 +45,22 @@ ROUTES: Mapping[tuple[str, str], Operation] = {
     ("GET", "quotas"): Operation.QUOTAS,
 }
 
+# What other services serve: IAM "Querying Project Information" (2025-12-27), LTS "Querying All Log Groups of an
+# Account" (2025-11-14) and "Querying All Log Streams in a Specified Log Group".
+ELSEWHERE: Mapping[tuple[str, str], Operation] = {
+    ("GET", "v3/projects"): Operation.PROJECTS,
+    ("GET", "v2/*/groups"): Operation.LOG_GROUPS,
+    ("GET", "v2/*/groups/*/streams"): Operation.LOG_STREAMS,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A call; ids are empty where the path has none, `document` is None where the body is not JSON.
 
     `key` is the natural key of a create, `project/router/attachment/group/stream`, None where the body lacks
-    a part.
+    a part. `log_group_id` is the one of the path; `access_key` is the one that the call claims to be signed with,
+    empty where there is none.
     """
 
     operation: Operation
@@ -56,6 +68,9 @@ class Call:
     project_id: str
     er_id: str
     flow_log_id: str
+    log_group_id: str
+    access_key: str
+    content_type: str
     query: tuple[tuple[str, str], ...]
     token: str | None
     body: bytes
@@ -72,19 +87,23 @@ class Call:
         facts = dict(reversed(self.query))
         facts.update((name, value) for name, value in fields_of(self.document).items() if isinstance(value, str))
         facts.update(project_id=self.project_id, er_id=self.er_id, flow_log_id=self.flow_log_id)
-        facts["client_token"] = self.token or ""
+        facts.update(client_token=self.token or "", access_key=self.access_key)
+        if self.log_group_id:
+            facts["log_group_id"] = self.log_group_id
         return facts
 
 
-def read_call(method: str, target: str, token: str | None, body: bytes) -> Call:
+def read_call(
+    method: str, target: str, token: str | None, body: bytes, *, access_key: str = "", content_type: str = ""
+) -> Call:
     """Take a request apart; nothing is refused here. Bytes that are no UTF-8 become `?`."""
     path, _, query = _clean(target).partition("?")
     parts = path.split("/")
-    versioned = len(parts) > 2 and parts[1] == "v3"
-    tail = parts[4:] if versioned and parts[3:4] == ["enterprise-router"] else []
-    shape = "/".join("*" if len(tail) > 1 and place % 2 == 0 else part for place, part in enumerate(tail))
-    operation = ROUTES.get((method, shape), Operation.UNKNOWN)
-    project_id = unquote(parts[2]) if versioned else ""
+    tail = parts[4:] if parts[1:2] == ["v3"] and parts[3:4] == ["enterprise-router"] else []
+    operation = _operation(method, parts, tail)
+    project_id = unquote(parts[2]) if len(parts) > 2 and parts[1] in {"v2", "v3"} else ""
+    if operation is Operation.PROJECTS:
+        project_id = ""
     er_id = unquote(tail[0]) if len(tail) > 1 else ""
     document = _json(body) if body else None
     return Call(
@@ -93,6 +112,9 @@ def read_call(method: str, target: str, token: str | None, body: bytes) -> Call:
         project_id=project_id,
         er_id=er_id,
         flow_log_id=unquote(tail[2]) if len(tail) > 2 else "",
+        log_group_id=unquote(parts[4]) if operation is Operation.LOG_STREAMS else "",
+        access_key=_clean(access_key),
+        content_type=content_type,
         query=tuple(parse_qsl(query, keep_blank_values=True)) if query else (),
         token=None if token is None else _clean(token),
         body=body,
@@ -107,6 +129,16 @@ def fields_of(document: object) -> Mapping[str, object]:
         return {}
     inner = document.get("flow_log", document)
     return inner if isinstance(inner, dict) else {}
+
+
+def _operation(method: str, parts: Sequence[str], tail: Sequence[str]) -> Operation:
+    """Which operation a path is; `tail` is what follows `enterprise-router`, empty for other services."""
+    if tail:
+        shape = "/".join("*" if len(tail) > 1 and place % 2 == 0 else part for place, part in enumerate(tail))
+        return ROUTES.get((method, shape), Operation.UNKNOWN)
+    wild = {2, 4} if parts[1:2] == ["v2"] else set()
+    shape = "/".join("*" if place in wild else part for place, part in enumerate(parts) if place)
+    return ELSEWHERE.get((method, shape), Operation.UNKNOWN)
 
 
 def _json(body: bytes) -> object:

@@ -12,13 +12,15 @@ a request that a web page made (it has an `Origin`) is refused.
 | POST `/_emulator/routers` | a list of `{project_id, id, name?, state?}` | `{"ids": [...]}` |
 | POST `/_emulator/attachments` | as a router, with `er_id`, `resource_type?`, `resource_id?` | `{"ids": [...]}` |
 | POST `/_emulator/flow-logs` | a list of `{project_id, er_id, state?}` with the fields of a create | `{"ids": [...]}` |
+| POST `/_emulator/projects` | a list of `{name, id, access_key?}`; without a key for all | `{"ids": [...]}` |
+| POST `/_emulator/log-groups` | a list of `{project_id, id, name?, streams: [{id, name?}]}` | `{"ids": [...]}` |
 | DELETE `/_emulator/flow-logs/{id}` | | 204, or 404 |
 | POST `/_emulator/clock` | `{"advance_s": n}` | `{"offset_s": n}` |
 | POST `/_emulator/reset` | | 204 |
 
-Routers and attachments that are there already are changed to what is given. A list takes effect as a whole or
-not at all. Errors are `{"error": text}`: 400 for a wrong body, 403 for a caller from elsewhere, 404, 409 for
-a natural key that is taken.
+Routers, attachments, log groups and streams that are there already are changed to what is given. A list takes effect
+as a whole or not at all. Errors are `{"error": text}`: 400 for a wrong body, 403 for a caller from elsewhere, 404,
+409 for a natural key that is taken.
 """
 
 import json
@@ -28,7 +30,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from batcher.emulator import control_bodies, flow_logs, inventory
+from batcher.emulator import control_bodies, flow_logs, identity, inventory, log_groups
 from batcher.emulator.faults import Script
 from batcher.emulator.routes import Api
 from batcher.emulator.settings import is_loopback
@@ -141,6 +143,25 @@ def _seed_flow_logs(api: Api, document: object) -> web.Response:
     return web.json_response({"ids": ids})
 
 
+def _seed_projects(api: Api, document: object) -> web.Response:
+    projects = control_bodies.projects(document)
+    with api.state.transaction():
+        for given in projects:
+            identity.put_project(api.state, given["name"], given["id"], given.get("access_key"))
+    return web.json_response({"ids": [given["id"] for given in projects]})
+
+
+def _seed_log_groups(api: Api, document: object) -> web.Response:
+    groups = control_bodies.log_groups(document)
+    at = api.now()
+    with api.state.transaction():
+        for given in groups:
+            log_groups.put_log_group(api.state, given["project_id"], given, at)
+            for stream in given["streams"]:
+                log_groups.put_log_stream(api.state, given["project_id"], given["id"], stream, at)
+    return web.json_response({"ids": [given["id"] for given in groups]})
+
+
 def _vanish(api: Api, flow_log_id: str) -> web.Response:
     scope = flow_logs.scope_of(api.state, flow_log_id)
     if scope is None:
@@ -170,6 +191,8 @@ ACTIONS: Mapping[tuple[str, str], Action] = {
     ("POST", "/routers"): _seed_routers,
     ("POST", "/attachments"): _seed_attachments,
     ("POST", "/flow-logs"): _seed_flow_logs,
+    ("POST", "/projects"): _seed_projects,
+    ("POST", "/log-groups"): _seed_log_groups,
     ("POST", "/clock"): _advance_clock,
     ("POST", "/reset"): _reset,
 }

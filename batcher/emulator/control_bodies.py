@@ -1,10 +1,11 @@
 """Bodies of the control requests, checked. A wrong one raises ValueError with a text for its sender."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from batcher.emulator.bodies import NewFlowLog, is_id, new_flow_log
+from batcher.emulator.bodies import NAME_CHARS_MAX, NewFlowLog, is_id, new_flow_log
 from batcher.emulator.faults import FaultShares, Kind, Rule
 from batcher.emulator.settings import EmulatorSettings
 from batcher.emulator.throttle import Throttle
@@ -18,6 +19,10 @@ _NUMBER = (int, float)
 _OPTIONAL_TEXT = (str, type(None))
 _ROUTER: Kinds = {"project_id": str, "id": str, "name": _OPTIONAL_TEXT, "state": _OPTIONAL_TEXT}
 _ATTACHMENT: Kinds = {**_ROUTER, "er_id": str, "resource_type": _OPTIONAL_TEXT, "resource_id": _OPTIONAL_TEXT}
+_PROJECT: Kinds = {"name": str, "id": str, "access_key": _OPTIONAL_TEXT}
+_LOG_GROUP: Kinds = {"project_id": str, "id": str, "name": _OPTIONAL_TEXT, "streams": list}
+_LOG_STREAM: Kinds = {"id": str, "name": _OPTIONAL_TEXT}
+_PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 _RULE: Kinds = {
     "operation": str,
     "match": dict,
@@ -29,6 +34,9 @@ _RULE: Kinds = {
     "message": str,
     "headers": dict,
     "delay_s": _NUMBER,
+    "body": str,
+    "body_base64": str,
+    "content_type": str,
 }
 _SHARES: Kinds = {entry.name: _NUMBER for entry in fields(FaultShares) if entry.name != "on"}
 PATCHABLE: Kinds = {
@@ -39,6 +47,7 @@ PATCHABLE: Kinds = {
     "faults": dict,
     "open_world": bool,
     "failed_share": _NUMBER,
+    "clock_skew_s": _NUMBER,
 }
 
 
@@ -67,6 +76,7 @@ def shown(settings: EmulatorSettings) -> dict[str, object]:
         "faults": {**shares, "on": sorted(settings.faults.on)},
         "open_world": settings.open_world,
         "failed_share": settings.failed_share,
+        "clock_skew_s": settings.clock_skew_s,
         "token_lifetime_s": settings.token_lifetime_s,
         "state_path": settings.state_path and str(settings.state_path),
         "access_keys": sorted(settings.keys),
@@ -88,6 +98,27 @@ def attachments(document: object) -> list[dict[str, Any]]:
     """Attachments to seed."""
     required = ("project_id", "er_id", "id")
     return [_with_ids(_object(item, _ATTACHMENT, required=required), ("er_id", "id")) for item in _list(document)]
+
+
+def projects(document: object) -> list[dict[str, Any]]:
+    """Projects of IAM to seed."""
+    found = [_named(_object(item, _PROJECT, required=("name", "id"))) for item in _list(document)]
+    if strange := [given["id"] for given in found if not _PROJECT_ID.fullmatch(given["id"])]:
+        raise ValueError(f"`id` of a project must be 32 lower-case hex digits, not `{strange[0]}`")
+    if any(given.get("access_key") == "" for given in found):
+        raise ValueError("`access_key` is empty; leave it out for a project of all keys")
+    return found
+
+
+def log_groups(document: object) -> list[dict[str, Any]]:
+    """Log groups with their streams to seed."""
+    found = []
+    for item in _list(document):
+        given = _named(_with_ids(_object(item, _LOG_GROUP, required=("project_id", "id", "streams")), ("id",)))
+        streams = [_object(stream, _LOG_STREAM, required=("id",)) for stream in _list(given["streams"])]
+        given["streams"] = [_named(_with_ids(stream, ("id",))) for stream in streams]
+        found.append(given)
+    return found
 
 
 def seeded_flow_logs(document: object) -> list[tuple[str, str, str, NewFlowLog]]:
@@ -156,4 +187,11 @@ def _with_ids(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         if not is_id(given[name]):
             raise ValueError(f"`{name}` must be a UUID")
+    return given
+
+
+def _named(given: dict[str, Any]) -> dict[str, Any]:
+    name = given.get("name")
+    if name is not None and not 1 <= len(name) <= NAME_CHARS_MAX:
+        raise ValueError(f"`name` must have 1..{NAME_CHARS_MAX} characters")
     return given

@@ -8,13 +8,23 @@ A fault either commits (the operation takes effect, then the answer goes wrong) 
 happened).
 """
 
+import base64
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from batcher.emulator.answers import THROTTLED, UNAVAILABLE, Answer, refusal
+from batcher.emulator.answers import (
+    LTS_INTERNAL,
+    THROTTLED,
+    UNAVAILABLE,
+    Answer,
+    iam_refusal,
+    lts_refusal,
+    refusal,
+)
 from batcher.emulator.calls import Call, Operation
 from batcher.emulator.throttle import Throttle, threshold_message
 
@@ -61,6 +71,11 @@ MANNERS: Mapping[Kind, Manner] = {
     Kind.TRUNCATED_AFTER: Manner.TRUNCATED,
     Kind.HANG: Manner.HANGING,
 }
+SCRIPTED = "scripted fault"
+JSON = "application/json"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_BREAK = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
 OPERATIONS = frozenset(str(operation) for operation in Operation if operation is not Operation.UNKNOWN)
 
 
@@ -113,9 +128,11 @@ class Rule:
     """A scripted fault: strikes `times` calls (None: all) that match, after the first `skip` of them.
 
     `match` compares texts: `project_id`, `er_id`, `flow_log_id`, `client_token`, fields of the body and of
-    the query. `status`, `code`, `message` and `headers` shape the answer of `status` and `status_after`;
-    without a code the answer is an HTML page, as a proxy in between would give. ValueError when a value is
-    out of range.
+    the query, `access_key`. `status`, `headers` and one of two shape the answer of `status` and `status_after`:
+    `code` and `message`, an error of Enterprise Router's shape, or `body` (text, sent as UTF-8) or `body_base64`
+    (any bytes), sent as it is with `content_type` (`application/json` unless said otherwise). Without either the
+    answer is an HTML page, as a proxy in between would give. ValueError when a value is out of range or two
+    contradict each other.
     """
 
     operation: str
@@ -125,9 +142,12 @@ class Rule:
     times: int | None = 1
     status: int | None = None
     code: str | None = None
-    message: str = "scripted fault"
+    message: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
+    body: str | None = None
+    body_base64: str | None = None
+    content_type: str | None = None
 
     def __post_init__(self) -> None:
         if self.operation not in OPERATIONS:
@@ -140,6 +160,42 @@ class Rule:
             raise ValueError("fault script: `skip` must be 0 or more, `times` 1 or more")
         if not (math.isfinite(self.delay_s) and self.delay_s >= 0):
             raise ValueError(f"fault script: `delay_s` must be 0 or more, not `{self.delay_s}`")
+        if said := self._body_fault() or self._header_fault():
+            raise ValueError(f"fault script: {said}")
+
+    def _body_fault(self) -> str | None:
+        given = [name for name in ("body", "body_base64") if getattr(self, name) is not None]
+        if not given:
+            return "`content_type` goes with `body` or `body_base64` only" if self.content_type is not None else None
+        name = given[0]
+        faults = {
+            "`body` and `body_base64` exclude each other": len(given) > 1,
+            f"`{name}` goes with the faults `status` and `status_after` only": self.status is None,
+            f"`{name}` is the whole answer; `code` and `message` make one of their own": self.code or self.message,
+            f"an answer with status {self.status} has no body": self.status in {204, 304},
+        }
+        return next((said for said, is_so in faults.items() if is_so), None) or self._bytes_fault()
+
+    def _bytes_fault(self) -> str | None:
+        try:
+            self._bytes()
+        except ValueError:
+            return "`body` holds half a character" if self.body is not None else "`body_base64` is no base64"
+        return None
+
+    def _header_fault(self) -> str | None:
+        if self.content_type is not None and any(name.lower() == "content-type" for name in self.headers):
+            return "`content_type` and a header `Content-Type` exclude each other"
+        texts = [*self.headers.values(), self.content_type or ""]
+        if any(not _HEADER_NAME.fullmatch(name) for name in self.headers) or any(map(_HEADER_BREAK.search, texts)):
+            return "a header's name or value holds what no header may hold"
+        return None
+
+    def _bytes(self) -> bytes:
+        """The scripted body. Raises ValueError when it is none."""
+        if self.body is not None:
+            return self.body.encode()
+        return base64.b64decode(self.body_base64 or "", validate=True)
 
     def matches(self, operation: str, facts: Mapping[str, str]) -> bool:
         """Whether the rule speaks of this call."""
@@ -149,9 +205,11 @@ class Rule:
         """The scripted answer, None for the faults that bring their own."""
         if self.status is None:
             return None
+        if self.body is not None or self.body_base64 is not None:
+            return Answer(self.status, self._bytes(), self.headers, content_type=self.content_type or JSON)
         if self.code is None:
             return Answer(self.status, f"<html><body><h1>{self.status}</h1></body></html>", self.headers)
-        return Answer(self.status, {"error_code": self.code, "error_msg": self.message}, self.headers)
+        return Answer(self.status, {"error_code": self.code, "error_msg": self.message or SCRIPTED}, self.headers)
 
 
 class Script:
@@ -186,11 +244,13 @@ def drawn(shares: FaultShares, seed: int, identity: str, nth: int) -> Kind | Non
     return None
 
 
-def fault_of(kind: Kind, *, throttle: Throttle | None, delay_s: float, answer: Answer | None = None) -> Fault:
-    """A kind as what happens on the wire; `answer` is a script's."""
+def fault_of(
+    kind: Kind, operation: Operation, *, throttle: Throttle | None, delay_s: float, answer: Answer | None = None
+) -> Fault:
+    """A kind as what happens on the wire to a call of this operation; `answer` is a script's."""
     match kind:
         case Kind.REFUSED_BEFORE:
-            answer = refusal(503, UNAVAILABLE, "The service is temporarily unavailable.")
+            answer = _unavailable(operation)
         case Kind.ERROR_AFTER:
             answer = refusal(500, "APIGW.0611", "Internal error.")
         case Kind.THROTTLED:
@@ -198,6 +258,17 @@ def fault_of(kind: Kind, *, throttle: Throttle | None, delay_s: float, answer: A
         case _:
             pass
     return Fault(kind in COMMITTING, MANNERS.get(kind, Manner.WHOLE), answer, delay_s)
+
+
+def _unavailable(operation: Operation) -> Answer:
+    """503 in the shape of the service that is called. LTS documents no code for it: it gets the internal one."""
+    match operation:
+        case Operation.PROJECTS:
+            return iam_refusal(503, "The service is temporarily unavailable.")
+        case Operation.LOG_GROUPS | Operation.LOG_STREAMS:
+            return lts_refusal(503, LTS_INTERNAL, "The system encountered an internal error")
+        case _:
+            return refusal(503, UNAVAILABLE, "The service is temporarily unavailable.")
 
 
 def chance_of(seed: int, *parts: object) -> float:

@@ -1,4 +1,5 @@
-"""What each operation of the API does and answers, in the caller's transaction; creating has its own file.
+"""What each operation of the API does and answers, in the caller's transaction; creating, IAM and LTS have
+files of their own.
 
 Where the documents are silent or differ, the choice is this. A deleted flow log is 404 to a show, as the
 Terraform provider's acceptance tests meet it (2026-08-21), and 400 ER.04008501 to the rest, as the list of
@@ -12,6 +13,8 @@ from batcher.emulator import answers, bodies, flow_logs, inventory
 from batcher.emulator.answers import Answer, refusal
 from batcher.emulator.calls import Call, Operation
 from batcher.emulator.create import create
+from batcher.emulator.identity import list_projects
+from batcher.emulator.log_groups import list_log_groups, list_log_streams
 from batcher.emulator.pages import Listing, Page, UnknownMarkerError, page
 from batcher.emulator.world import World, invalid, router_fault
 
@@ -134,6 +137,9 @@ OPERATIONS: Mapping[Operation, Callable[[World, Call], Answer]] = {
     Operation.ROUTERS: list_routers,
     Operation.ATTACHMENTS: list_attachments,
     Operation.QUOTAS: show_quotas,
+    Operation.PROJECTS: list_projects,
+    Operation.LOG_GROUPS: list_log_groups,
+    Operation.LOG_STREAMS: list_log_streams,
 }
 
 

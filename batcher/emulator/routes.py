@@ -1,4 +1,4 @@
-"""The API on the wire: each call through the gateway's checks, the faults and the operation, then its answer.
+"""The APIs on the wire: each call through the gateway's checks, the faults and the operation, then its answer.
 
 The order is the gateway's: throttle, authentication, route; then faults; then the operation. All of it, the
 call's line in the log included, is one transaction without an await in between; only then is anything sent,
@@ -8,7 +8,7 @@ or not sent.
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -26,7 +26,7 @@ from batcher.emulator.calls import Call, Operation, read_call
 from batcher.emulator.faults import Fault, Manner, Script
 from batcher.emulator.operations import act
 from batcher.emulator.settings import EmulatorSettings
-from batcher.emulator.state import State
+from batcher.emulator.state import State, uuid_of
 from batcher.emulator.throttle import Throttle, Windows, threshold_message
 from batcher.emulator.world import World
 
@@ -88,7 +88,14 @@ class Api:
             body, refused = await request.read(), None
         except web.HTTPRequestEntityTooLarge:
             body, refused = b"", AT_THE_DOOR
-        call = read_call(request.method, request.raw_path, request.headers.get("X-Client-Token"), body)
+        call = read_call(
+            request.method,
+            request.raw_path,
+            request.headers.get("X-Client-Token"),
+            body,
+            access_key=signature.access_key_of(request.headers),
+            content_type=request.headers.get("Content-Type", ""),
+        )
         delivery = self.serve(call, request.method, request.headers, refused)
         return await self._deliver(request, delivery)
 
@@ -103,17 +110,23 @@ class Api:
             refused = refused or self._refusal(call, method, headers)
             fault = Fault(commits=False, answer=refused) if refused else self._fault(call)
             answer = act(world, call) if fault.commits else None
-            delivery = Delivery(request_id, fault.answer or answer or NOTHING, fault.manner, fault.delay_s)
+            answer = fault.answer or answer or NOTHING
+            if call.operation is Operation.PROJECTS and not refused:
+                answer = _traced(answer, request_id)
+            delivery = Delivery(request_id, answer, fault.manner, fault.delay_s)
+            status = answer.status if delivery.manner is Manner.WHOLE else 0
             self.state.log_call(
                 n,
                 at=world.now,
                 operation=call.operation,
                 project_id=call.project_id,
-                status=delivery.answer.status if delivery.manner is Manner.WHOLE else 0,
+                status=status,
                 over_limit=not admitted,
                 key=call.key,
                 token=call.token,
             )
+            if status == 401:
+                self.state.count_unauthorized(call.access_key or ("token" if "X-Auth-Token" in headers else ""))
         return delivery
 
     def _refusal(self, call: Call, method: str, headers: Mapping[str, str]) -> Answer | None:
@@ -126,7 +139,7 @@ class Api:
             call.body,
             keys=settings.keys,
             auth_tokens=settings.auth_tokens,
-            now=settings.now(),
+            now=settings.gateway_now(),
         )
         if message is not None:
             return refusal(401, NOT_AUTHENTICATED, message)
@@ -138,7 +151,13 @@ class Api:
         """The fault of this call; the one that is none commits and changes nothing."""
         settings = self.settings
         if rule := self.script.strike(call):
-            return faults.fault_of(rule.fault, throttle=settings.throttle, delay_s=rule.delay_s, answer=rule.answer())
+            return faults.fault_of(
+                rule.fault,
+                call.operation,
+                throttle=settings.throttle,
+                delay_s=rule.delay_s,
+                answer=rule.answer(),
+            )
         shares = settings.faults
         if call.operation not in shares.on or not any(shares.shares()):
             return Fault(commits=True)
@@ -146,11 +165,11 @@ class Api:
         if kind is None:
             return Fault(commits=True)
         delay_s = shares.delay_s if kind is faults.Kind.DELAYED else 0.0
-        return faults.fault_of(kind, throttle=settings.throttle, delay_s=delay_s)
+        return faults.fault_of(kind, call.operation, throttle=settings.throttle, delay_s=delay_s)
 
     async def _deliver(self, request: web.BaseRequest, delivery: Delivery) -> web.StreamResponse:
         await self._pause(self.settings.latency_s + delivery.delay_s)
-        body, headers = encoded(delivery.answer, delivery.request_id)
+        body, headers = encoded(delivery.answer, delivery.request_id, self.settings.gateway_now())
         match delivery.manner:
             case Manner.WHOLE:
                 return web.Response(status=delivery.answer.status, body=body, headers=headers)
@@ -170,6 +189,12 @@ class Api:
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self.stopping.wait()
+
+
+def _traced(answer: Answer, request_id: str) -> Answer:
+    """An answer of IAM with the trace id that IAM names besides the gateway's request id."""
+    trace_id = uuid_of("trace", request_id).replace("-", "")
+    return replace(answer, headers={"X-IAM-Trace-Id": trace_id, **answer.headers})
 
 
 async def _cut_short(request: web.BaseRequest, response: web.StreamResponse, body: bytes) -> web.StreamResponse:

@@ -3,6 +3,7 @@
     async with running(EmulatorSettings(state_path=path)) as emulator:
         ...  # the API is at emulator.url, control at emulator.url + "/_emulator"
 
+The same address serves the project look-up of IAM and the listings of LTS: it is the endpoint of all three.
 The emulator runs in the caller's event loop. Whatever it answered is in the state file, also when the process is
 killed. A start with the same file goes on from there, the throttle's windows included; the settings are the caller's
 each time, and a fault script is gone.

@@ -10,6 +10,9 @@ from pathlib import Path
 from batcher.emulator.faults import FaultShares
 from batcher.emulator.throttle import Throttle
 
+CLOCK_SKEW_S_MAX = 10 * 366 * 86400.0
+"""Ten years: a clock that was never set; beyond it a date may have no form."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorSettings:
@@ -25,7 +28,10 @@ class EmulatorSettings:
     - `latency_s`: added to every answer of the API, after the call took effect.
     - `token_lifetime_s`: how long an `X-Client-Token` can be repeated. The default, 8 h, is what ECS
       documents ("Idempotency", 2025-11-25); Enterprise Router documents nothing.
-    - `open_world`: routers and attachments come into being on first use; otherwise they must be seeded.
+    - `open_world`: routers and attachments come into being on first use, every name has a project, and log groups and
+      streams are those that flow logs use; otherwise all of them must be seeded.
+    - `clock_skew_s`: how far the gateway's clock runs ahead of `now`, or behind it where negative. It is the clock of
+      the `Date` header and of the check of `X-Sdk-Date`; flow logs keep the time of `now`.
     - `faults`: shares of calls that go wrong; `seed`: decides which, and makes the ids.
     - `now`: the time in Unix seconds.
     """
@@ -42,6 +48,7 @@ class EmulatorSettings:
     latency_s: float = 0.0
     token_lifetime_s: float = 8 * 3600
     open_world: bool = True
+    clock_skew_s: float = 0.0
     faults: FaultShares = field(default_factory=FaultShares)
     seed: int = 0
     now: Callable[[], float] = time.time
@@ -55,10 +62,17 @@ class EmulatorSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"emulator: `{name}` must be 0 or more, not `{value}`")
+        if not abs(self.clock_skew_s) <= CLOCK_SKEW_S_MAX:
+            limits = f"-{CLOCK_SKEW_S_MAX:.0f}..{CLOCK_SKEW_S_MAX:.0f}"
+            raise ValueError(f"emulator: `clock_skew_s` must lie in {limits}, not `{self.clock_skew_s}`")
         if not 0 <= self.failed_share <= 1:
             raise ValueError(f"emulator: `failed_share` must lie in 0..1, not `{self.failed_share}`")
         if self.quota < -1:
             raise ValueError(f"emulator: `quota` must be -1 (unlimited) or more, not `{self.quota}`")
+
+    def gateway_now(self) -> float:
+        """The gateway's clock in Unix seconds: `now` and its error."""
+        return self.now() + self.clock_skew_s
 
 
 def is_loopback(host: str) -> bool:

@@ -25,6 +25,7 @@ _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} Access=(?P<access>[^,\s]+), ?SignedHeaders=(?P<signed>[^,\s]+),"
     r" ?Signature=(?P<hex>[0-9a-f]{64})"
 )
+_ACCESS = re.compile(r"\bAccess=([^,\s]{1,128})(?=[,\s]|$)")
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
 
 
@@ -51,6 +52,12 @@ def fault_of(
     if authorization is None:
         return PREFIX + ("x-auth-token not found" if token is None else "decrypt token fail")
     return _signature_fault(authorization, method, target, headers, body, keys=keys, now=now)
+
+
+def access_key_of(headers: Mapping[str, str]) -> str:
+    """The access key that a call claims to be signed with, empty where there is none or it is no key."""
+    named = _ACCESS.search(headers.get("Authorization", ""))
+    return named[1] if named else ""
 
 
 def _signature_fault(

@@ -15,9 +15,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-SCHEMA = """
+# The schema of each version as what it adds to the one before: an old file is brought up by the rest of them.
+_VERSION_1 = """
 CREATE TABLE flow_logs (
     n INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
@@ -88,7 +89,46 @@ CREATE TABLE clock (offset_s REAL NOT NULL) STRICT;
 INSERT INTO clock VALUES (0);
 """
 
-TABLES = ("flow_logs", "routers", "attachments", "projects", "tokens", "identities", "calls")
+# `access_key` is empty where a project is for all keys. `unauthorized` counts the calls that got 401.
+_VERSION_2 = """
+CREATE TABLE named_projects (
+    name TEXT NOT NULL,
+    id TEXT NOT NULL,
+    access_key TEXT NOT NULL,
+    PRIMARY KEY (name, id, access_key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE log_groups (
+    project_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (project_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE log_streams (
+    project_id TEXT NOT NULL,
+    log_group_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (project_id, log_group_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE unauthorized (access_key TEXT PRIMARY KEY, calls INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"""
+VERSIONS = (_VERSION_1, _VERSION_2)
+
+TABLES = (
+    "flow_logs",
+    "routers",
+    "attachments",
+    "projects",
+    "tokens",
+    "identities",
+    "calls",
+    "named_projects",
+    "log_groups",
+    "log_streams",
+    "unauthorized",
+)
 
 
 class StateError(Exception):
@@ -166,6 +206,12 @@ class State:
             (n, at, operation, project_id, status, over_limit, key, token),
         )
 
+    def count_unauthorized(self, access_key: str) -> None:
+        """Count a call that got 401 under the key that it named."""
+        self.db.execute(
+            "INSERT INTO unauthorized VALUES (?, 1) ON CONFLICT DO UPDATE SET calls = calls + 1", (access_key,)
+        )
+
     def arrivals(self, since: float) -> Iterator[tuple[str, float]]:
         """Project and time of the calls after `since`, in their order."""
         yield from self.db.execute("SELECT project_id, at FROM calls WHERE at > ? ORDER BY n", (since,))
@@ -235,12 +281,12 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = OFF")
     db.execute("BEGIN IMMEDIATE")
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version not in {0, SCHEMA_VERSION}:
+    if not 0 <= version <= SCHEMA_VERSION:
         raise StateError(f"the state file has version {version}, this emulator writes {SCHEMA_VERSION}")
-    if version == 0:
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StateError("the state file holds a database that no emulator made")
-        for statement in SCHEMA.split(";\n"):
+    if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StateError("the state file holds a database that no emulator made")
+    for added in VERSIONS[version:]:
+        for statement in added.split(";\n"):
             db.execute(statement)
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     db.execute("COMMIT")

@@ -28,6 +28,7 @@ _TWO_TOKENS = """
 SELECT key FROM calls WHERE operation = 'create' AND key IS NOT NULL AND token IS NOT NULL
 GROUP BY key HAVING count(DISTINCT token) > 1 ORDER BY key LIMIT ?
 """
+_UNAUTHORIZED = "SELECT access_key, calls FROM unauthorized ORDER BY access_key LIMIT ?"
 
 
 def statistics(state: State, throttle: Throttle | None) -> dict[str, object]:
@@ -41,6 +42,8 @@ def statistics(state: State, throttle: Throttle | None) -> dict[str, object]:
       than one token. Both list at most `KEYS_LISTED_MAX` keys.
     - `worst_window`: the most calls of one project in any `period_s` seconds (the throttle's, or 1), refused
       ones too.
+    - `unauthorized_by_key`: access key to number of calls that were answered with 401, where `token` stands for
+      calls with an `X-Auth-Token` instead and the empty text for calls with neither; at most `KEYS_LISTED_MAX` keys.
     - `throttled`: answers with 429; `arrivals_over_limit`: calls that the throttle refused, faults not
       counted.
     """
@@ -59,6 +62,7 @@ def statistics(state: State, throttle: Throttle | None) -> dict[str, object]:
         "keys_created_twice": _keys(state, _CREATED_TWICE),
         "keys_with_two_tokens": _keys(state, _TWO_TOKENS),
         "worst_window": {"calls": _worst_window(state, period_s), "period_s": period_s},
+        "unauthorized_by_key": dict(state.db.execute(_UNAUTHORIZED, (KEYS_LISTED_MAX,)).fetchall()),
         "throttled": throttled,
         "arrivals_over_limit": over,
     }

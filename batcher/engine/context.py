@@ -11,6 +11,7 @@ from batcher.engine.limiter import LaneLimiter
 from batcher.engine.stop import Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.model import Kind, Lease, Page, Refused, Stops, Window
+from batcher.policy.breaker import stop_code
 from batcher.policy.pace import pause_s
 from batcher.policy.retry import RetryBudget
 from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
@@ -34,14 +35,30 @@ class EnginePolicy:
 
 
 class AccountGate:
-    """Lets one call of an account through at a time until one was answered, so that a wrong key is refused once.
+    """What the lanes of one account share: one call at a time until the service itself has answered one.
 
-    More than five refusals in a row lock a key for minutes, whoever uses it (APIGW FAQ 0003).
+    That call is the canary: a wrong key is refused once, and the refusal stops every lane of the account. More than
+    five refusals in a row lock a key for minutes, whoever uses it (APIGW FAQ 0003). An answer that may come from
+    before the check of the key (a gateway's trouble, a limit) proves nothing and leaves the gate shut.
     """
 
     def __init__(self) -> None:
         self.is_open = False
         self.alone = anyio.Lock()
+        self.stopped: Refused | None = None
+        """What stopped the account, if anything did."""
+        self.lanes: set[LaneContext] = set()
+
+    def note(self, answer: object) -> None:
+        """Open for good once the service has answered."""
+        if not isinstance(answer, Refused) or answer.definitive or answer.kind is Kind.EXISTS:
+            self.is_open = True
+
+    def stop(self, refused: Refused) -> None:
+        """No lane of the account takes another row. Repeatable."""
+        self.stopped = self.stopped or refused
+        for lane in self.lanes:
+            lane.close()
 
 
 class LaneContext:
@@ -90,7 +107,7 @@ class LaneContext:
     @property
     def closing(self) -> bool:
         """Whether the lane takes no more rows."""
-        return self.stopped is not None or self.stop.is_requested
+        return self.stopped is not None or self._gate.stopped is not None or self.stop.is_requested
 
     def when_closing(self, act: Callable[[], None]) -> None:
         """Have `act` done when the lane closes; at once if it is closing already."""
@@ -134,15 +151,13 @@ class LaneContext:
             result = str(getattr(answer, "http_status", ""))
         self.commit.count_call(kind, result)
         self.sink.emit(CallMade(self.lane, kind, result))
+        self._gate.note(answer)
         if not isinstance(answer, Refused):
-            self._gate.is_open = True
             return
         if answer.kind is Kind.THROTTLED:
             self._throttle(answer)
-        if answer.stops in (Stops.RUN, Stops.LANE):
+        if answer.stops in (Stops.RUN, Stops.ACCOUNT, Stops.LANE):
             self._close(answer)
-        elif answer.sent:
-            self._gate.is_open = True
 
     def _throttle(self, refused: Refused) -> None:
         duration_s = pause_s(refused.pause_s, refused.window, self.chance.random())
@@ -156,8 +171,10 @@ class LaneContext:
             self.stopped = refused
             self.sink.emit(ScopeStopped(str(refused.stops), refused.code, refused.message))
         self.close()
-        if refused.stops is Stops.RUN:
-            self.stop.request("BATCHER.AccessRefused")
+        if refused.stops is Stops.ACCOUNT:
+            self._gate.stop(refused)
+        elif refused.stops is Stops.RUN:
+            self.stop.request(stop_code(refused))
 
     def stop_unreachable(self, refused: Refused) -> None:
         """Nothing gets through to the provider: no row of this lane is worth trying now."""

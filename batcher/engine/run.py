@@ -12,7 +12,7 @@ import anyio
 from batcher.engine.context import AccountGate, EnginePolicy, LaneContext
 from batcher.engine.lane import run_lane
 from batcher.engine.stop import Stop
-from batcher.model import LaneKey, RunId
+from batcher.model import LaneKey, Refused, RunId, Stops
 from batcher.policy.breaker import stop_code
 from batcher.policy.pace import rate_text
 from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
@@ -49,9 +49,11 @@ class RunEngine:
         self._gates: dict[str, AccountGate] = {}
         self._learnt: dict[str, str] = {}
         self.stop_code = ""
-        """What left open rows in a lane that nobody asked to stop (`BATCHER.<Name>`), or empty."""
+        """What left open rows in a lane or an account that nobody asked to stop (`BATCHER.<Name>`), or empty."""
         self.stop_message = ""
-        """What the provider or the network said when the first lane was stopped, or empty."""
+        """What the provider or the network said when that lane was stopped, or empty."""
+        self.stop_advice = ""
+        """What a person can do about it, or empty."""
 
     async def work(self) -> None:
         """Do what is open. Raises what the ledger raises; cancelled, it still writes what has been answered."""
@@ -78,19 +80,21 @@ class RunEngine:
             context.close()
 
     async def _work_lanes(self, lanes: Iterator[tuple[int, LaneKey, int]]) -> None:
-        for lane_no, _, open_rows in lanes:
+        for lane_no, key, open_rows in lanes:
             if self._stop.is_requested:
                 return
-            await self._work_lane(lane_no, open_rows)
+            gate = self._gates.setdefault(key.account, AccountGate())
+            if gate.stopped is None:
+                await self._work_lane(lane_no, open_rows, gate)
 
-    async def _work_lane(self, lane_no: int, open_rows: int) -> None:
+    async def _work_lane(self, lane_no: int, open_rows: int, gate: AccountGate) -> None:
         now, lease_s = self._clock.now(), self._policy.lease_s
         lease = await self._ledger.acquire_lane(self._run_id, lane_no, self._owner, now, lease_s)
         context = LaneContext(
             ledger=self._ledger,
             operation=self._operation,
             lease=lease,
-            gate=self._gates.setdefault(lease.lane.account, AccountGate()),
+            gate=gate,
             policy=self._policy,
             commit=self._commit,
             sink=self._sink,
@@ -99,17 +103,27 @@ class RunEngine:
             chance=random.Random(f"{self._seed}/{lane_no}"),  # noqa: S311  # jitter, no secret
         )
         self._contexts.add(context)
+        gate.lanes.add(context)
         try:
             await run_lane(context, open_rows)
         finally:
             self._contexts.discard(context)
+            gate.lanes.discard(context)
             if context.stopped is not None:
-                self.stop_code = self.stop_code or stop_code(context.stopped)
-                self.stop_message = self.stop_message or f"{context.stopped.code}: {context.stopped.message}"
+                self._note_stop(context.lane, context.stopped)
             if context.limiter.learnt is not None:
                 self._learnt["/".join((context.lane.account, context.lane.region, context.lane.project_id))] = (
                     rate_text(context.limiter.learnt)
                 )
+
+    def _note_stop(self, lane: LaneKey, refused: Refused) -> None:
+        """Keep what ends the run, of the first lane that something ends it for; else of the first that stopped."""
+        code = stop_code(refused)
+        if self.stop_message and (self.stop_code or not code):
+            return
+        whose = f"account `{lane.account}`: " if refused.stops is Stops.ACCOUNT else ""
+        self.stop_code, self.stop_advice = code, refused.advice
+        self.stop_message = f"{whose}{refused.code}: {refused.message}"
 
     @property
     def learnt(self) -> Mapping[str, str]:

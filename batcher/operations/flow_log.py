@@ -8,7 +8,7 @@ patterns that need no escaping, names and descriptions are escaped. (Provider's 
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
@@ -17,7 +17,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from batcher.cloud.client import CloudClient, Reply, bad_answer
+from batcher.cloud.client import CloudClient, Reply
+from batcher.cloud.endpoints import Service
+from batcher.cloud.refusal import bad_answer
 from batcher.model import (
     Applied,
     ClaimedRow,
@@ -38,6 +40,8 @@ PAGE_LIMIT = 2000
 
 LANES_KEPT = 4096
 """Lane keys kept while planning: rows of one lane share one."""
+
+FindProjects = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]
 
 _SPEC = (
     "account",
@@ -64,11 +68,22 @@ class FlowLogs:
     known_columns: tuple[str, ...] = COLUMNS
     identity_columns: tuple[str, ...] = _SPEC[:8]
 
-    def __init__(self, client: CloudClient | None, defaults: RowDefaults) -> None:
-        """`client` None: only the pure half is used (validation, reports)."""
+    def __init__(
+        self, client: CloudClient | None, defaults: RowDefaults, find_projects: FindProjects | None = None
+    ) -> None:
+        """`client` None: only the pure half is used (validation, reports).
+
+        `find_projects` makes the projects of these (account, region) known to `defaults.project_of`.
+        """
         self._client = client
         self._defaults = defaults
+        self._find_projects = find_projects
         self._lane = lru_cache(maxsize=LANES_KEPT)(LaneKey)
+
+    async def prepare(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Find the projects that rows leave open."""
+        if self._find_projects is not None and (places := self._defaults.places_without_project(rows)):
+            await self._find_projects(sorted(places))
 
     # --- pure ---------------------------------------------------------------------------------------
 
@@ -165,7 +180,9 @@ class FlowLogs:
             query.append(("marker", marker))
         query.extend(("resource_id", resource_id) for resource_id in sorted({from_json(spec)[4] for spec in only}))
         reply = await self._calls.call(lane, "GET", f"/{scope}/flow-logs", query=sorted(query), expected=_OK)
-        return reply if isinstance(reply, Refused) else _page(lane, scope, reply)
+        if isinstance(reply, Refused):
+            return reply
+        return _page(lane, scope, reply, self._calls.skew_s(Service.ER, lane.region) or 0.0)
 
     @property
     def _calls(self) -> CloudClient:
@@ -196,7 +213,7 @@ def _text(value: object) -> str:
 def _applied(reply: Reply, *, wish: bool) -> Applied | Refused:
     log = reply.body.get("flow_log")
     if not isinstance(log, dict) or not isinstance(log.get("id"), str) or not _SAFE_ID.fullmatch(log["id"]):
-        return bad_answer(reply, "accepted, but without a flow log id")
+        return bad_answer(reply.status, reply.request_id, "accepted, but without a flow log id")
     enabled = log.get("enabled")
     return Applied(
         remote_id=log["id"],
@@ -208,14 +225,14 @@ def _applied(reply: Reply, *, wish: bool) -> Applied | Refused:
     )
 
 
-def _page(lane: LaneKey, scope: str, reply: Reply) -> Page | Refused:
+def _page(lane: LaneKey, scope: str, reply: Reply, skew_s: float) -> Page | Refused:
     logs = reply.body.get("flow_logs")
     if not isinstance(logs, list):
-        return bad_answer(reply, "a listing without `flow_logs`")
+        return bad_answer(reply.status, reply.request_id, "a listing without `flow_logs`")
     try:
-        items = tuple(_remote(lane, scope, log) for log in logs)
+        items = tuple(_remote(lane, scope, log, skew_s) for log in logs)
     except (KeyError, TypeError, AttributeError) as error:
-        return bad_answer(reply, f"a listing with a flow log that cannot be read ({error})")
+        return bad_answer(reply.status, reply.request_id, f"a listing with a flow log that cannot be read ({error})")
     total = reply.body.get("total_count")
     info = reply.body.get("page_info")
     marker = info.get("next_marker") if isinstance(info, dict) else None
@@ -227,13 +244,14 @@ def _page(lane: LaneKey, scope: str, reply: Reply) -> Page | Refused:
     )
 
 
-def _remote(lane: LaneKey, scope: str, log: dict[str, Any]) -> Remote:
+def _remote(lane: LaneKey, scope: str, log: dict[str, Any], skew_s: float) -> Remote:
     remote_id, state, resource_id, group_id, stream_id = (log[name] for name in _LISTED)
     if not all(isinstance(value, str) for value in (remote_id, state, resource_id, group_id, stream_id)):
         raise TypeError("an id or a state that is no text")
     if not _SAFE_ID.fullmatch(remote_id):
         raise TypeError("an id that could not stand in a URL")
     enabled = log.get("enabled")
+    created_at = _seconds(log.get("created_at"))
     return Remote(
         key=_natural_key(
             (lane.account, lane.region, lane.project_id, scope), _place(resource_id.lower(), group_id, stream_id)
@@ -241,7 +259,7 @@ def _remote(lane: LaneKey, scope: str, log: dict[str, Any]) -> Remote:
         remote_id=remote_id,
         state=state,
         enabled=enabled if isinstance(enabled, bool) else None,
-        created_at=_seconds(log.get("created_at")),
+        created_at=None if created_at is None else created_at + skew_s,  # what it is compared with is our clock's
         fields={"name": log.get("name"), "description": log.get("description"), "enabled": enabled},
     )
 

@@ -4,8 +4,9 @@ Ids reach URLs, so each is held to its pattern here. Rules and lengths: the prov
 Log", 2024-04-19; `reports/` and `inputs/README.md` repeat them for people.
 """
 
+import re
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import (
     Annotated,
@@ -21,6 +22,8 @@ from batcher.model import Fault
 
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _Uuid = Annotated[str, StringConstraints(pattern=_UUID, to_lower=True)]
+_REGION = r"^[a-z0-9-]{1,32}$"
+_ACCOUNT = r"^[0-9A-Za-z_.-]{1,64}$"
 _LtsId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{36}$")]
 
 ATTACHMENT_KINDS = frozenset({"attachment", "vpc", "vgw", "vpn", "peering", "virtual gateway", "vpc attachment"})
@@ -46,6 +49,7 @@ RULES: Mapping[str, str] = {
 COLUMNS = tuple(RULES)
 REQUIRED = ("er_id", "resource_id", "log_group_id", "log_stream_id", "project_id", "region")
 """Columns that a row must have once the defaults are filled in."""
+_PLACE = frozenset({"account", "project_id", "er_id", "log_group_id", "log_stream_id"})
 _MISSING = "is missing, and has no default"
 _FIXED = {"resource_type": "attachment", "account": "default", "description": ""}
 _UNSAID = {"name": "", "description": "", "log_store_type": "LTS", "enabled": "true"}
@@ -65,8 +69,8 @@ class FlowLogRow(TypedDict):
     log_store_type: NotRequired[Annotated[str, StringConstraints(pattern=r"^[Ll][Tt][Ss]$")]]
     enabled: NotRequired[Annotated[str, StringConstraints(pattern=r"(?i)^(true|false|yes|no|1|0)$")]]
     project_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True)]
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
-    account: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
+    region: Annotated[str, StringConstraints(pattern=_REGION)]
+    account: Annotated[str, StringConstraints(pattern=_ACCOUNT)]
 
 
 # pydantic fills a dict in two thirds of the time of a model, which is a twentieth of planning.
@@ -78,12 +82,12 @@ read_row = _ROW.validate_python
 class RowDefaults:
     """What fills an absent cell: `[defaults]` of the settings, the flags, and the fixed defaults.
 
-    `values` by column; `project_of` an account names the project of its credentials, or nothing; `regions` the
+    `values` by column; `project_of` (account, region) is the project that is known there, or empty; `regions` the
     names a row may use, or None where any well-formed one is served.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
-    project_of: Callable[[str], str] | None = None
+    project_of: Callable[[str, str], str] | None = None
     name_template: str = "flow-log-{resource_id}"
     regions: frozenset[str] | None = None
 
@@ -104,10 +108,34 @@ class RowDefaults:
         """The row's fields over the defaults."""
         filled = {**_FIXED, **self.values, **fields}
         if "project_id" not in filled and self.project_of is not None:
-            project = self.project_of(filled["account"])  # never another account's
+            project = self.project_of(filled["account"], filled.get("region", ""))
             if project:
                 filled["project_id"] = project
         return filled
+
+    def places_without_project(self, rows: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:
+        """The (account, region) of every row that leaves its project open and names a place where it could be."""
+        if "project_id" in self.values:
+            return set()
+        account, region = self.values.get("account", _FIXED["account"]), self.values.get("region", "")
+        places = {
+            (fields.get("account", account), fields.get("region", region))
+            for fields in rows
+            if "project_id" not in fields
+        }
+        return {place for place in places if self._is_place(*place)}
+
+    def _is_place(self, account: str, region: str) -> bool:
+        known = re.fullmatch(_REGION, region) if self.regions is None else region in self.regions
+        return bool(known) and re.fullmatch(_ACCOUNT, account) is not None
+
+    def place_faults(self, fields: Mapping[str, str]) -> tuple[Fault, ...]:
+        """The faults of what `fields`, filled in, say of a place other than its region; what is absent is none."""
+        try:
+            read_row(fields)
+        except ValidationError as error:
+            return tuple(f for f in self.faults_of(error, fields) if f.column in _PLACE and f.value)
+        return ()
 
     def name_of(self, row: FlowLogRow) -> str:
         """The row's own name, or the one that the template makes of its values as they are sent."""
@@ -128,6 +156,8 @@ class RowDefaults:
             broken.setdefault("region", "unknown")
         if len(name) > NAME_CHARS_MAX:
             broken["name"] = "made too long"
+        if self.project_of is not None and "project_id" not in fields and broken.keys() & {"account", "region"}:
+            broken.pop("project_id", None)  # it would have been looked up there
         shown = {**fields, "name": name} if name else fields
         return tuple(
             Fault(column, shorten(shown.get(column, "")), _MISSING if broken[column] == "missing" else RULES[column])

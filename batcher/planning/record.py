@@ -5,7 +5,7 @@ reason. What cannot be planned is recorded as what it is (`invalid`, `duplicate`
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from json.encoder import encode_basestring_ascii as _quoted
 
@@ -22,12 +22,13 @@ async def record_plan(
 ) -> None:
     """Read the source to its end into a run that is `planning`, and leave it so: nothing of it is worked yet.
 
-    Raises what the source raises.
+    Raises what the source and `Operation.prepare` raise.
     """
-    plan = plan_rows(source.rows(), operation)
+    rows = source.rows()
     count = 0
-    while page := list(islice(plan, PAGE_ROWS)):
-        await ledger.add_rows(run_id, page)
+    while page := list(islice(rows, PAGE_ROWS)):
+        await operation.prepare([raw.fields for raw in page])
+        await ledger.add_rows(run_id, list(plan_rows(page, operation, after=count)))
         count += len(page)
         sink.emit(PlanProgress(count))
     await settle_twins(ledger, operation, run_id, clock)
@@ -42,10 +43,10 @@ async def settle_twins(ledger: Ledger, operation: Operation, run_id: RunId, cloc
         after, left = twins[-1].row_no, left - len(twins)
 
 
-def plan_rows(rows: Iterator[RawRow], operation: Operation) -> Iterator[PlanRow]:
-    """Each raw row as the ledger takes it, numbered from 1. Pure but for the source behind `rows`."""
+def plan_rows(rows: Iterable[RawRow], operation: Operation, *, after: int = 0) -> Iterator[PlanRow]:
+    """Each raw row as the ledger takes it, numbered on from `after`. Pure but for the source behind `rows`."""
     known = frozenset(operation.known_columns)
-    for row_no, raw in enumerate(rows, start=1):
+    for row_no, raw in enumerate(rows, start=after + 1):
         wish, faults = parse_row(raw, operation)
         if wish is None:
             yield PlanRow(row_no, raw.line, None, _dump(dict(raw.fields)), faults_text(faults))

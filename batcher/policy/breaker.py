@@ -28,5 +28,7 @@ def skip_message(refused: Refused) -> str:
 
 
 def stop_code(refused: Refused) -> str:
-    """How a stopped lane ends the run: nothing got through, or nothing that the run must end for (empty)."""
+    """How what stopped a lane ends the run: access was refused, nothing got through, or neither (empty)."""
+    if refused.stops in (Stops.ACCOUNT, Stops.RUN):
+        return "BATCHER.AccessRefused"
     return "BATCHER.EndpointUnreachable" if not refused.sent and refused.code != "BATCHER.LeaseLost" else ""

@@ -72,7 +72,7 @@ def decide(
     again = _again(refused, attempts, elapsed_s, budget, chance)
     if again is not None:
         return again
-    if in_doubt and refused.stops is not Stops.RUN:
+    if in_doubt and refused.stops not in (Stops.ACCOUNT, Stops.RUN):
         return LookUp()
     is_answer = refused.definitive or (refused.sent and refused.stops is Stops.ROW)
     return GiveUp() if is_answer and not in_doubt else PutBack()

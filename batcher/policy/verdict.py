@@ -42,13 +42,14 @@ class OwnCode(StrEnum):
     BAD_ANSWER = "BATCHER.BadAnswer"
     REDIRECTED = "BATCHER.Redirected"
     LISTING_INCOMPLETE = "BATCHER.ListingIncomplete"
+    NO_CREDENTIALS = "BATCHER.NoCredentials"
 
 
 OWN_CODES: Mapping[str, str] = {
     OwnCode.INTERRUPTED: "the run was interrupted (SIGINT) before the row was done",
     OwnCode.TERMINATED: "the run was terminated (SIGTERM) before the row was done",
     OwnCode.ACCESS_REFUSED: "the credentials, the account, a permission or the address (redirection, TLS) was refused,"
-    " and the run stopped",
+    " and the account or the run stopped",
     OwnCode.ENDPOINT_UNREACHABLE: "the provider's endpoint could not be reached, and the run stopped",
     OwnCode.QUOTA_EXHAUSTED: "the provider's quota is used up, so the row was not attempted",
     OwnCode.ROUTER_STOPPED: "the provider refused the row's router as a whole, so the row was not attempted",
@@ -66,6 +67,7 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.BAD_ANSWER: "an answer came that is not the API's, such as a proxy's page or broken JSON",
     OwnCode.REDIRECTED: "the provider's address answered with a redirection, which is not followed",
     OwnCode.LISTING_INCOMPLETE: "the provider's listing could not be read to its end, so it settles nothing",
+    OwnCode.NO_CREDENTIALS: "the account's temporary credentials ended, and their source has no new ones",
 }
 """Every own code and its meaning, in the order of the documentation."""
 

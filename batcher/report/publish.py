@@ -15,7 +15,7 @@ from batcher.report.csv_report import CsvLayout, csv_line
 from batcher.report.folder import ReportFolder
 from batcher.report.jsonl_report import JsonlLayout
 from batcher.report.rows import ReportRow, RowProjection, SpecReader
-from batcher.report.summary import Tally, summarize
+from batcher.report.summary import Advise, Tally, no_advice, summarize
 
 FILES_OF_FORMAT: Final[Mapping[str, tuple[str, ...]]] = {
     "csv": ("report.csv", "failed.csv"),
@@ -54,13 +54,13 @@ class Publication:
 class _Draft:
     """The files of one report as they grow; its methods block."""
 
-    def __init__(self, operation: SpecReader, run: RunRecord, folder: ReportFolder) -> None:
+    def __init__(self, operation: SpecReader, run: RunRecord, folder: ReportFolder, advise: Advise) -> None:
         self._run = run
         self._folder = folder
         self._projection = RowProjection(operation, run)
         self._csv = CsvLayout(self._projection)
         self._jsonl = JsonlLayout(self._projection)
-        self._tally = Tally(self._projection.columns, operation.identity_columns[SCOPE_POSITION])
+        self._tally = Tally(self._projection.columns, operation.identity_columns[SCOPE_POSITION], advise)
         self._names: list[str] = []
 
     def begin(self, formats: Sequence[str]) -> None:
@@ -114,20 +114,26 @@ class _Draft:
 
 
 async def publish(
-    ledger: RecordReader, operation: SpecReader, run: RunRecord, directory: Path, formats: Sequence[str]
+    ledger: RecordReader,
+    operation: SpecReader,
+    run: RunRecord,
+    directory: Path,
+    formats: Sequence[str],
+    *,
+    advise: Advise = no_advice,
 ) -> Publication:
     """Write the reports of `run` to `<directory>/<run_id>/` and let `<directory>/latest` lead there.
 
-    `formats` are any of `FILES_OF_FORMAT`; `failed.csv` comes with `csv`, `summary.json` always. Memory is
-    that of a page of rows. May be repeated at any time. Raises `ReportError` where a file cannot be written
-    and `LedgerError` where a row cannot be read; the old report stays then. Cancelled, it leaves the old report
-    or the new one, whole.
+    `formats` are any of `FILES_OF_FORMAT`; `failed.csv` comes with `csv`, `summary.json` always; `advise` tells what
+    to do about an error. Memory is that of a page of rows. May be repeated at any time. Raises `ReportError` where a
+    file cannot be written and `LedgerError` where a row cannot be read; the old report stays then. Cancelled, it
+    leaves the old report or the new one, whole.
     """
     unknown = [name for name in formats if name not in FILES_OF_FORMAT]
     if unknown:
         raise ReportError(f"unknown report format `{unknown[0]}`", hint=f"known formats: {', '.join(FILES_OF_FORMAT)}")
     folder = ReportFolder(directory, run.run_id)
-    draft = _Draft(operation, run, folder)
+    draft = _Draft(operation, run, folder, advise)
     # One thread: jobs run in order, so that `close` comes after a page that a cancelled wait left running.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="report") as thread:
         try:

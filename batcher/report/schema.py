@@ -53,6 +53,7 @@ def summary_schema() -> dict[str, Any]:
         "code": text_or_null,
         "count": number,
         "outcomes": counts,
+        "advice": text_or_null,
         "example": _object({"row": number, "line": number, "message": text_or_null}),
         "next": text,
     }

@@ -8,7 +8,7 @@ In step with `reports/README.md` (keys and example) and `policy.verdict` (exit c
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batcher.model import Outcome, RowState, RunRecord
@@ -23,6 +23,14 @@ TEXT_CHARS_MAX = 500
 """Longest scope, code or message in the file; the whole text stands in the report's row."""
 
 
+Advise = Callable[[int | None, str], str]
+
+
+def no_advice(_status: int | None, _code: str) -> str:
+    """Nothing, whatever the error."""
+    return ""
+
+
 @dataclass(slots=True)
 class FailureGroup:
     """The rows of one (scope, code) that are not done; `open_rows` of them the same run can still do."""
@@ -30,6 +38,7 @@ class FailureGroup:
     row: int
     line: int
     message: str
+    advice: str = ""
     count: int = 0
     open_rows: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -38,10 +47,11 @@ class FailureGroup:
 class Tally:
     """Counts rows by outcome, and those that are not done by (scope, code).
 
-    `columns` are those of the rows to come; the scope is what stands in `scope_column`.
+    `columns` are those of the rows to come; the scope is what stands in `scope_column`. `advise` says what a
+    person can do about an HTTP status (None: there was no answer) and a code, or nothing.
     """
 
-    def __init__(self, columns: Sequence[str], scope_column: str) -> None:
+    def __init__(self, columns: Sequence[str], scope_column: str, advise: Advise = no_advice) -> None:
         self.states: Counter[tuple[RowState, str]] = Counter()
         self.groups: dict[tuple[str, str], FailureGroup] = {}
         self.ungrouped_rows = 0
@@ -50,6 +60,8 @@ class Tally:
         self._scope = columns.index(scope_column)
         self._code = columns.index("error_code")
         self._message = columns.index("error_message")
+        self._status = columns.index("http_status")
+        self._advise = advise
 
     def add(self, row: ReportRow) -> None:
         """Count one row."""
@@ -77,7 +89,9 @@ class Tally:
         group = self.groups.get((scope, code))
         if group is None and len(self.groups) < GROUPS_TALLIED_MAX:
             number, line = int(row.texts[self._row]), int(row.texts[self._line])
-            group = self.groups[scope, code] = FailureGroup(number, line, message)
+            status = row.texts[self._status]
+            advice = self._advise(int(status) if status else None, code)
+            group = self.groups[scope, code] = FailureGroup(number, line, message, advice)
         return group
 
 
@@ -141,6 +155,7 @@ def _failure(run: RunRecord, scope: str, code: str, group: FailureGroup) -> dict
         "code": code or None,
         "count": group.count,
         "outcomes": dict(sorted(group.outcomes.items())),
+        "advice": group.advice or None,
         "example": {"row": group.row, "line": group.line, "message": group.message or None},
         "next": next_command(run, group),
     }

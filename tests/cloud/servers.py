@@ -1,13 +1,17 @@
 """Hand-made HTTP servers on loopback: each does exactly one thing to a request, be it never so rude."""
 
 import asyncio
+import base64
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from ssl import SSLContext
 from struct import pack
+from urllib.parse import urlsplit
 
+from batcher.cloud.proxy import Proxies
 from batcher.cloud.transport import Transport, open_transport
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter, "Seen"], Awaitable[None]]
@@ -59,6 +63,47 @@ def answering(*answers: bytes, linger: bool = True) -> Handler:
     return handle
 
 
+def tunnelling(target: str, credentials: str | None = None) -> Handler:
+    """A proxy: every tunnel, whatever host it is asked for, ends at the URL `target`.
+
+    With `credentials` (`user:password`) a request without them gets a 407.
+    """
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen) -> None:
+        request = await read_request(reader, seen)
+        wanted = credentials and f"Basic {base64.b64encode(credentials.encode()).decode()}"
+        if wanted and request.headers.get("Proxy-Authorization") != wanted:
+            writer.write(http(407, b"<p>who are you?", 'Proxy-Authenticate: Basic realm="r"'))
+            await writer.drain()
+            return
+        far = urlsplit(target)
+        far_reader, far_writer = await asyncio.open_connection(far.hostname, far.port)
+        try:
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pump(reader, far_writer))
+                group.create_task(_pump(far_reader, writer))
+        finally:
+            far_writer.close()
+
+    return handle
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+def unused_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close with RST instead of FIN."""
     sock = writer.get_extra_info("socket")
@@ -67,7 +112,8 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def serving(handler: Handler, tls: SSLContext | None = None) -> AsyncIterator[Seen]:
+async def serving(handler: Handler, tls: SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Seen]:
+    """A server on a free port of `host`, which must be loopback."""
     seen = Seen()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -84,9 +130,9 @@ async def serving(handler: Handler, tls: SSLContext | None = None) -> AsyncItera
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(connected, host, 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    seen.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+    seen.url = f"{'https' if tls else 'http'}://{host}:{port}"
     try:
         yield seen
     finally:
@@ -98,12 +144,20 @@ async def serving(handler: Handler, tls: SSLContext | None = None) -> AsyncItera
 
 @asynccontextmanager
 async def transport(
-    *, connections_max: int = 4, connect_s: float = 5.0, answer_s: float = 5.0, bytes_max: int = 1 << 20
+    *,
+    connections_max: int = 4,
+    connect_s: float = 5.0,
+    answer_s: float = 5.0,
+    bytes_max: int = 1 << 20,
+    ca_file: Path | None = None,
+    proxies: Proxies | None = None,
 ) -> AsyncIterator[Transport]:
     async with open_transport(
         connections_max=connections_max,
         connect_timeout_s=connect_s,
         answer_timeout_s=answer_s,
         answer_bytes_max=bytes_max,
+        ca_file=ca_file,
+        proxies=proxies,
     ) as opened:
         yield opened

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from batcher.cloud.client import CloudClient, Reply, bad_answer
+from batcher.cloud.client import CloudClient, Reply
 from batcher.cloud.credentials import Credentials
+from batcher.cloud.endpoints import Endpoints, Service
+from batcher.cloud.keyring import FixedKeyring
 from batcher.errors import CredentialsError
 from batcher.model import Kind, LaneKey, Refused, Stops, Window
 from tests.cloud.servers import Handler, Request, Seen, answering, http, reset, serving, transport
@@ -34,14 +36,14 @@ async def client_of(
 ) -> AsyncIterator[tuple[CloudClient, Seen]]:
     async with serving(handler) as seen, transport(**limits) as opened:
         yield (
-            CloudClient(
-                opened,
-                signers={"default": credentials}.__getitem__,
-                endpoint_of={"cn-north-4": seen.url}.__getitem__,
-                now=lambda: NOW,
-            ),
+            CloudClient(opened, signers=FixedKeyring(credentials), endpoints=at(seen.url), now=lambda: NOW),
             seen,
         )
+
+
+def at(url: str) -> Endpoints:
+    """Every service there."""
+    return Endpoints(everywhere=dict.fromkeys(Service, url))
 
 
 async def create(answer: bytes, credentials: Credentials = KEYS) -> Reply | Refused:
@@ -76,7 +78,7 @@ async def test_a_create_as_it_goes_over_the_wire() -> None:
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["Accept"] == "application/json"
     assert request.headers["Authorization"] == expected_signature(request)
-    signed = "SignedHeaders=content-type;host;x-client-token;x-project-id;x-sdk-date,"
+    signed = "SignedHeaders=content-type;host;user-agent;x-client-token;x-project-id;x-sdk-date,"
     assert signed in request.headers["Authorization"]
 
 
@@ -88,7 +90,7 @@ async def test_a_listing_as_it_goes_over_the_wire() -> None:
     (request,) = seen.requests
     target = request.line.split(" ")[1]
     assert target.partition("?")[2] == "limit=2000&marker=a%20b%2A~%2F&resource_id=a&resource_id=b"
-    assert "Content-Type" not in request.headers
+    assert request.headers["Content-Type"] == "application/json"
     assert request.headers["Authorization"] == expected_signature(request)
 
 
@@ -105,13 +107,27 @@ async def test_temporary_keys_and_tokens() -> None:
     assert "Authorization" not in seen.requests[0].headers
 
 
+class Ring:
+    """Credentials that change: the next of `keys` at each look, `others` when one was refused."""
+
+    def __init__(self, *keys: Credentials, others: Credentials | None = None) -> None:
+        self.keys = list(keys)
+        self.others = others
+        self.refused: list[Credentials] = []
+
+    async def of(self, account: str) -> Credentials:
+        return self.keys.pop(0)
+
+    async def renew(self, account: str, refused: Credentials) -> Credentials | None:
+        self.refused.append(refused)
+        return self.others
+
+
 async def test_renewed_credentials_and_the_time_of_sending_hold_at_once() -> None:
-    keys = [Credentials("OLD", "S"), Credentials("NEW", "S")]
-    times = [NOW, NOW + 60]
+    keys = Ring(Credentials("OLD", "S"), Credentials("NEW", "S"))
+    times = iter([NOW, NOW, NOW + 60, NOW + 60])
     async with serving(answering(http(200, b"{}"), http(200, b"{}"))) as seen, transport() as opened:
-        client = CloudClient(
-            opened, signers=lambda _: keys.pop(0), endpoint_of=lambda _: seen.url, now=lambda: times.pop(0)
-        )
+        client = CloudClient(opened, signers=keys, endpoints=at(seen.url), now=lambda: next(times))
         for _ in range(2):
             await client.call(LANE, "GET", "/quotas", expected=OK)
     sent = [(r.headers["X-Sdk-Date"], r.headers["Authorization"].split(",")[0]) for r in seen.requests]
@@ -119,6 +135,82 @@ async def test_renewed_credentials_and_the_time_of_sending_hold_at_once() -> Non
         ("20240419T000000Z", "SDK-HMAC-SHA256 Access=OLD"),
         ("20240419T000100Z", "SDK-HMAC-SHA256 Access=NEW"),
     ]
+
+
+UNSIGNED = b'{"error_code":"APIGW.0301","error_msg":"Incorrect IAM authentication information"}'
+
+
+async def test_a_wrong_key_stops_its_account() -> None:
+    refused = await create(http(401, UNSIGNED))
+    assert isinstance(refused, Refused)
+    assert (refused.kind, refused.stops, refused.code) == (Kind.PERMANENT, Stops.ACCOUNT, "APIGW.0301")
+    assert "check the keys" in refused.advice
+
+
+async def test_a_refused_key_that_was_renewed_at_its_source_is_no_reason_to_stop() -> None:
+    ring = Ring(KEYS, others=Credentials("NEW", "S"))
+    async with serving(answering(http(401, UNSIGNED))) as seen, transport() as opened:
+        client = CloudClient(opened, signers=ring, endpoints=at(seen.url), now=lambda: NOW)
+        refused = await client.call(LANE, "GET", "/quotas", expected=OK)
+    assert isinstance(refused, Refused)
+    assert (refused.kind, refused.stops, refused.ambiguous, refused.definitive) == (
+        Kind.TRANSIENT,
+        Stops.ROW,
+        False,
+        False,
+    )
+    assert refused.message.endswith("; the credentials were renewed at their source")
+    assert ring.refused == [KEYS]
+
+
+LATE = "Fri, 19 Apr 2024 00:20:00 GMT"
+"""The date of a server whose clock is 20 minutes ahead of `NOW`."""
+
+
+async def test_a_call_that_is_refused_for_its_date_is_dated_by_the_servers_clock_from_then_on() -> None:
+    told: list[tuple[str, float]] = []
+    answers = answering(http(401, UNSIGNED, f"Date: {LATE}"), http(200, b"{}", f"Date: {LATE}"))
+    async with serving(answers) as seen, transport() as opened:
+        client = CloudClient(
+            opened,
+            signers=FixedKeyring(KEYS),
+            endpoints=at(seen.url),
+            now=lambda: NOW,
+            tell_skew=lambda host, skew_s: told.append((host, skew_s)),
+        )
+        refused = await client.call(LANE, "GET", "/quotas", expected=OK)
+        assert await client.call(LANE, "GET", "/quotas", expected=OK) == Reply(200, {}, "")
+    assert isinstance(refused, Refused)
+    assert (refused.kind, refused.stops) == (Kind.TRANSIENT, Stops.ROW)
+    assert "1200 s behind" in refused.message
+    assert [request.headers["X-Sdk-Date"] for request in seen.requests] == ["20240419T000000Z", "20240419T002000Z"]
+    assert told == [(seen.url.removeprefix("http://"), -1200.0)]
+    assert client.skew_s(Service.ER, "cn-north-4") == -1200.0
+
+
+async def test_a_key_that_is_refused_at_the_right_date_is_refused_once() -> None:
+    answers = answering(http(401, UNSIGNED, f"Date: {LATE}"), http(401, UNSIGNED, f"Date: {LATE}"))
+    async with client_of(answers) as (client, _):
+        answered = [await client.call(LANE, "GET", "/quotas", expected=OK) for _ in range(2)]
+    assert [refused.kind for refused in answered if isinstance(refused, Refused)] == [Kind.TRANSIENT, Kind.PERMANENT]
+
+
+async def test_a_clock_that_is_off_is_told_once_and_not_corrected_unasked() -> None:
+    told: list[float] = []
+    answer = http(200, b"{}", "Date: Thu, 18 Apr 2024 23:54:00 GMT")
+    times = iter([NOW + 61 * call for call in range(3) for _ in range(2)])
+    async with serving(answering(answer, answer, answer)) as seen, transport() as opened:
+        client = CloudClient(
+            opened,
+            signers=FixedKeyring(KEYS),
+            endpoints=at(seen.url),
+            now=lambda: next(times),
+            tell_skew=lambda _, skew_s: told.append(skew_s),
+        )
+        for _ in range(3):
+            await client.call(LANE, "GET", "/quotas", expected=OK)
+    assert told == [360.0]
+    assert [r.headers["X-Sdk-Date"][-7:] for r in seen.requests] == ["000000Z", "000101Z", "000202Z"]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +248,7 @@ async def test_a_refusal_carries_all_that_is_known() -> None:
         http_status=400,
         request_id="head",
         definitive=True,
+        advice="delete unused flow logs, or ask for a larger quota, then run again",
     )
 
 
@@ -170,6 +263,7 @@ async def test_throttling_carries_the_window_and_the_wait() -> None:
         http_status=429,
         pause_s=30.0,
         window=Window(10, 60.0),
+        advice="lower `--rate`; batcher waits, and keeps a limit that the refusal names",
     )
 
 
@@ -182,6 +276,7 @@ async def test_a_proxys_page_is_known_by_its_status() -> None:
         http_status=502,
         ambiguous=True,
         pause_s=9.0,
+        advice="nothing: it is tried again under the same token",
     )
 
 
@@ -214,7 +309,7 @@ async def test_a_provider_that_cannot_be_reached_was_not_sent_anything() -> None
     async with serving(_reset) as seen:
         pass
     async with transport() as opened:
-        client = CloudClient(opened, signers=lambda _: KEYS, endpoint_of=lambda _: seen.url, now=lambda: NOW)
+        client = CloudClient(opened, signers=FixedKeyring(KEYS), endpoints=at(seen.url), now=lambda: NOW)
         refused = await client.call(LANE, "POST", TAIL, body=BODY, expected=CREATED)
     assert isinstance(refused, Refused)
     assert (refused.kind, refused.stops, refused.code) == (Kind.TRANSIENT, Stops.ROW, "BATCHER.Unreachable")
@@ -243,12 +338,12 @@ async def test_a_provider_that_cannot_be_reached_was_not_sent_anything() -> None
 )
 async def test_a_tail_that_may_not_stand_in_a_url_is_a_fault_of_ours(tail: str) -> None:
     async with client_of(_reset) as (client, seen):
-        with pytest.raises(ValueError, match="tail"):
+        with pytest.raises(ValueError, match="a path"):
             await client.call(LANE, "GET", tail, expected=OK)
     assert seen.connections == 0
 
 
-@pytest.mark.parametrize("project_id", ["", "F" * 32, "f" * 31, "f" * 33, "../" + "f" * 29, "f" * 32 + "\n"])
+@pytest.mark.parametrize("project_id", ["F" * 32, "f" * 31, "f" * 33, "../" + "f" * 29, "f" * 32 + "\n"])
 async def test_so_is_a_project_id(project_id: str) -> None:
     async with client_of(_reset) as (client, _):
         with pytest.raises(ValueError, match="project id"):
@@ -261,24 +356,14 @@ async def test_dots_within_a_name_are_names() -> None:
     assert seen.requests[0].line.endswith("/enterprise-router/a..b/.c/... HTTP/1.1")
 
 
-async def test_missing_credentials_go_through_before_anything_is_sent() -> None:
-    def none(account: str) -> Credentials:
-        raise CredentialsError(f"no credentials for account `{account}`")
+async def test_credentials_that_have_ended_stop_their_account_before_anything_is_sent() -> None:
+    class Empty(Ring):
+        async def of(self, account: str) -> Credentials:
+            raise CredentialsError(f"no credentials for account `{account}`")
 
     async with serving(_reset) as seen, transport() as opened:
-        client = CloudClient(opened, signers=none, endpoint_of=lambda _: seen.url, now=lambda: NOW)
-        with pytest.raises(CredentialsError):
-            await client.call(LANE, "GET", "/quotas", expected=OK)
+        client = CloudClient(opened, signers=Empty(), endpoints=at(seen.url), now=lambda: NOW)
+        refused = await client.call(LANE, "GET", "/quotas", expected=OK)
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.stops, refused.sent) == ("BATCHER.NoCredentials", Stops.ACCOUNT, False)
     assert seen.connections == 0
-
-
-def test_a_reply_that_lacks_what_was_asked_for() -> None:
-    assert bad_answer(Reply(202, {}, "r"), "no flow log in the answer") == Refused(
-        kind=Kind.TRANSIENT,
-        stops=Stops.ROW,
-        code="BATCHER.BadAnswer",
-        message="no flow log in the answer",
-        http_status=202,
-        request_id="r",
-        ambiguous=True,
-    )

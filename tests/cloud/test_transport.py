@@ -2,8 +2,8 @@
 
 import asyncio
 import gzip
+import re
 import socket
-import ssl
 import zlib
 from pathlib import Path
 
@@ -11,8 +11,18 @@ import pytest
 
 from batcher import __version__
 from batcher.cloud.transport import Answer, NoAnswer
-from tests.cloud.servers import Handler, Seen, answering, http, read_request, reset, serving, transport
-from tests.cloud.tls import PEM
+from tests.cloud.servers import (
+    Handler,
+    Request,
+    Seen,
+    answering,
+    http,
+    read_request,
+    reset,
+    serving,
+    transport,
+    unused_port,
+)
 
 JSON = "Content-Type: application/json"
 HEADERS = {"X-Client-Token": "t", "Content-Type": "application/json"}
@@ -40,6 +50,20 @@ async def test_exactly_our_headers_and_bytes_go_out() -> None:
         "Content-Type": "application/json",
         "Content-Length": "7",
     }
+
+
+async def test_a_user_agent_of_the_callers_takes_the_place_of_ours() -> None:
+    async with serving(_raw_head) as seen, transport() as opened:
+        await opened.send("POST", seen.url, {**HEADERS, "User-Agent": "batcher/7 (abc)"}, b"{}")
+    (request,) = seen.requests
+    assert re.findall(r"(?i)user-agent: (.*?)\r\n", request.line) == ["batcher/7 (abc)"]
+
+
+async def _raw_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen) -> None:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    seen.requests.append(Request(head, {}, b""))
+    writer.write(http(200, b"{}"))
+    await reader.read()
 
 
 @pytest.mark.parametrize(("method", "length"), [("GET", None), ("POST", "0"), ("DELETE", "0"), ("PUT", "0")])
@@ -96,18 +120,13 @@ async def test_a_chunked_answer_of_many_pieces_is_whole() -> None:
     assert answer.body == b"".join(b"%03d" % number for number in range(1000))
 
 
-def _unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_a_refused_connection_was_not_sent() -> None:
     async with transport() as opened:
-        answer = await opened.send("POST", f"http://127.0.0.1:{_unused_port()}/x", HEADERS, b"{}")
+        answer = await opened.send("POST", f"http://127.0.0.1:{unused_port()}/x", HEADERS, b"{}")
     assert isinstance(answer, NoAnswer)
     assert (answer.code, answer.sent, answer.fatal) == ("BATCHER.Unreachable", False, False)
     assert "127.0.0.1" in answer.message
+    assert "check the endpoint" in answer.advice
 
 
 async def test_an_unknown_host_was_not_sent() -> None:
@@ -115,6 +134,8 @@ async def test_an_unknown_host_was_not_sent() -> None:
         answer = await opened.send("POST", "http://er.nowhere.invalid/x", HEADERS, b"{}")
     assert isinstance(answer, NoAnswer)
     assert (answer.code, answer.sent, answer.fatal) == ("BATCHER.Unreachable", False, False)
+    assert "er.nowhere.invalid" in answer.message
+    assert "check the region" in answer.advice
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http:///x", "/x"])
@@ -269,11 +290,23 @@ async def test_a_post_is_never_repeated_by_itself() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_a_repeatable_request_is_repeated_once_on_a_closed_kept_connection(method: str) -> None:
+async def test_no_request_is_repeated_by_itself(method: str) -> None:
     async with serving(answering(http(200, b"{}"), b"", linger=False)) as seen, transport() as opened:
         await opened.send("GET", seen.url, {}, b"")
-        assert isinstance(await opened.send(method, seen.url, {}, b""), Answer)
-    assert (len(seen.requests), seen.connections) == (3, 2)
+        lost = await opened.send(method, seen.url, {}, b"")
+    assert isinstance(lost, NoAnswer)
+    assert (lost.code, lost.sent) == ("BATCHER.NoAnswer", True)
+    assert lost.message == "the connection was closed before an answer came"
+    assert (len(seen.requests), seen.connections) == (2, 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+async def test_a_reset_names_itself_whatever_the_method(method: str) -> None:
+    async with serving(_reset_after_request) as seen, transport() as opened:
+        lost = await opened.send(method, seen.url, {}, b"")
+    assert isinstance(lost, NoAnswer)
+    assert (lost.code, lost.sent, len(seen.requests)) == ("BATCHER.NoAnswer", True, 1)
+    assert "reset" in lost.message
 
 
 async def test_cancelling_goes_through_and_leaves_the_pool_usable() -> None:
@@ -296,36 +329,6 @@ async def test_cancelling_goes_through_and_leaves_the_pool_usable() -> None:
         assert isinstance(await opened.send("POST", seen.url, HEADERS, b"{}"), Answer)
 
 
-@pytest.fixture
-def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
-    path = tmp_path / "cert.pem"
-    path.write_text(PEM, encoding="ascii")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context, path
-
-
-async def test_an_untrusted_certificate_is_fatal_and_nothing_was_sent(tls: tuple[ssl.SSLContext, Path]) -> None:
-    async with serving(answering(http(200, b"{}")), tls[0]) as seen, transport() as opened:
-        answer = await opened.send("POST", seen.url, HEADERS, b"{}")
-    assert isinstance(answer, NoAnswer)
-    assert (answer.code, answer.sent, answer.fatal) == ("BATCHER.Unreachable", False, True)
-    assert "self-signed certificate" in answer.message.replace("self signed", "self-signed")
-    assert seen.requests == []
-
-
-async def test_a_trusted_certificate_is_accepted_for_its_own_host_only(
-    tls: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tls[1]))
-    async with serving(answering(http(200, b"{}")), tls[0]) as seen, transport() as opened:
-        assert isinstance(await opened.send("POST", seen.url, HEADERS, b"{}"), Answer)
-        other = seen.url.replace("127.0.0.1", "127.0.0.2")
-        wrong = await opened.send("POST", other, HEADERS, b"{}")
-    assert isinstance(wrong, NoAnswer)
-    assert not wrong.sent
-
-
 async def test_a_server_without_tls_was_not_sent_anything() -> None:
     async with serving(_silent) as seen, transport(connect_s=1.0) as opened:
         answer = await opened.send("POST", seen.url.replace("http:", "https:"), HEADERS, b"{}")
@@ -339,7 +342,7 @@ async def test_proxies_and_netrc_of_the_environment_are_not_used(
     netrc = tmp_path / "netrc"
     netrc.write_text("default login someone password secret\n", encoding="ascii")
     monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{_unused_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
     async with serving(answering(http(200, b"{}"))) as seen, transport() as opened:
         assert isinstance(await opened.send("POST", seen.url, HEADERS, b"{}"), Answer)
     assert "Authorization" not in seen.requests[0].headers

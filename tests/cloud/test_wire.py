@@ -1,7 +1,11 @@
 """Reading what the other side says, in all its shapes, and writing what we say."""
 
+import hashlib
+import html
 import json
+import time
 from collections.abc import Mapping
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -37,6 +41,16 @@ def test_json_is_compact_and_ascii() -> None:
         ('{"code":"VPC.0001","message":"m"}', "VPC.0001", "m"),
         ('{"error":{"code":401,"message":"The token is old","title":"Unauthorized"}}', "401", "The token is old"),
         ('{"error_code":"PDP.0001","error_msg":"denied","encoded_authorization_message":"zzz"}', "PDP.0001", "denied"),
+        (
+            '{"error_code":"PDP.0001","encoded_authorization_message":"zzz"}',
+            "PDP.0001",
+            "(an encoded authorization message is in the answer)",
+        ),
+        (
+            '{"error":{"code":"PDP.1","encodedAuthorizationMessage":"zzz"}}',
+            "PDP.1",
+            "(an encoded authorization message is in the answer)",
+        ),
         ('{"a":{"b":{"c":{"d":{"error_code":"DEEP","error_msg":"m"}}}}}', "DEEP", "m"),
         (
             '{"a":{"b":{"c":{"d":{"e":{"error_code":"TOO.DEEP"}}}}}}',
@@ -69,6 +83,9 @@ def test_bytes_that_are_no_text_are_shown_as_far_as_they_go() -> None:
         ({}, b'{"requestId":"b"}', "b"),
         ({}, b'{"request_id":7}', ""),
         ({"X-Request-Id": "h" * 999}, b"", "h" * 128),
+        ({"X-IAM-Trace-Id": "t"}, b'{"request_id":"b"}', "t"),
+        ({"X-IAM-Trace-Id": "t", "X-Request-Id": "h"}, b"", "h"),
+        ({"X-IAM-Trace-Id": "t", "X-Request-Id": ""}, b"", "t"),
     ],
 )
 def test_the_request_id_is_the_headers_first(headers: Mapping[str, str], body: bytes, request_id: str) -> None:
@@ -102,11 +119,107 @@ CANONICAL = (
         ('{"X-Auth-Token": "MIIabc", "a": 1}', '{"X-Auth-Token": "***", "a": 1}'),
         ("x-security-token:STS|host:h", "x-security-token:***|host:h"),
         ("key ABCDEFGHIJ0123456789 is frozen", "key *** is frozen"),
+        ("key_ABCDEFGHIJ0123456789|ABCDEFGHIJ0123456780", "key_***|***"),
+        ("Authorization: Basic dXNlcjpwYXNz\nnext: 1", "Authorization: ***\nnext: 1"),
+        ("Proxy-Authorization=Bearer abc def|x", "Proxy-Authorization=***|x"),
+        ("Authorization: SDK-ECDSA-P256-SHA256 Access=AK", "Authorization: ***"),
+        ("V11-HMAC-SHA256|20261123T043919Z|e3b0", "V11-HMAC-SHA256|***"),
+        ('{\\"ak\\":\\"AKEX\\",\\"a\\":1}', '{\\"ak\\":\\"***",\\"a\\":1}'),
+        ("ak%3DAKEX&b", "ak%3D***"),
+        ("{&quot;password&quot;: &quot;p;w&quot;}", "{&quot;password&quot;: &quot;***;w&quot;}"),
+        ("HTTP_X_AUTH_TOKEN = MII", "HTTP_X_AUTH_TOKEN = ***"),
+        ('"accessKeyId" : "AKEX", "secretAccessKey":"SKEX"', '"accessKeyId" : "***", "secretAccessKey":"***"'),
+        ("access key: AKEX; secret key: SKEX", "access key: ***; secret key: ***"),
+        ("access: denied, task: ask", "access: denied, task: ask"),
+        ('"encoded_authorization_message":"zzz"', '"encoded_authorization_message":"***"'),
+        ("token is MII" + "aB0/" * 30 + ".", "token is ***."),
         ("the secret is hush", "the secret is ***"),
     ],
 )
 def test_messages_are_redacted(text: str, shown: str) -> None:
     assert redact(text, ("hush", "")) == shown
+
+
+SECRET = 'p+a/s=s"w\\o&r%d<\u00e9 \U0001f511'
+FORMS = {
+    "plain": SECRET,
+    "percent-encoded": quote(SECRET, safe=""),
+    "with its slash": quote(SECRET),
+    "as a form": quote_plus(SECRET),
+    "in lower case": "".join(c if c.isalnum() and c.isascii() else quote(c, safe="").lower() for c in SECRET),
+    "encoded twice": quote(quote(SECRET, safe=""), safe=""),
+    "JSON": json.dumps(SECRET)[1:-1],
+    "JSON in UTF-8": json.dumps(SECRET, ensure_ascii=False)[1:-1],
+    "JSON in JSON": json.dumps(json.dumps(SECRET)[1:-1])[1:-1],
+    "JSON with escaped slashes": json.dumps(SECRET)[1:-1].replace("/", "\\/"),
+    "JSON for HTML": SECRET.replace("\\", "\\u005c").replace("+", "\\u002b").replace("<", "\\u003C"),
+    "HTML": html.escape(SECRET).replace("+", "&#43;").replace("=", "&#x3D;"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_known_secret_is_found_however_it_is_written(form: str) -> None:
+    text = FORMS[form]
+    assert redact(f"you said {text}!", ("other", SECRET)) == "you said ***!"
+    body = f"<p>you said {text}!</p>".encode()
+    assert parse_error(body, {}, (SECRET,)).message == "<p>you said ***!</p>"
+
+
+def test_of_two_secrets_the_longer_is_taken_whole() -> None:
+    assert redact("abcdef abc", ("abc", "abcdef")) == "*** ***"
+
+
+def test_a_request_id_holds_no_secret_either() -> None:
+    assert parse_error(b"", {"X-Request-Id": "r-hush-1"}, ("hush",)).request_id == "r-***-1"
+    assert parse_error(b'{"request_id":"' + b"x" * 126 + b'hush"}', {}, ("hush",)).request_id == "x" * 126 + "**"
+
+
+def test_a_secret_cut_through_at_the_end_of_what_is_read_does_not_show() -> None:
+    secret = "".join(hashlib.sha256(bytes([n])).hexdigest() for n in range(250))
+    body = b"<p>" + secret.encode() * 9
+    assert parse_error(body, {}, (secret,)).message == ""
+
+
+# What each pattern is slow on, if anything: its own beginnings, without the end that it needs.
+_HOSTILE = [
+    "token",
+    "-token",
+    "token" + " " * 60,
+    "tokentokentokentokenab ",
+    "ak ",
+    "SDK-HMAC-",
+    "canonical request",
+    "A0",
+    "AAAAAAAAAAAAAAAAAAA0",
+    "authorization ",
+    "\\",
+    "%25",
+    "&#",
+    "MII",
+    "MII" + "a" * 79 + " ",
+    " ",
+    "AKEXAMPLE012345678",
+    "sk/+=",
+    '{"a":',
+    "\x00",
+]
+
+
+@pytest.mark.parametrize("unit", _HOSTILE)
+def test_a_hostile_body_costs_no_more_than_in_proportion_to_its_size(unit: str) -> None:
+    secrets = ("AKEXAMPLE0123456789A", "sk/+=secretsecret")
+
+    def best_s(size: int) -> float:
+        body = (unit * (size // len(unit) + 1)).encode()[:size]
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            parse_error(body, {}, secrets)
+            times.append(time.process_time() - began)
+        return min(times)
+
+    # Sixteen times the size: a quadratic pattern would take 256 times as long.
+    assert best_s(1 << 16) < 80 * best_s(1 << 12) + 0.01
 
 
 def test_an_ordinary_message_stays_as_it_is() -> None:

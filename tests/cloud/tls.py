@@ -1,5 +1,22 @@
-"""A certificate for `localhost` that no one trusts by default, with its key; for these tests only."""
+"""Certificates that no one trusts by default, with their keys; for these tests only.
 
+Made with `openssl ca`; the authority's own key was not kept.
+"""
+
+import ssl
+from pathlib import Path
+
+
+def server_context(directory: Path, pem: str) -> ssl.SSLContext:
+    """A server's side of TLS; `pem` holds its key and its certificate."""
+    path = directory / "server.pem"
+    path.write_text(pem, encoding="ascii")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+# For `localhost` and 127.0.0.1, signed by itself.
 PEM = """\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgX26r0WuaxUJcOvNd
@@ -18,3 +35,65 @@ zj0EAwIDRwAwRAIgUNws/lOU7HpVIcHjv7cOjbCZhLSyyo6PJeBXbeqxqXICIBY/
 bJUE9lyv1N5P8VCmmpmAFxST4Ooe+RPRE6mKIqim
 -----END CERTIFICATE-----
 """
+
+# A private authority, and what it signed for `er.cloud.invalid`, `localhost` and 127.0.0.1.
+AUTHORITY = """\
+-----BEGIN CERTIFICATE-----
+MIIBoDCCAUWgAwIBAgIBATAKBggqhkjOPQQDAjA2MRgwFgYDVQQKDA9BIHByaXZh
+dGUgY2xvdWQxGjAYBgNVBAMMEVByaXZhdGUgYXV0aG9yaXR5MCAXDTIwMDEwMTAw
+MDAwMFoYDzIxMjAwMTAxMDAwMDAwWjA2MRgwFgYDVQQKDA9BIHByaXZhdGUgY2xv
+dWQxGjAYBgNVBAMMEVByaXZhdGUgYXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZI
+zj0DAQcDQgAErQEjORwmmjbQsyBv2XpITMGHV32eHXG70RMbLHm03VBexBAbX4wJ
+iSPd/IDKf7igBU+w5Ud4TGZmaQW9uf1qu6NCMEAwDwYDVR0TAQH/BAUwAwEB/zAO
+BgNVHQ8BAf8EBAMCAQYwHQYDVR0OBBYEFBsuCZafvwt4zgEavWESoQMqAIz2MAoG
+CCqGSM49BAMCA0kAMEYCIQCdWMRpqbemN4AGdDEFeCKIaDBCTHuPOBXcpnjD/Kzl
+CgIhAKITxKFKhgixsGC9eK6PHDB+SN+9J+KTGFzkYJPsK4tb
+-----END CERTIFICATE-----
+"""
+
+_KEY = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQghI7TCT+wW51tb33e
++tJ5gHCkjo/C7OFIqD4eAKCGZWChRANCAATQNQzhcVBzJYDQ6PWwjPYiW7hWXav1
+afYmnfiw1Tpj2C62PxA65EdbdaUJTmcgLPXyTJlInIoVb9BcyoJrKNdK
+-----END PRIVATE KEY-----
+"""
+
+# Ends 2120-01-01.
+SIGNED = (
+    _KEY
+    + """\
+-----BEGIN CERTIFICATE-----
+MIIB1zCCAX2gAwIBAgIBAjAKBggqhkjOPQQDAjA2MRgwFgYDVQQKDA9BIHByaXZh
+dGUgY2xvdWQxGjAYBgNVBAMMEVByaXZhdGUgYXV0aG9yaXR5MCAXDTIwMDEwMTAw
+MDAwMFoYDzIxMjAwMTAxMDAwMDAwWjA1MRgwFgYDVQQKDA9BIHByaXZhdGUgY2xv
+dWQxGTAXBgNVBAMMEGVyLmNsb3VkLmludmFsaWQwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATQNQzhcVBzJYDQ6PWwjPYiW7hWXav1afYmnfiw1Tpj2C62PxA65Edb
+daUJTmcgLPXyTJlInIoVb9BcyoJrKNdKo3sweTAJBgNVHRMEAjAAMCwGA1UdEQQl
+MCOCEGVyLmNsb3VkLmludmFsaWSCCWxvY2FsaG9zdIcEfwAAATAfBgNVHSMEGDAW
+gBQbLgmWn78LeM4BGr1hEqEDKgCM9jAdBgNVHQ4EFgQU/lNKLdPtEvhoHM5Dwl3R
+ZZ0OfvowCgYIKoZIzj0EAwIDSAAwRQIgPzkb277SpX3W8jtp2Ygh7Hy33fYFsJ7W
+rtvwVm9BnokCIQC1fTeDvLec7L+m7T3P+qvRH83Jwi1xTeasZehCvMdZxw==
+-----END CERTIFICATE-----
+"""
+)
+SIGNED_UNTIL = 4_733_510_400.0
+
+# Ended 2021-01-01.
+EXPIRED = (
+    _KEY
+    + """\
+-----BEGIN CERTIFICATE-----
+MIIB1jCCAXugAwIBAgIBAzAKBggqhkjOPQQDAjA2MRgwFgYDVQQKDA9BIHByaXZh
+dGUgY2xvdWQxGjAYBgNVBAMMEVByaXZhdGUgYXV0aG9yaXR5MB4XDTIwMDEwMTAw
+MDAwMFoXDTIxMDEwMTAwMDAwMFowNTEYMBYGA1UECgwPQSBwcml2YXRlIGNsb3Vk
+MRkwFwYDVQQDDBBlci5jbG91ZC5pbnZhbGlkMFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAE0DUM4XFQcyWA0Oj1sIz2Ilu4Vl2r9Wn2Jp34sNU6Y9gutj8QOuRHW3Wl
+CU5nICz18kyZSJyKFW/QXMqCayjXSqN7MHkwCQYDVR0TBAIwADAsBgNVHREEJTAj
+ghBlci5jbG91ZC5pbnZhbGlkgglsb2NhbGhvc3SHBH8AAAEwHwYDVR0jBBgwFoAU
+Gy4Jlp+/C3jOARq9YRKhAyoAjPYwHQYDVR0OBBYEFP5TSi3T7RL4aBzOQ8Jd0WWd
+Dn76MAoGCCqGSM49BAMCA0kAMEYCIQC90idp+uCD4f5EXtEsguTgMsi+awgVFsq3
+RHEgOJJicQIhAOd7c32V5i5b9b8DLb8JB5xfCW8H7sOjjN2XsB2yecE9
+-----END CERTIFICATE-----
+"""
+)

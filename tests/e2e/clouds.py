@@ -28,9 +28,11 @@ class Cloud(RunningEmulator):
         """Run a command with the right keys to its end."""
         return await batcher(folder, *self.words(*words), extra=EMULATOR_KEYS)
 
-    def slowly(self, folder: Path, *words: str, rate: str = "5/s") -> AbstractAsyncContextManager[Working]:
-        """Start a command with the right keys that logs every call and makes few of them."""
-        return working(folder, *self.words(*words, rate=rate), "-vv", extra=EMULATOR_KEYS)
+    def slowly(
+        self, folder: Path, *words: str, rate: str = "5/s", keys: Mapping[str, str] = EMULATOR_KEYS
+    ) -> AbstractAsyncContextManager[Working]:
+        """Start a command, with the right keys unless others are given, that logs each of its few calls."""
+        return working(folder, *self.words(*words, rate=rate), "-vv", extra=keys)
 
     async def script(self, *rules: Mapping[str, object]) -> None:
         """The faults to come, in place of those before."""

@@ -31,7 +31,8 @@ class Ended:
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """A clean environment: no settings or keys of whoever runs the tests."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
-    return {**kept, "HOME": str(home), "PYTHONWARNINGS": "error", **(extra or {})}
+    nowhere = {"BATCHER_CREDENTIALS_METADATA": "false"}  # tests stay on loopback
+    return {**kept, "HOME": str(home), "PYTHONWARNINGS": "error", **nowhere, **(extra or {})}
 
 
 async def start(

@@ -52,17 +52,24 @@ def sdk_date(at: float) -> str:
 
 
 def signed(
-    method: str, path: str, host: str, content: bytes, *, secret: str = "EMULATORSK", date: str | None = None
+    method: str,
+    path: str,
+    host: str,
+    content: bytes,
+    *,
+    access: str = "EMULATORAK",
+    secret: str = "EMULATORSK",
+    date: str | None = None,
+    query: str = "",
 ) -> dict[str, str]:
-    """The headers that sign a call whose path has no query and needs no encoding."""
+    """The headers that sign a call whose path and query need no encoding and no sorting."""
     date = date or sdk_date(time.time())
-    canonical = (
-        f"{method}\n{path}/\n\nhost:{host}\nx-sdk-date:{date}\n\nhost;x-sdk-date\n{hashlib.sha256(content).hexdigest()}"
-    )
+    body_hash = hashlib.sha256(content).hexdigest()
+    canonical = f"{method}\n{path}/\n{query}\nhost:{host}\nx-sdk-date:{date}\n\nhost;x-sdk-date\n{body_hash}"
     text = f"SDK-HMAC-SHA256\n{date}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     signature = hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()
-    access = f"SDK-HMAC-SHA256 Access=EMULATORAK, SignedHeaders=host;x-sdk-date, Signature={signature}"
-    return {"X-Sdk-Date": date, "Authorization": access}
+    authorization = f"SDK-HMAC-SHA256 Access={access}, SignedHeaders=host;x-sdk-date, Signature={signature}"
+    return {"X-Sdk-Date": date, "Authorization": authorization}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,11 @@ class Client:
         else:
             own = signed(method, path, self.url.removeprefix("http://"), content)
         return await self.send(method, path, content, {**own, **(headers or {})})
+
+    async def ask(self, path: str, query: str = "", *, headers: dict[str, str] | None = None, **key: Any) -> Reply:
+        """A signed GET of a whole path; `key` is an `access` key and its `secret`, or a `date`."""
+        own = signed("GET", path, self.url.removeprefix("http://"), b"", query=query, **key)
+        return await self.send("GET", f"{path}?{query}" if query else path, headers={**own, **(headers or {})})
 
     async def create(self, document: object = None, *, token: str | None = None, router: str = ROUTER) -> Reply:
         headers = {} if token is None else {"X-Client-Token": token}

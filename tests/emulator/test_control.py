@@ -54,6 +54,7 @@ def test_only_loopback_addresses_are_bound(host: str) -> None:
         {"failed_share": 1.1},
         {"quota": -2},
         {"token_lifetime_s": float("inf")},
+        {"clock_skew_s": float("nan")},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
@@ -84,6 +85,7 @@ async def test_settings_change_while_it_runs(client: Client) -> None:
         "faults": {"delayed": 0.5, "delay_s": 0.001, "on": ["show"]},
         "open_world": False,
         "failed_share": 0.25,
+        "clock_skew_s": -30.5,
     }
     reply = await client.control("PATCH", "/settings", changes)
     assert reply.status == 200
@@ -102,6 +104,8 @@ async def test_settings_change_while_it_runs(client: Client) -> None:
         {"quota": "1"},
         {"pending_s": -1},
         {"failed_share": 2},
+        {"clock_skew_s": 1e12},
+        {"clock_skew_s": "5"},
         {"throttle": {"calls": 0, "period_s": 1}},
         {"throttle": {"calls": 1}},
         {"faults": {"lost_after": 2}},
@@ -147,6 +151,12 @@ async def test_seeded_flow_logs_are_there_and_are_no_creates(client: Client) -> 
         ("/routers", [{"project_id": PROJECT, "id": "er-1"}], 400),
         ("/routers", [{"project_id": PROJECT}], 400),
         ("/attachments", [{"project_id": PROJECT, "er_id": ROUTER, "id": some_id(1), "kind": "vpc"}], 400),
+        ("/projects", [{"name": "cn-north-4", "id": PROJECT}, {"name": "cn-north-4", "id": "p-1"}], 400),
+        ("/projects", [{"name": "", "id": PROJECT}], 400),
+        ("/projects", [{"name": "cn-north-4", "id": PROJECT, "access_key": ""}], 400),
+        ("/log-groups", [{"project_id": PROJECT, "id": GROUP}], 400),
+        ("/log-groups", [{"project_id": PROJECT, "id": GROUP, "streams": [STREAM]}], 400),
+        ("/log-groups", [{"project_id": PROJECT, "id": GROUP, "streams": [{"id": "s"}]}], 400),
     ],
 )
 async def test_seeds_take_effect_as_a_whole_or_not_at_all(
@@ -195,6 +205,7 @@ async def test_statistics_tell_what_a_client_did(client: Client) -> None:
         "created_total": 3,
         "keys_created_twice": [],
         "keys_with_two_tokens": [key(2)],
+        "unauthorized_by_key": {},
         "worst_window": {"period_s": 1.0},
         "throttled": 1,
         "arrivals_over_limit": 0,

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from batcher.emulator.server import Emulator, EmulatorSettings, StateError, Throttle, running
-from batcher.emulator.state import State
+from batcher.emulator.state import VERSIONS, State
 from batcher.emulator.statistics import statistics
 from tests.emulator.client import Client, Clock, body, key, talking
 
@@ -73,6 +73,22 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(StateError, match="version 99"):
         State(tmp_path / "state.db", 0)
+
+
+def test_a_file_of_the_first_version_goes_on_and_gets_the_schema_of_a_new_one(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "old.db")) as db:
+        db.executescript(f"{VERSIONS[0]} PRAGMA user_version = 1;")
+        db.execute("INSERT INTO routers VALUES ('p', 'r', 'old', 'available', 0)")
+        db.commit()
+    schemas = []
+    for name in ("old.db", "new.db"):
+        for _ in range(2):
+            State(tmp_path / name, 0).close()
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as db:
+            schemas.append(db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2").fetchall())
+            assert db.execute("PRAGMA user_version").fetchone() == (2,)
+            assert db.execute("SELECT count(*) FROM routers").fetchone() == (int(name == "old.db"),)
+    assert schemas[0] == schemas[1]
 
 
 EMBEDDED = """

@@ -43,7 +43,7 @@ TAILS = st.sampled_from(
 QUERIES = st.one_of(
     st.just(""),
     st.tuples(
-        st.sampled_from(["limit=5&marker", "resource_id", "sort_key", "type", "limit", "erId"]),
+        st.sampled_from(["limit=5&marker", "resource_id", "name", "sort_key", "type", "limit", "erId"]),
         st.one_of(TEXTS, st.sampled_from(["name", "5", "%ff", some_id(1)])),
     ).map(lambda pair: f"?{pair[0]}={pair[1]}"),
 )
@@ -51,22 +51,26 @@ QUERIES = st.one_of(
 
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE"]),
-    tail=TAILS,
+    path=st.one_of(
+        TAILS.map(lambda tail: f"/v3/{PROJECT}/enterprise-router/{tail}"),
+        st.sampled_from(["/v3/projects", "/v2/p/groups", f"/v2/p/groups/{some_id(1)}/streams", "/v2//groups//streams"]),
+        TEXTS.map(lambda text: f"/{text}"),
+    ),
     query=QUERIES,
     content=BODIES,
     token=st.none() | TEXTS,
 )
 def test_every_call_is_answered_below_500(
-    method: str, tail: str, query: str, content: bytes, token: str | None
+    method: str, path: str, query: str, content: bytes, token: str | None
 ) -> None:
     state = State(None, 0)
     settings = EmulatorSettings(auth_tokens=frozenset({"ticket"}), faults=FaultShares(delayed=0.5), failed_share=0.5)
     api = Api(settings, state)
-    call = read_call(method, f"/v3/{PROJECT}/enterprise-router/{tail}{query}", token, content)
+    call = read_call(method, f"{path}{query}", token, content, access_key=token or "", content_type="application/json")
     for _ in range(2):
         delivery = api.serve(call, method, CIMultiDict({"X-Auth-Token": "ticket"}))
         assert delivery.answer.status < 500
-        answer, headers = encoded(delivery.answer, delivery.request_id)
+        answer, headers = encoded(delivery.answer, delivery.request_id, 0.0)
         if answer:
             json.loads(answer)
         assert "\n" not in "".join(headers.values()) or "\n" in (token or "")

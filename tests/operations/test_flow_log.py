@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.cloud.client import CloudClient, Reply
+from batcher.cloud.endpoints import Service
 from batcher.model import (
     Applied,
     ClaimedRow,
@@ -242,6 +243,7 @@ class ScriptedClient(CloudClient):
 
     answers: list[Reply | Refused]
     calls: list[Call] = field(default_factory=list)
+    skew: float | None = None
 
     async def call(
         self,
@@ -256,6 +258,9 @@ class ScriptedClient(CloudClient):
     ) -> Reply | Refused:
         self.calls.append(Call(lane, method, tail, query, body, token, expected))
         return self.answers.pop(0)
+
+    def skew_s(self, service: Service, region: str) -> float | None:
+        return self.skew
 
 
 def scripted(*answers: Reply | Refused) -> tuple[FlowLogs, ScriptedClient]:
@@ -500,3 +505,12 @@ def test_the_identity_columns_are_what_the_report_repeats() -> None:
         "name",
     )
     assert set(FlowLogs.identity_columns) | set(ROW) <= set(FlowLogs.known_columns)
+
+
+async def test_a_time_of_the_providers_is_told_by_this_machines_clock() -> None:
+    """It is compared with the moment at which a row was sent, which this clock told."""
+    operation, client = scripted(listing(listed(created_at="2024-04-19T08:00:00Z")))
+    client.skew = 3600.0
+    page = await operation.page(LANE, ROUTER, None)
+    assert isinstance(page, Page)
+    assert page.items[0].created_at == 1_713_513_600.0 + 3600.0

@@ -236,7 +236,7 @@ def test_a_region_that_is_not_served_is_named_beside_the_other_faults() -> None:
 
 def test_an_absent_project_is_that_of_the_rows_own_account() -> None:
     projects = {"default": PROJECT, "north": "b" * 32}
-    operation = FlowLogs(None, RowDefaults(project_of=lambda account: projects.get(account, "")))
+    operation = FlowLogs(None, RowDefaults(project_of=lambda account, _: projects.get(account, "")))
     fields = {column: value for column, value in ROW.items() if column != "project_id"}
     found = [operation.parse({**fields, "account": account}) for account in ("default", "north")]
     assert [one.lane.project_id for one in found if isinstance(one, Wish)] == [PROJECT, "b" * 32]

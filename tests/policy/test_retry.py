@@ -33,6 +33,7 @@ NO_QUOTA = dataclasses.replace(BAD_REQUEST, code="ER.04009008", stops=Stops.LANE
 BAD_KEY = Refused(Kind.PERMANENT, Stops.RUN, "APIGW.0301", "bad key", http_status=401)
 SAD_SCOPE = dataclasses.replace(UNAVAILABLE, stops=Stops.SCOPE)
 SAD_LANE = dataclasses.replace(UNAVAILABLE, stops=Stops.LANE)
+SAD_ACCOUNT = dataclasses.replace(UNAVAILABLE, stops=Stops.ACCOUNT)
 SAD_RUN = dataclasses.replace(UNAVAILABLE, stops=Stops.RUN)
 
 FIRST = {"attempts": 1, "elapsed_s": 0.0, "in_doubt": False}
@@ -95,6 +96,7 @@ TABLE: dict[str, tuple[Refused, dict[str, Any], Decision]] = {
     "in doubt, then not sent": (UNREACHABLE, LAST_DOUBT, LookUp()),
     "in doubt, but the run may not ask": (BAD_KEY, DOUBT, PutBack()),
     "in doubt, and the run stops for a while": (SAD_RUN, DOUBT, PutBack()),
+    "in doubt, and the account stops for a while": (SAD_ACCOUNT, DOUBT, PutBack()),
     # 5: the row's own answer
     "refused for good": (BAD_REQUEST, FIRST, GiveUp()),
     "unavailable at the last attempt": (UNAVAILABLE, LAST, GiveUp()),
@@ -108,6 +110,7 @@ TABLE: dict[str, tuple[Refused, dict[str, Any], Decision]] = {
     "the scope is refused": (SAD_SCOPE, FIRST, PutBack()),
     "the lane is refused": (SAD_LANE, FIRST, PutBack()),
     "the run is refused": (SAD_RUN, FIRST, PutBack()),
+    "the account is refused": (SAD_ACCOUNT, FIRST, PutBack()),
     "the key is refused": (BAD_KEY, FIRST, PutBack()),
 }
 
@@ -167,7 +170,7 @@ def test_whatever_happens_the_law_keeps_its_bounds(
         assert refused.sent or refused.definitive
     if isinstance(decision, PutBack):
         assert refused.kind is not Kind.EXISTS
-        assert not in_doubt or refused.stops is Stops.RUN
+        assert not in_doubt or refused.stops in (Stops.ACCOUNT, Stops.RUN)
 
 
 @given(budgets, st.integers(1, 100), chances)

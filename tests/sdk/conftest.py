@@ -11,5 +11,5 @@ with (
     warnings.catch_warnings(),
 ):
     warnings.simplefilter("ignore")  # the SDK's own, of no concern here
-    import huaweicloudsdkcore.signer.signer
+    import huaweicloudsdkcore.signer.signer  # noqa: F401
     import huaweicloudsdker.v3  # noqa: F401

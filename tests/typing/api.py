@@ -47,6 +47,13 @@ async def check(inventory: str) -> batcher.Check:
     return found
 
 
+async def visit(session: batcher.Session) -> list[batcher.Finding]:
+    found: list[batcher.Finding] = []
+    assert_type(await batcher.diagnose(session, found.append, "attachments.csv"), bool)
+    assert_type(found[0].advice, str)
+    return found
+
+
 async def until_told(inventory: str, session: batcher.Session) -> None:
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(batcher.run_inventory(inventory, session))

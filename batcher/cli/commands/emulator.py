@@ -1,7 +1,7 @@
 """A local Enterprise Router API on loopback, to rehearse against: with flow logs, tokens, limits and faults.
 
-Prints its address and keys, then serves until it is stopped. Point any client at it: its endpoint, any project
-id, the printed keys. Control and statistics are at the path `/_emulator`.
+Prints its address and keys, then serves until it is stopped. Point any client at it: its endpoint (for IAM and LTS
+too), any project id, the printed keys. Control and statistics are at the path `/_emulator`.
 """
 
 import argparse
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quota", type=int, default=-1, metavar="N", help="flow logs of a project (default: no limit)")
     group.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds added to every answer")
     group.add_argument("--closed-world", action="store_true", help="know only routers that were seeded by control")
+    group.add_argument("--clock-skew", type=float, default=0.0, metavar="S", help="seconds by which its clock is ahead")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of its chances and ids")
     faults = parser.add_argument_group("faults of creates (shares from 0 to 1)")
     for name, what in _FAULTS.items():
@@ -75,6 +76,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         quota=arguments.quota,
         latency_s=arguments.latency,
         open_world=not arguments.closed_world,
+        clock_skew_s=arguments.clock_skew,
         seed=arguments.seed,
         faults=FaultShares(**{name: getattr(arguments, name) for name in _FAULTS}),
     )

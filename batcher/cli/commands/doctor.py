@@ -1,0 +1,74 @@
+"""Check credentials, endpoints, clock, permissions and quota with read-only calls; each finding is a line.
+
+With INVENTORY every account, region and project of its rows is checked, without it what the settings name.
+Nothing is created, and no ledger is touched.
+"""
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from batcher.cli.exit_codes import REFUSED
+from batcher.cli.options import (
+    add_cloud_options,
+    add_reading_options,
+    add_settings_options,
+    add_talk_options,
+    read_settings,
+)
+from batcher.cli.work import show_config
+
+if TYPE_CHECKING:
+    from batcher.doctor import Finding
+
+HELP = "check access, clock, permissions and quota"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's words."""
+    parser.add_argument("inventory", metavar="INVENTORY", nargs="?", help="check what its rows need; `-` for stdin")
+    parser.add_argument("--emulator", action="store_true", help="check an embedded emulator instead of the cloud")
+    add_reading_options(parser)
+    group = parser.add_argument_group("place")
+    group.add_argument("--er-id", metavar="ID", help="router whose flow logs are listed (default: the first one)")
+    group.add_argument("--log-group-id", metavar="ID", help="log group that must be there")
+    group.add_argument("--log-stream-id", metavar="ID", help="log stream that must be there")
+    add_cloud_options(parser)
+    add_talk_options(parser)
+    add_settings_options(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command; 7 if a check failed."""
+    if show_config(arguments):
+        return 0
+    import anyio  # late, as what follows
+
+    from batcher.cli.console import open_console
+    from batcher.doctor import diagnose
+    from batcher.wiring import Session
+
+    arguments.no_progress = True
+    with open_console(arguments) as sink:
+        session = Session(
+            settings=read_settings(arguments).settings,
+            emulator=arguments.emulator,
+            sink=sink,
+            stdin=sys.stdin.buffer,
+        )
+        tell = _tell_json if arguments.output == "json" else _tell_text
+        healthy = anyio.run(diagnose, session, tell, arguments.inventory)
+    return 0 if healthy else REFUSED
+
+
+def _tell_text(finding: "Finding") -> None:
+    print(f"{finding.mark:<8} {finding.check:<11} {finding.asked}: {finding.answer}")
+    if finding.advice:
+        print(f"{'':<8} {'hint:':<11} {finding.advice}")
+    sys.stdout.flush()
+
+
+def _tell_json(finding: "Finding") -> None:
+    words = {name: getattr(finding, name) for name in ("check", "asked", "answer", "mark", "advice")}
+    print(json.dumps(words, ensure_ascii=False), flush=True)

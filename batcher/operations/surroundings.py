@@ -1,0 +1,77 @@
+"""What flow logs stand on: quota, routers, log groups and streams. Reads only, one call each.
+
+Shapes: ShowQuotas and ListFlowLogs (2025-12-15), ListEnterpriseRouters, and the log service's "Querying All Log
+Groups of an Account" and "Querying All Log Streams in a Specified Log Group", which is asked with a content type
+and has no pages.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from batcher.cloud.client import CloudClient, Reply
+from batcher.cloud.endpoints import Service
+from batcher.cloud.refusal import bad_answer
+from batcher.model import LaneKey, Refused
+
+LTS_CONTENT_TYPE = "application/json;charset=UTF-8"
+QUOTA_KEY = "flow_log"
+
+_OK = frozenset({200})
+
+
+class Quota(NamedTuple):
+    """How many flow logs there may be (-1: as many as you like) and are; whose, the provider does not say."""
+
+    limit: int
+    used: int
+
+
+async def show_quota(client: CloudClient, lane: LaneKey) -> Quota | Refused:
+    """The quota of flow logs as the lane's project sees it."""
+    reply = await client.call(lane, "GET", "/quotas", query=[("type", QUOTA_KEY)], expected=_OK)
+    if isinstance(reply, Refused):
+        return reply
+    for item in _items(reply, "quotas"):
+        limit, used = item.get("quota_limit"), item.get("used")
+        if item.get("quota_key") == QUOTA_KEY and isinstance(limit, int) and isinstance(used, int):
+            return Quota(limit, used)
+    return bad_answer(reply.status, reply.request_id, f"quotas without `{QUOTA_KEY}`")
+
+
+async def first_router(client: CloudClient, lane: LaneKey) -> str | Refused:
+    """The id of one router of the lane's project; empty if it has none."""
+    reply = await client.call(lane, "GET", "/instances", query=[("limit", "1")], expected=_OK)
+    if isinstance(reply, Refused):
+        return reply
+    return next((item["id"] for item in _items(reply, "instances") if isinstance(item.get("id"), str)), "")
+
+
+async def count_flow_logs(client: CloudClient, lane: LaneKey, er_id: str) -> int | Refused:
+    """How many flow logs a router has, by the count that a listing gives."""
+    reply = await client.call(lane, "GET", f"/{er_id}/flow-logs", query=[("limit", "1")], expected=_OK)
+    if isinstance(reply, Refused):
+        return reply
+    total = reply.body.get("total_count")
+    return total if isinstance(total, int) else len(_items(reply, "flow_logs"))
+
+
+async def log_groups(client: CloudClient, lane: LaneKey) -> frozenset[str] | Refused:
+    """The ids of the log groups of the lane's project."""
+    return await _lts(client, lane, f"/v2/{lane.project_id}/groups", "log_groups", "log_group_id")
+
+
+async def log_streams(client: CloudClient, lane: LaneKey, group_id: str) -> frozenset[str] | Refused:
+    """The ids of the log streams of a log group."""
+    return await _lts(client, lane, f"/v2/{lane.project_id}/groups/{group_id}/streams", "log_streams", "log_stream_id")
+
+
+async def _lts(client: CloudClient, lane: LaneKey, path: str, member: str, key: str) -> frozenset[str] | Refused:
+    reply = await client.ask(Service.LTS, lane, path, content_type=LTS_CONTENT_TYPE)
+    if isinstance(reply, Refused):
+        return reply
+    return frozenset(item[key] for item in _items(reply, member) if isinstance(item.get(key), str))
+
+
+def _items(reply: Reply, member: str) -> list[Mapping[str, Any]]:
+    found = reply.body.get(member)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

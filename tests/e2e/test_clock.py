@@ -1,0 +1,31 @@
+"""A machine whose clock is wrong: told, and corrected only where the provider refuses for it."""
+
+from pathlib import Path
+
+from tests.e2e.clouds import assert_created_once, cloud
+from tests.e2e.commands import column
+from tests.e2e.inventories import some_rows, write_rows
+
+
+async def test_a_clock_that_is_an_hour_off_costs_one_refused_call_and_a_warning(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(30, routers=3, projects=3))
+    async with cloud(clock_skew_s=3600.0) as sky:
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 0, ended.err
+        statistics = await sky.statistics()
+        assert statistics["unauthorized_by_key"] == {"EMULATORAK": 1}
+        assert_created_once(statistics, 30)
+        assert set(column(tmp_path, "outcome")) == {"created"}
+        assert ended.err.count("warning: the clock of this machine is") == 1
+        assert " behind that of " in ended.err
+
+
+async def test_a_clock_that_is_a_little_off_is_only_told(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(5))
+    async with cloud(clock_skew_s=-400.0) as sky:
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 0, ended.err
+        assert (await sky.statistics())["unauthorized_by_key"] == {}
+        assert ended.err.count("warning: the clock of this machine is") == 1
+        quiet = await sky.run(tmp_path, "run", str(inventory), "-q")
+        assert quiet.err == ""

@@ -1,0 +1,33 @@
+"""The command `batcher emulator` as a process."""
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+
+from batcher.emulator.server import Emulator
+from tests.emulator.client import Client
+from tests.emulator.test_gateway import date_of
+
+
+async def test_the_command_can_set_the_clock_wrong_and_serves_the_other_services(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "batcher.cli.main", "emulator", "--port", "0", "--clock-skew", "-600"),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    try:
+        url = (await process.stdout.readline()).decode().removeprefix("endpoint: ").strip()
+        async with aiohttp.ClientSession() as session:
+            reply = await Client(Emulator(url), session).ask("/v3/projects", "name=cn-north-4")
+        assert (reply.status, len(reply.json["projects"])) == (200, 1)
+        assert abs(date_of(reply) - time.time() + 600) < 5
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.stdout.read()
+        assert await process.wait() == 0
