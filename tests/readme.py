@@ -9,6 +9,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 from batcher.cli.exit_codes import EXIT_CODES
@@ -55,28 +56,27 @@ def errors() -> str:
         kind = f"{verdict.kind}, may have been done" if verdict.ambiguous else verdict.kind.value
         return f"| {status} | {code} | {kind} | {words[verdict.stops]} | {verdict.advice} |"
 
-    others = [
-        ("401", "any other", classify(401, "")),
-        ("403", "any other `APIGW.`", classify(403, "APIGW.0000")),
-        ("403", "any other", classify(403, "")),
-        ("408", "any", classify(408, "")),
-        ("429", "any other", classify(429, "")),
-        ("any other 4xx", "`ER.` and digits", "as the status in the first four digits says"),
-        ("any other 4xx", "any other `APIGW.`", classify(400, "APIGW.0000")),
-        ("any other 4xx", "any other, or none", classify(400, "")),
-        ("any other 5xx", "any other, or none", classify(500, "")),
-        ("3xx", "any", classify(302, "")),
-        ("2xx, not as asked", "any", classify(200, "")),
+    alike = groupby(TABLE.items(), key=lambda item: (item[0][0], item[1]))
+    documented = [
+        line(str(status), " ".join(f"`{code}`" for (_, code), _ in items), verdict)
+        for (status, verdict), items in alike
     ]
     return "\n".join(
         [
             "| HTTP | code | kind | stops | what to do |",
             "|---|---|---|---|---|",
-            *(line(str(status), f"`{code}`", verdict) for (status, code), verdict in TABLE.items()),
-            *(
-                f"| {status} | {code} | {verdict} | | |" if isinstance(verdict, str) else line(status, code, verdict)
-                for status, code, verdict in others
-            ),
+            *documented,
+            line("401", "any other", classify(401, "")),
+            line("403", "any other `APIGW.`", classify(403, "APIGW.0000")),
+            line("403", "any other", classify(403, "")),
+            line("408", "any", classify(408, "")),
+            line("429", "any other", classify(429, "")),
+            "| any other 4xx | any other `ER.` | | | as the status in its first four digits: `ER.0404...` is a 404 |",
+            line("any other 4xx", "any other `APIGW.`", classify(400, "APIGW.0000")),
+            line("any other 4xx", "any other, or none", classify(400, "")),
+            line("any other 5xx", "any other, or none", classify(500, "")),
+            line("3xx", "any", classify(302, "")),
+            line("2xx, but not as asked", "any", classify(200, "")),
         ]
     )
 

@@ -67,6 +67,8 @@ _LIMIT = re.compile(
     r"limit\s*:\s*(\d{1,9})\s*,\s*time\s*:\s*(\d{1,9})\s*(millisecond|second|minute|hour|day)", re.IGNORECASE
 )
 _UNIT_S = {"millisecond": 0.001, "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
+"""Characters that nobody encodes (unreserved, RFC 3986, section 2.3)."""
 _SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,6})?", re.ASCII)
 
 
@@ -157,23 +159,39 @@ def _blank(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _known(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Any of the secrets in any of their forms, the longest first: one may be a part of another."""
-    forms = ["".join(map(_forms, secret)) for secret in sorted(secrets, key=len, reverse=True) if secret]
+    """Any of the secrets, as it is or encoded, the longest first: one may be a part of another.
+
+    Nothing in an encoded form is tried twice (atomic groups): who was sent a token can send half of it back, and
+    with a choice at each of its characters the time would double with each.
+    """
+    forms = []
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        forms.append(re.escape(secret))
+        if _PLAIN.fullmatch(secret) is None:
+            forms.append("".join(map(_encoded, re.findall(r"\\+|[^\\]", secret))))
     return re.compile("|".join(forms)) if forms else None
 
 
-def _forms(character: str) -> str:
-    """How a character of a secret may be written: plain, percent-encoded (also twice), escaped, or as an entity."""
-    if character.isascii() and character.isalnum():
-        return character
+def _encoded(part: str) -> str:
+    """How a character of a secret, or a run of backslashes, may be written by one who encodes it or need not."""
+    if _PLAIN.fullmatch(part):
+        return re.escape(part)
+    character = part[0]
     percent = "".join(f"%(?:25){{0,2}}{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
-    escaped = "".join(rf"\\{{1,4}}{unit}" for unit in json.dumps(character)[1:-1].split("\\")[1:] if unit)
-    unit = rf"\\{{1,4}}u{ord(character):04x}" if ord(character) <= 0xFFFF else ""
-    number = rf"&\#0{{0,3}}{ord(character)};|&\#x0{{0,3}}{ord(character):x};"
-    entity = re.escape(html.escape(character))
+    forms = {percent, rf"&\#0{{0,3}}{ord(character)};", rf"&\#x0{{0,3}}{ord(character):x};"}
+    forms.add("".join(rf"\\{{1,4}}{unit}" for unit in _json_units(character)))
+    if html.escape(character) != character:
+        forms.add(html.escape(character))
+    if character == "\\":
+        return rf"(?>(?i:{'|'.join(sorted(forms))}){{{len(part)}}}|\\{{{len(part)},{4 * len(part)}}})"
     plain = r"(?:\s+|\+)" if character.isspace() else rf"\\{{0,4}}{re.escape(character)}"
-    forms = [form for form in (percent, escaped, unit, number, entity) if form]
-    return f"(?:{plain}|(?i:{'|'.join(forms)}))"
+    return rf"(?>(?i:{'|'.join(sorted(forms))})|{plain})"
+
+
+def _json_units(character: str) -> list[str]:
+    """What follows each backslash where JSON writes a character as code units: `u002b`, or a surrogate pair."""
+    units = character.encode("utf-16-be", "surrogatepass")
+    return [f"u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)]
 
 
 def parse_window(message: str) -> Window | None:

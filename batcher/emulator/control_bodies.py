@@ -48,14 +48,20 @@ PATCHABLE: Kinds = {
     "open_world": bool,
     "failed_share": _NUMBER,
     "clock_skew_s": _NUMBER,
+    "keys": dict,
 }
 
 
 def patched(settings: EmulatorSettings, document: object) -> EmulatorSettings:
-    """The settings with what the document changes; `faults` replaces all shares, `throttle: null` ends it."""
+    """The settings with what the document changes.
+
+    `faults` replaces all shares, `keys` (access key to secret) all keys; `throttle: null` ends it.
+    """
     changes = _object(document, PATCHABLE, required=())
     if changes.get("throttle") is not None:
         changes["throttle"] = Throttle(**_object(changes["throttle"], {"calls": int, "period_s": _NUMBER}))
+    if "keys" in changes:
+        _texts(list(changes["keys"].values()))
     if "faults" in changes:
         shares = _object(changes["faults"], {**_SHARES, "on": list}, required=())
         if "on" in shares:

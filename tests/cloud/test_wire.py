@@ -200,6 +200,10 @@ _HOSTILE = [
     " ",
     "AKEXAMPLE012345678",
     "sk/+=",
+    "MII" + "ab+/" * 400,
+    "MII" + "ab%2B/" * 200,
+    "&%\\\\&" * 39,
+    "&amp;%25\\\\\\\\&amp;" * 39,
     '{"a":',
     "\x00",
 ]
@@ -207,7 +211,7 @@ _HOSTILE = [
 
 @pytest.mark.parametrize("unit", _HOSTILE)
 def test_a_hostile_body_costs_no_more_than_in_proportion_to_its_size(unit: str) -> None:
-    secrets = ("AKEXAMPLE0123456789A", "sk/+=secretsecret")
+    secrets = ("AKEXAMPLE0123456789A", "sk/+=secretsecret", "MII" + "ab+/" * 500, "&%\\\\&" * 40)
 
     def best_s(size: int) -> float:
         body = (unit * (size // len(unit) + 1)).encode()[:size]

@@ -106,6 +106,7 @@ async def test_settings_change_while_it_runs(client: Client) -> None:
         {"failed_share": 2},
         {"clock_skew_s": 1e12},
         {"clock_skew_s": "5"},
+        {"keys": {"AK": 5}},
         {"throttle": {"calls": 0, "period_s": 1}},
         {"throttle": {"calls": 1}},
         {"faults": {"lost_after": 2}},
@@ -224,3 +225,11 @@ async def test_a_reset_leaves_a_fresh_emulator() -> None:
         assert await client.created(1) == first
         assert (await client.create(body(2), token="t")).status == 202
         assert (await client.control("POST", "/clock", {"advance_s": 0})).json == {"offset_s": 0}
+
+
+async def test_keys_are_renewed_while_it_runs(client: Client) -> None:
+    """As a provider ends temporary keys: the old pair is refused from then on."""
+    assert (await client.create()).status == 202
+    reply = await client.control("PATCH", "/settings", {"keys": {"NEWAK": "NEWSK"}})
+    assert reply.json["access_keys"] == ["NEWAK"]
+    assert (await client.create()).refused == (401, "APIGW.0301")
