@@ -18,6 +18,7 @@ from batcher.cloud.probe import Probe, probe
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.skew import WARN_S
 from batcher.errors import AccessError, BatcherError, ConfigError
+from batcher.events import CallMade
 from batcher.model import LaneKey, Refused, Stops
 from batcher.operations.flow_log_row import RowDefaults
 from batcher.operations.surroundings import count_flow_logs, first_router, log_groups, log_streams, show_quota
@@ -30,6 +31,7 @@ T = TypeVar("T")
 PLACES_MAX = 100
 """Places of an inventory that are looked at: a doctor's visit, not a run."""
 _BUDGET = RetryBudget(attempts_max=3, time_s_max=30.0)
+_SERVICES = {Service.ER: "Enterprise Router", Service.IAM: "identity service", Service.LTS: "log service"}
 _BROKEN_ACCESS = (Stops.ACCOUNT, Stops.RUN)
 
 
@@ -161,7 +163,7 @@ class _Visit:
         except ConfigError as error:
             if self._first("endpoint", service, region):
                 mark = Mark.FAILED if service is Service.ER else Mark.SKIPPED
-                self._tell(Finding("endpoint", f"{service} in `{region}`", str(error), mark, error.hint))
+                self._tell(Finding("endpoint", f"{_SERVICES[service]} in `{region}`", str(error), mark, error.hint))
             return False
         if self._first("endpoint", url):
             self._tell(await self._probe(service, url))
@@ -179,7 +181,7 @@ class _Visit:
         )
         if found.failure:
             self._done.add(("unreachable", url))
-        return _reached(f"{service} at {url}" + (f" through {proxy.url}" if proxy else ""), found)
+        return _reached(f"{_SERVICES[service]} at {url}" + (f" through {proxy.url}" if proxy else ""), found)
 
     async def _lane(self, place: Place) -> LaneKey | None:
         """The lane of a place, its project looked up if nothing names it."""
@@ -264,7 +266,15 @@ class _Visit:
 
     async def _ask(self, check: str, asked: str, lane: LaneKey, call: Callable[[], Awaitable[T | Refused]]) -> T | None:
         """The answer of a call, or None with its refusal told."""
-        answer = await ask(call, clock=self._clock, chance=self._chance, budget=_BUDGET)
+
+        async def told() -> T | Refused:
+            answer = await call()
+            refused = answer if isinstance(answer, Refused) else None
+            result = "200" if refused is None else str(refused.http_status or refused.code)
+            self._session.sink.emit(CallMade(lane, check.replace(" ", "_"), result))
+            return answer
+
+        answer = await ask(told, clock=self._clock, chance=self._chance, budget=_BUDGET)
         if not isinstance(answer, Refused):
             return answer
         if answer.stops in _BROKEN_ACCESS:

@@ -7,7 +7,8 @@
 4. Any other 429, or the gateway's code for it: the window is full; nothing was done.
 5. A service code (`ER.`) carries its own status and is found under any 4xx but 401 and 408; an unknown one is judged
    by the status in its digits: `ER.` 0 404 1 001 is a 404 about a router (module 1).
-6. Any other by its HTTP status: 401 and the gateway's 403 stop the account, other 4xx are the row's own.
+6. Any other by its HTTP status: 401 and the gateway's 403 stop the account, other 4xx are the row's own. A 4xx
+   without a code comes from neither the service nor its gateway, so the token is not spent.
 
 The layout of the service's codes is inferred from all documented ones (Enterprise Router API reference, "Error
 Codes", OTC copy, 2025-11-11).
@@ -26,6 +27,7 @@ from batcher.cloud.error_table import (
     UNKNOWN_DENIAL,
     UNKNOWN_GATE,
     UNKNOWN_KEYS,
+    UNKNOWN_PAGE,
     UNKNOWN_REFUSAL,
     Verdict,
     fold_code,
@@ -67,6 +69,8 @@ def _by_status(status: int, folded: str) -> Verdict:
         return THROTTLED
     if status == 408 or status >= 500:
         return TROUBLE
+    if not folded or folded.isdecimal():
+        return UNKNOWN_PAGE
     if folded.startswith("APIGW."):
         return UNKNOWN_DENIAL if status == 403 else UNKNOWN_GATE
     return DENIED if status == 403 else UNKNOWN_REFUSAL

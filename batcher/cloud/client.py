@@ -150,7 +150,8 @@ class CloudClient:
         if answer.status in expected:
             content = {} if not answer.body and answer.status in _EMPTY_STATUSES else parse_json_object(answer.body)
             if content is not None:
-                return Reply(answer.status, content, request_id_of(answer.headers, content))
+                request_id = request_id_of(answer.headers, content, credentials.secrets())
+                return Reply(answer.status, content, request_id)
         refused = refusal_of(answer, now=self._now(), secrets=credentials.secrets(), table=self._table)
         if answer.status == 401:
             return await self._mend(refused, lane.account, credentials, time, signed_at)

@@ -90,6 +90,8 @@ UNKNOWN_GATE = gate("check the row's values; the gateway would not pass the requ
 """Any other 4xx of the gateway's."""
 DENIED = refusal(_PERMISSION)
 """Any other 403: it may hold for this one resource only."""
+UNKNOWN_PAGE = gate("check the endpoint, the permissions and what stands between: no answer of the API", Stops.ROW)
+"""Any other 4xx without a code: the service and the gateway always give one, so who refused is not known."""
 UNKNOWN_REFUSAL = refusal("see the message; an entry in `[[cloud.errors]]` can say what it means")
 """Any other 4xx."""
 TROUBLE = unsure("nothing: it is tried again under the same token")
@@ -134,6 +136,7 @@ _REQUESTS: Mapping[tuple[int, str], Verdict] = {
     (413, "APIGW.0201"): gate(_LARGE, Stops.ROW),
     (414, "APIGW.0201"): gate(_LARGE, Stops.ROW),
     (494, "APIGW.0201"): gate(_LARGE, Stops.ROW),
+    (407, ""): gate("give the proxy's user and password in `HTTPS_PROXY`", Stops.RUN),
     (429, "APIGW.0308"): THROTTLED,
     (400, "APIGW.0602"): gate(_ENDPOINT, Stops.RUN),
     (400, "APIGW.0607"): gate("check the endpoint's scheme and port: it does not take this protocol", Stops.RUN),
@@ -218,7 +221,7 @@ def user_verdict(
 
     `kind` is a word of `model.Kind`, `stops` one of `STOPS_WORDS`. What is not said is taken with care: a 5xx, a 1xx
     and a 408 may have taken effect; a 4xx for good or for now is the service's own word on the token, unless its
-    code is the gateway's or its status comes from before the service. Raises `ConfigError` for an entry that cannot
+    code is the gateway's or missing or its status comes from before the service. Raises `ConfigError` for an entry that cannot
     be found or that the retry law (`policy/retry.py`) would not honour: only `permanent` may stop more than the row,
     for whatever is repeated or looked up needs its lane.
     """
@@ -246,7 +249,7 @@ def user_verdict(
         ambiguous = not definitive and (status >= 500 or status < 200 or status == 408)
     if definitive is None:
         seen = 400 <= status < 500 and status not in _UNSEEN_BY_SERVICE and not fold_code(code).startswith("APIGW.")
-        definitive = can_spend and seen and not ambiguous
+        definitive = can_spend and seen and bool(code) and not ambiguous
     return Verdict(what, reach, ambiguous=ambiguous, definitive=definitive, advice=advice)
 
 

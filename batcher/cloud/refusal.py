@@ -49,7 +49,9 @@ def refusal_of(
 
 def unanswered(answer: NoAnswer, secrets: Sequence[str]) -> Refused:
     """What it means that no usable answer came: only a refused certificate is for good."""
-    if answer.fatal:
+    if answer.advice:
+        advice = answer.advice
+    elif answer.fatal:
         advice = _ADVICE_FATAL
     elif answer.code == BAD_ANSWER_CODE:
         advice = BAD_ANSWER.advice

@@ -113,9 +113,9 @@ def parse_error(body: bytes, headers: Mapping[str, str], secrets: Sequence[str] 
     if message:
         message = shown(message, MESSAGE_CHARACTERS_MAX, secrets)
     else:
-        text = redact(body[:ERROR_BYTES_MAX].decode("utf-8", "replace"), secrets)
-        # What was cut off may have been the end of a secret, so nothing of its start may be shown.
-        margin = 0 if is_whole else _FORM_CHARACTERS_MAX * max(map(len, secrets), default=0)
+        # What is cut off may be the end of a secret, so the length of one before the cut is not shown.
+        margin = 0 if is_whole else max(map(_written_max, secrets), default=0)
+        text = redact(body[: ERROR_BYTES_MAX + margin].decode("utf-8", "replace"), secrets)
         message = _line(text[: max(len(text) - margin, 0)], TEXT_CHARACTERS_MAX)
     return ErrorBody(
         code=shown(code, CODE_CHARACTERS_MAX, secrets),
@@ -155,6 +155,12 @@ def _without(text: str, secrets: Sequence[str]) -> str:
 
 def _blank(found: re.Match[str]) -> str:
     return "".join(found.groups()) + _REDACTED
+
+
+def _written_max(secret: str) -> int:
+    """How long a secret can be when it is written out, in characters."""
+    plain = sum(map(len, _PLAIN.findall(secret)))
+    return plain + _FORM_CHARACTERS_MAX * (len(secret) - plain)
 
 
 @lru_cache(maxsize=64)

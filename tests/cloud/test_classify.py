@@ -47,6 +47,7 @@ DOCUMENTED = """
 403 0302,0304,0306,0401,0402,0404,0801,0802 permanent account -
 403 0310 permanent lane -
 405 0501,0502 permanent account -
+407 - permanent run -
 429 0308 throttled row -
 500 0103,0104,0105,0201,0601,0605,0606,0608,0609,0611,0612,0705 transient row a
 502 0201,0202,0610 transient row a
@@ -65,12 +66,13 @@ OTHERS = """
 400 ER.04298001 throttled row -
 400 ER.04018001 permanent account -
 400 ER.04048001,ER.02008001,ER.0400,ER.04095002 permanent row d
-403 PDP.0001,- permanent row d
-400 - permanent row d
-404 - permanent row d
-405 - permanent row d
-406 - permanent row d
-409 -,409 permanent row d
+403 PDP.0001 permanent row d
+403 -,403 permanent row -
+400 - permanent row -
+404 - permanent row -
+405 - permanent row -
+406 - permanent row -
+409 -,409 permanent row -
 401 -,401,ER.04009005,9999 permanent account -
 403 9999 permanent account -
 400 9999 permanent row -
@@ -197,7 +199,7 @@ def test_an_entry_without_a_code_is_for_answers_without_one() -> None:
 DEFAULTS = """
 400 ER.1      permanent  - d
 400 ER.1      transient  - d
-400 -         permanent  - d
+400 -         permanent  - -
 403 PDP.1     permanent  - d
 400 ER.1      exists     - -
 400 ER.1      throttled  - -
