@@ -28,6 +28,7 @@ from batcher.ledger.open import open_ledger
 from batcher.model import Outcome, RowState, RunId, RunRecord, RunState
 from batcher.operations.flow_log import FlowLogs
 from batcher.planning.record import record_plan, settle_twins
+from batcher.policy.breaker import planning_stop_code
 from batcher.policy.verdict import exit_code
 from batcher.ports import Ledger
 from batcher.report.publish import Publication, publish
@@ -43,6 +44,8 @@ from batcher.wiring import (
     run_ledger,
 )
 
+PROJECTS = "projects"
+"""Among a run's settings: the projects that its rows left open, by `account/region`."""
 _SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
 
 
@@ -70,7 +73,7 @@ async def run_inventory(path: str, session: Session) -> RunResult:
                 if run.state is RunState.PLANNING:
                     await ledger.drop_run(run.run_id)
             unfinished = [run for run in runs if run.state is RunState.OPEN and run.fingerprint == fingerprint]
-            if unfinished:
+            if unfinished and await _has_its_projects(unfinished[0], session):
                 return await _go_on(ledger, unfinished[0], session)
             run = _new_run(inventory.name, inventory.sha256, fingerprint, session, runs=runs)
             earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
@@ -101,10 +104,10 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
             lambda run: _has_retryable(run) and run.run_id not in retried,
             "run with rows that are `failed` or `in_doubt` and were not retried",
         )
-        session = session.continuing(parent)
         begun = [run for run in runs if run.parent == parent.run_id and run.state is RunState.OPEN]
         if begun:
             return await _go_on(ledger, begun[0], session)
+        session = session.continuing(parent)
         fingerprint = hashlib.sha256(f"retry/{parent.run_id}".encode()).hexdigest()
         run = _new_run(
             parent.inventory_name, parent.inventory_sha256, fingerprint, session, runs=runs, parent=parent.run_id
@@ -114,7 +117,7 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
             await ledger.drop_run(run.run_id)
             raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`")
         await settle_twins(ledger, flow_logs(None, session), run.run_id, SystemClock())
-        await ledger.open_run(run.run_id, parent.columns)
+        await ledger.open_run(run.run_id, parent.columns, {})
         async with open_cloud(session) as cloud:
             return await _work(ledger, run.run_id, cloud, session)
 
@@ -125,6 +128,29 @@ async def _go_on(ledger: Ledger, run: RunRecord, session: Session) -> RunResult:
     async with open_cloud(session) as cloud:
         await ledger.reopen(run.run_id)
         return await _work(ledger, run.run_id, cloud, session, continued=True)
+
+
+async def _has_its_projects(run: RunRecord, session: Session) -> bool:
+    """Whether the projects that no row named are those that were planned.
+
+    Other keys may be another tenant's: a plan that was made under wrong ones would stay wrong for ever.
+    """
+    planned = run.settings.get(PROJECTS)
+    if not isinstance(planned, dict) or not planned:
+        return True
+    async with open_cloud(session.continuing(run)) as cloud:
+        await cloud.projects.require(_place(name) for name in planned)
+        if {name: cloud.projects.known(*_place(name)) for name in planned} == planned:
+            return True
+    message = f"the projects of run `{run.run_id}` are not those of today's credentials"
+    session.sink.emit(Warned(f"{message}; the inventory is planned anew", f"`batcher status {run.run_id}` shows it"))
+    return False
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Account and region, from how `RunRecord.settings` names them; neither holds a slash."""
+    account, _, region = name.partition("/")
+    return account, region
 
 
 async def _check_default_account(inventory: Inventory, cloud: Cloud, session: Session) -> None:
@@ -247,7 +273,8 @@ async def _plan(ledger: Ledger, run: RunRecord, inventory: Inventory, cloud: Clo
             raise InterruptedPlanError(session.stop.code)
         if session.settings.inventory.strict:
             await _refuse_invalid(ledger, run)
-        await ledger.open_run(run.run_id, inventory.columns)
+        projects = {"/".join(place): project_id for place, project_id in cloud.projects.found.items()}
+        await ledger.open_run(run.run_id, inventory.columns, {PROJECTS: projects})
     except BaseException as error:  # noqa: BLE001  # whatever it was, it is raised again below
         with anyio.CancelScope(shield=True):
             await ledger.drop_run(run.run_id)
@@ -334,8 +361,7 @@ async def _work(
     except BaseException as error:
         raise leaf(error) from error
     run = await ledger.run(run_id)
-    stop_code = session.stop.code or engine.stop_code
-    stop_message = engine.stop_message if stop_code not in _SIGNALLED else ""
+    stop_code, stop_message, stop_advice = _what_stopped(session, engine, cloud)
     code = exit_code(run.counts, stop_code)
     duration_s = max(clock.steady() - began, 0.001)
     rates = {
@@ -349,5 +375,19 @@ async def _work(
     run = await ledger.run(run_id)
     publication = await _publish(ledger, run, session)
     session.sink.emit(RunEnded(run_id, code))
-    advice = engine.stop_advice if stop_code and stop_code not in _SIGNALLED else ""
-    return RunResult(run, code, continued, changes, publication, advice)
+    return RunResult(run, code, continued, changes, publication, stop_advice)
+
+
+def _what_stopped(session: Session, engine: RunEngine, cloud: Cloud) -> tuple[str, str, str]:
+    """Code, message and advice of what ended the sitting early, all empty where nothing did.
+
+    First of who asked for it, then of a lane, then of a look-up that left rows unplanned.
+    """
+    if session.stop.code in _SIGNALLED:
+        return session.stop.code, "", ""
+    code = session.stop.code or engine.stop_code
+    if code or not cloud.projects.refusals:
+        return code, engine.stop_message, engine.stop_advice
+    (account, region), refused = next(iter(cloud.projects.refusals.items()))
+    code = planning_stop_code(refused)
+    return code, cloud.projects.refusal_of(account, region), refused.advice

@@ -48,7 +48,9 @@ class ErrorEntry(Section):
     status: int = Field(description="HTTP status")
     code: str = Field("", max_length=64, description="the provider's code; empty: an answer without one")
     kind: Literal["transient", "throttled", "exists", "permanent"]
-    stops: Literal["row", "router", "project", "account", "run"] = "row"
+    stops: Literal["row", "router", "project", "account", "run"] | None = Field(
+        None, description="what stops; if absent what the built-in table says, or the row"
+    )
     advice: str = Field("", max_length=300, description="what to do about it")
     ambiguous: bool | None = Field(None, description="it may have taken effect all the same")
     definitive: bool | None = Field(None, description="the token is spent")

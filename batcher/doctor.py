@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from batcher.clock import SystemClock
+from batcher.cloud.client import NO_CREDENTIALS
 from batcher.cloud.endpoints import Service
 from batcher.cloud.probe import Probe, probe
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.skew import WARN_S
-from batcher.errors import AccessError, BatcherError, ConfigError
+from batcher.errors import BatcherError, ConfigError
 from batcher.events import CallMade
-from batcher.model import LaneKey, Refused, Stops
+from batcher.model import LaneKey, Refused
 from batcher.operations.flow_log_row import RowDefaults
 from batcher.operations.surroundings import count_flow_logs, first_router, log_groups, log_streams, show_quota
 from batcher.planning.patience import ask
@@ -32,7 +33,6 @@ PLACES_MAX = 100
 """Places of an inventory that are looked at: a doctor's visit, not a run."""
 _BUDGET = RetryBudget(attempts_max=3, time_s_max=30.0)
 _SERVICES = {Service.ER: "Enterprise Router", Service.IAM: "identity service", Service.LTS: "log service"}
-_BROKEN_ACCESS = (Stops.ACCOUNT, Stops.RUN)
 
 
 class Mark(StrEnum):
@@ -131,7 +131,10 @@ class _Visit:
 
     async def check(self, place: Place) -> None:
         """Check one place."""
-        if await self._has_credentials(place.account) and await self._is_reachable(Service.ER, place.region):
+        if not await self._has_credentials(place.account):
+            where = f"account `{place.account}` in `{place.region}`"
+            self._tell_once(Finding("place", where, "not looked at: the account was refused", Mark.SKIPPED))
+        elif await self._is_reachable(Service.ER, place.region):
             lane = await self._lane(place)
             if lane is not None:
                 await self._check_lane(lane, place.er_id)
@@ -190,11 +193,15 @@ class _Visit:
         if place.project_id:
             self._tell_once(Finding("project", where, f"`{place.project_id}`, as given"))
             return LaneKey(account, region, place.project_id)
+        if ("no project", account, region) in self._done:
+            return None
         try:
-            await self._cloud.projects.find([(account, region)])
+            await self._cloud.projects.require([(account, region)])
         except BatcherError as error:
-            if isinstance(error, AccessError):
-                self._refused.add(account)
+            self._done.add(("no project", account, region))
+            refused = self._cloud.projects.refusals.get((account, region))
+            if refused is not None:
+                self._note_refusal(account, refused)
             self._tell(Finding("project", where, str(error), Mark.FAILED, error.hint))
             return None
         project_id = self._cloud.projects.known(account, region)
@@ -277,11 +284,15 @@ class _Visit:
         answer = await ask(told, clock=self._clock, chance=self._chance, budget=_BUDGET)
         if not isinstance(answer, Refused):
             return answer
-        if answer.stops in _BROKEN_ACCESS:
-            self._refused.add(lane.account)
+        self._note_refusal(lane.account, answer)
         request = f" (request {answer.request_id})" if answer.request_id else ""
         self._tell(Finding(check, asked, f"{answer.code}: {answer.message}{request}", Mark.FAILED, answer.advice))
         return None
+
+    def _note_refusal(self, account: str, refused: Refused) -> None:
+        """Refused credentials end the visit to their account; after any other refusal the next check may tell more."""
+        if refused.http_status == 401 or refused.code == NO_CREDENTIALS:
+            self._refused.add(account)
 
     def _tell_once(self, finding: Finding) -> None:
         if self._first("told", finding.check, finding.asked, finding.answer):

@@ -117,17 +117,25 @@ class Wish(NamedTuple):
     spec: str
 
 
-class PlanRow(NamedTuple):
-    """A row on its way into the ledger: a wish, or (with `wish` None) an invalid row and its faults.
+class Barred(NamedTuple):
+    """A row that keeps its rules and cannot be planned: access to its account was refused before it was known whole."""
 
-    `carried` is a JSON object: the user's own columns; for an invalid row, all its fields.
+    message: str
+
+
+class PlanRow(NamedTuple):
+    """A row on its way into the ledger: a wish, or (with `wish` None) a row that will not be worked, and why.
+
+    `carried` is a JSON object: the user's own columns; for a row without a wish, all its fields. `barred`: it is not
+    the row's fault.
     """
 
     row_no: int
     line: int
     wish: Wish | None
     carried: str
-    faults: str = ""
+    why: str = ""
+    barred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +283,7 @@ class Refused:
     `sent` False: it never reached the provider. `ambiguous`: it may have taken effect all the same.
     `definitive`: the provider's own refusal of this token, which it may repeat for ever.
     `pause_s`: how long the provider asked to wait; `window`: the limit that its message named.
-    `advice`: what a person can do about it, or empty.
+    `mended`: its cause was removed since, so it is no attempt of anybody's. `advice`: what a person can do, or empty.
     """
 
     kind: Kind
@@ -289,6 +297,7 @@ class Refused:
     definitive: bool = False
     pause_s: float | None = None
     window: Window | None = None
+    mended: bool = False
     advice: str = ""
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from batcher.events import Event
 from batcher.model import (
     Applied,
+    Barred,
     ClaimedRow,
     Fault,
     LaneKey,
@@ -106,11 +107,12 @@ class Operation(Protocol):
     async def prepare(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Find out from the provider what `parse` needs for these rows and they leave open. Reads; repeatable.
 
-        Raises `ConfigError` or `AccessError` where it cannot be known; then no row may be planned.
+        Raises `ConfigError` where it cannot be known; then no row may be planned. Where the provider refuses, the
+        rows are `Barred`.
         """
         ...
 
-    def parse(self, fields: Mapping[str, str]) -> Wish | tuple[Fault, ...]:
+    def parse(self, fields: Mapping[str, str]) -> Wish | Barred | tuple[Fault, ...]:
         """Hold a row to its rules: what it asks for, or every rule that it breaks. Pure, once prepared."""
         ...
 
@@ -128,6 +130,10 @@ class Operation(Protocol):
 
     def needs_amending(self, spec: str, remote: Remote) -> bool:
         """Whether `amend` has a call to make before the thing is as wished. Pure."""
+        ...
+
+    def is_trusted(self, lane: LaneKey) -> bool:
+        """Whether calls of the lane's account can go side by side: the provider has accepted its credentials."""
         ...
 
     async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied | Refused:
@@ -179,8 +185,8 @@ class Ledger(Protocol):
         """Settle rows of a run that is still `planning`: pairs of (lane_no, settlement)."""
         ...
 
-    async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]]) -> None:
-        """The plan is whole: from now on the run can be worked and resumed."""
+    async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]], found: Mapping[str, object]) -> None:
+        """The plan is whole: from now on the run can be worked and resumed. `found` is added to its settings."""
         ...
 
     async def drop_run(self, run_id: RunId) -> None:

@@ -17,23 +17,24 @@ from batcher.cloud.credentials import (
     DEFAULT_ACCOUNT,
     CredentialOptions,
     Credentials,
+    check_options,
     find_credentials,
 )
 from batcher.cloud.endpoints import Endpoints, Service
-from batcher.cloud.error_table import Verdict, merged, user_verdict
+from batcher.cloud.error_table import STOPS_WORDS, Verdict, merged, user_verdict
 from batcher.cloud.keyring import FixedKeyring, Keyring
-from batcher.cloud.metadata import Metadata
+from batcher.cloud.metadata import Metadata, check_metadata_endpoint
 from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import open_transport
-from batcher.config import EmulatorSection, Section, Settings
+from batcher.config import EmulatorSection, ErrorEntry, Section, Settings
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError
 from batcher.events import ClockSkewed
 from batcher.inventory.open import Inventory, ReadOptions, open_inventory
 from batcher.ledger.open import open_ledger
-from batcher.model import LaneKey, RunRecord
+from batcher.model import LaneKey, RunRecord, Stops
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import REQUIRED, RowDefaults
 from batcher.planning.projects import ProjectBook
@@ -68,9 +69,12 @@ class Session:
     stdin: BinaryIO | None = None
 
     def __post_init__(self) -> None:
-        """Raise `ConfigError` for an endpoint or proxy that cannot be used, before anything is recorded."""
+        """Raise `ConfigError` for what cannot be used or may hold a secret, before anything is recorded or shown."""
         endpoints_of(self.settings)
         error_table(self.settings)
+        check_options(credential_options(self.settings))
+        check_metadata_endpoint(self.settings.credentials.metadata_endpoint)
+        find_proxies(self.settings.cloud.proxy, {})
         if not self.emulator:
             find_proxies(self.settings.cloud.proxy, self.environment)
 
@@ -128,7 +132,7 @@ def error_table(settings: Settings) -> Mapping[tuple[int, str], Verdict]:
                 entry.status,
                 entry.code,
                 kind=entry.kind,
-                stops=entry.stops,
+                stops=entry.stops or _usual_stop(entry),
                 advice=entry.advice,
                 ambiguous=entry.ambiguous,
                 definitive=entry.definitive,
@@ -136,6 +140,13 @@ def error_table(settings: Settings) -> Mapping[tuple[int, str], Verdict]:
             for entry in settings.cloud.errors
         }
     )
+
+
+def _usual_stop(entry: ErrorEntry) -> str:
+    """What an error stops by the built-in table, in the words of settings; what is no longer for good: its row."""
+    usual = classify(entry.status, entry.code)
+    reach = usual.stops if entry.kind == usual.kind == "permanent" else Stops.ROW
+    return next(word for word, stops in STOPS_WORDS.items() if stops is reach)
 
 
 def advice(settings: Settings) -> Callable[[int | None, str], str]:
@@ -188,12 +199,18 @@ def _own_project(session: Session, account: str) -> str:
     return found.project_id if found else ""
 
 
-def row_defaults(session: Session, projects: Callable[[str, str], str] | None = None) -> RowDefaults:
-    """What fills the absent cells of a row; `projects` (account, region) knows those that no cell names."""
+PlaceText = Callable[[str, str], str]
+
+
+def row_defaults(
+    session: Session, project_of: PlaceText | None = None, refusal_of: PlaceText | None = None
+) -> RowDefaults:
+    """What fills the absent cells of a row; `project_of` (account, region) knows what no cell names."""
     settings = session.settings
     return RowDefaults(
         values=_given_defaults(session),
-        project_of=projects,
+        project_of=project_of,
+        refusal_of=refusal_of,
         name_template=settings.defaults.name_template,
         regions=None if session.emulator else endpoints_of(settings).regions(),
     )
@@ -206,10 +223,11 @@ def flow_logs(cloud: "Cloud | None", session: Session) -> FlowLogs:
     """
     if cloud is None:
         return FlowLogs(None, row_defaults(session, _offline_projects(session)))
-    return FlowLogs(cloud.client, row_defaults(session, cloud.projects.known), cloud.projects.find)
+    projects = cloud.projects
+    return FlowLogs(cloud.client, row_defaults(session, projects.known, projects.refusal_of), projects.find)
 
 
-def _offline_projects(session: Session) -> Callable[[str, str], str]:
+def _offline_projects(session: Session) -> PlaceText:
     own = lru_cache(maxsize=ACCOUNTS_KEPT)(partial(_own_project, session))
 
     def project_of(account: str, region: str) -> str:

@@ -7,6 +7,7 @@ once, and aiohttp, pydantic and rich take most of half a second.
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from batcher.cli.commands import doctor, emulator, report, resume, retry, run, schema, status, validate
 from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
@@ -26,10 +27,22 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names the words that it does not know, but never their values: one may be a secret that was put there."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with 2."""
+        start, unknown, words = message.partition("unrecognized arguments: ")
+        if unknown:
+            names = [word.partition("=")[0] for word in words.split() if word.startswith("--")]
+            message = f"{start}{unknown}{' '.join(names) or 'there is a word too many'}"
+        super().error(message)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; a test prints it for the documentation."""
     codes = "\n".join(f"  {code:<9} {meaning}" for code, meaning in EXIT_CODES)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="batcher",
         description="Provision Enterprise Router flow logs in bulk, safely, as often as you like.",
         epilog=f"exit codes:\n{codes}",

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from batcher.cli.options import read_settings
 
@@ -22,9 +22,13 @@ Command = Callable[["Session"], Awaitable["RunResult"]]
 
 
 def show_config(arguments: argparse.Namespace) -> bool:
-    """Print the settings if that was asked for; whether it was."""
+    """Print the settings if that was asked for; whether it was. Raises `ConfigError` for those that may be secret."""
     if arguments.show_config:
-        print("\n".join(read_settings(arguments).lines()))
+        from batcher.wiring import Session  # late, as in `work`
+
+        configuration = read_settings(arguments)
+        Session(settings=configuration.settings)
+        print("\n".join(configuration.lines()))
     return bool(arguments.show_config)
 
 
@@ -130,7 +134,8 @@ def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
 
 def next_steps(result: "RunResult") -> list[str]:
     """What the operator may do now, by what is left."""
-    from batcher.report.summary import command_for  # late, as above
+    from batcher.policy.verdict import OwnCode  # late, as above
+    from batcher.report.summary import command_for
 
     counts, run = result.publication.counts, result.run
     steps = []
@@ -138,6 +143,10 @@ def next_steps(result: "RunResult") -> list[str]:
         steps.append(f"`{command_for(run, f'retry {run.run_id}')}` tries the failed and doubtful rows again")
     if counts.get("invalid"):
         steps.append("mend the rows of failed.csv, which is an inventory itself, and run it")
-    if counts.get("skipped") or counts.get("unverified") or run.state == "open":
+    groups = cast("list[dict[str, Any]]", result.publication.summary["failures"])
+    barred = sum(group["count"] for group in groups if group["code"] == OwnCode.PROJECT_UNKNOWN)
+    if barred:
+        steps.append(f"run the inventory again once access is mended: {barred:,} rows could not be planned")
+    if counts.get("skipped", 0) > barred or counts.get("unverified") or run.state == "open":
         steps.append(f"`{command_for(run, f'resume {run.run_id}')}` goes on with what is left")
     return steps

@@ -1,9 +1,9 @@
 """One call to the provider: address it, sign it, send it, and say what came of it, as a value.
 
-The client repeats nothing and waits for nothing; whether and when a call is made again is the engine's affair.
-A call is signed the moment it is sent, in the endpoint's own time (`cloud.skew`), with bytes that then go out
-unchanged. Two refusals it mends itself, so that a second call can succeed, and calls them transient: a 401 for
-keys that were renewed at their source, and a 401 for a clock that is off.
+The client repeats nothing; whether and when a call is made again is the engine's affair. It waits for one thing:
+credentials that nothing has proven yet go one call at a time (`cloud.canary`). A call is signed the moment it is
+sent, with bytes that then go out unchanged. Two refusals it mends itself, so that a second call can succeed, and
+calls them mended: a 401 for keys that were renewed at their source, and a 401 for a clock that is off (`cloud.skew`).
 """
 
 import re
@@ -12,12 +12,13 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
+from batcher.cloud.canary import Canary
 from batcher.cloud.credentials import Credentials
 from batcher.cloud.endpoints import Endpoints, Service
 from batcher.cloud.error_table import TABLE, Verdict
 from batcher.cloud.refusal import refusal_of, unanswered
 from batcher.cloud.signing import Form, canonical_query
-from batcher.cloud.skew import EndpointTime
+from batcher.cloud.skew import EndpointClock
 from batcher.cloud.transport import USER_AGENT, Answer, NoAnswer, Transport
 from batcher.cloud.wire import parse_json_object, request_id_of
 from batcher.errors import CredentialsError
@@ -62,8 +63,9 @@ class CloudClient:
     """Calls to the provider for any account and region.
 
     Credentials and endpoints are asked for at every call, so renewed ones hold at once; what endpoints raise goes
-    through, and an account that has no credentials any more is refused without a call. `now` is the wall clock; `table` says what errors mean; `tell_skew(host, seconds)` hears once of each
-    host by which this machine's clock is off by more than `skew.WARN_S`.
+    through, and an account that has no credentials any more is refused without a call. `now` is the wall clock;
+    `table` says what errors mean; `tell_skew(host, seconds)` hears once of each host by which this machine's clock is
+    off by more than `skew.WARN_S`.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class CloudClient:
         self._now = now
         self._table = table
         self._tell_skew = tell_skew
-        self._times: dict[str, EndpointTime] = {}
+        self._clocks: dict[str, EndpointClock] = {}
+        self._canaries: dict[str, Canary] = {}
+        self._offset_s = 0.0  # what is added to our clock when a call is dated, whatever the endpoint
 
     def call(
         self,
@@ -124,57 +128,110 @@ class CloudClient:
 
         A lane without a project goes without `X-Project-Id`, an empty `content_type` without that header.
         """
-        try:
-            credentials = await self._signers.of(lane.account)
-        except CredentialsError as error:
-            return _no_credentials(error)
-        endpoint = self._endpoint_of(service, lane.region)
+        request = _Request(service, lane, path, method, query, body, token, content_type, expected)
+        canary = self._canary(lane.account)
+        while True:
+            try:
+                credentials = await self._signers.of(lane.account)
+            except CredentialsError as error:
+                return _no_credentials(error)
+            if canary.is_proven(credentials):
+                answer = await self._send(credentials, request)
+                if not isinstance(answer, _KeyRefused):
+                    return answer
+                canary.doubt(credentials)
+                async with canary.alone:
+                    return await self._judge(canary, credentials, answer, lane.account)
+            canary.forget_others(credentials)
+            async with canary.alone:
+                if canary.is_proven(credentials):
+                    continue
+                known = canary.refusal_of(credentials)
+                if known is not None:
+                    return known
+                answer = await self._send(credentials, request)
+                if isinstance(answer, _KeyRefused):
+                    return await self._judge(canary, credentials, answer, lane.account)
+                canary.note(credentials, answer)
+                return answer
+
+    def is_trusted(self, account: str) -> bool:
+        """Whether the service has accepted the credentials under which the account's last call was made."""
+        return self._canary(account).is_over
+
+    def skew_s(self, service: Service, region: str) -> float | None:
+        """By how many seconds this machine's clock is ahead of the service's; None before its first answer."""
+        clock = self._clocks.get(self._endpoint_of(service, region))
+        return None if clock is None else clock.skew_s
+
+    def _canary(self, account: str) -> Canary:
+        return self._canaries.get(account) or self._canaries.setdefault(account, Canary())
+
+    async def _send(self, credentials: Credentials, request: "_Request") -> "Reply | Refused | _KeyRefused":
+        endpoint = self._endpoint_of(request.service, request.lane.region)
         target = _target(
             credentials,
-            method,
+            request.method,
             endpoint,
-            path,
-            canonical_query(query) if query else "",
-            lane.project_id,
-            content_type,
-            token is not None,
+            request.path,
+            canonical_query(request.query) if request.query else "",
+            request.lane.project_id,
+            request.content_type,
+            request.token is not None,
         )
-        time = self._times.get(endpoint) or self._times.setdefault(endpoint, EndpointTime())
-        signed_at = self._now() + time.offset_s
-        headers = target.form.sign(body, signed_at, token)
-        answer = await self._transport.send(method, target.url, headers, body)
+        clock = self._clocks.get(endpoint) or self._clocks.setdefault(endpoint, EndpointClock())
+        now = self._now()
+        signed_at = now + self._offset_s
+        headers = target.form.sign(request.body, signed_at, request.token)
+        answer = await self._transport.send(request.method, target.url, headers, request.body)
         if isinstance(answer, NoAnswer):
             return unanswered(answer, credentials.secrets())
-        if time.is_due(signed_at) or answer.status == 401:
-            self._measure(endpoint, time, answer)
-        if answer.status in expected:
+        if clock.is_due(now) or answer.status == 401:
+            self._measure(endpoint, clock, answer)
+        if answer.status in request.expected:
             content = {} if not answer.body and answer.status in _EMPTY_STATUSES else parse_json_object(answer.body)
             if content is not None:
                 request_id = request_id_of(answer.headers, content, credentials.secrets())
                 return Reply(answer.status, content, request_id)
         refused = refusal_of(answer, now=self._now(), secrets=credentials.secrets(), table=self._table)
-        if answer.status == 401:
-            return await self._mend(refused, lane.account, credentials, time, signed_at)
-        return refused
+        return _KeyRefused(refused, clock, signed_at) if answer.status == 401 else refused
 
-    def skew_s(self, service: Service, region: str) -> float | None:
-        """By how many seconds this machine's clock is ahead of the service's; None before its first answer."""
-        time = self._times.get(self._endpoint_of(service, region))
-        return None if time is None else time.skew_s
+    def _measure(self, endpoint: str, clock: EndpointClock, answer: Answer) -> None:
+        if clock.measure(answer.headers, self._now()) and self._tell_skew is not None and clock.skew_s is not None:
+            self._tell_skew(endpoint.partition("://")[2], clock.skew_s)
 
-    def _measure(self, endpoint: str, time: EndpointTime, answer: Answer) -> None:
-        if time.measure(answer.headers, self._now()) and self._tell_skew is not None and time.skew_s is not None:
-            self._tell_skew(endpoint.partition("://")[2], time.skew_s)
-
-    async def _mend(
-        self, refused: Refused, account: str, credentials: Credentials, time: EndpointTime, signed_at: float
-    ) -> Refused:
-        """A 401 as it is, or as transient where what it is about has changed since the call was signed."""
-        if not credentials.auth_token and time.correct(signed_at):
-            return _mended(refused, f"the clock of this machine is {_ahead(time.skew_s)}; calls are dated anew")
+    async def _judge(self, canary: Canary, credentials: Credentials, answer: "_KeyRefused", account: str) -> Refused:
+        """A 401 as it is, or as mended where what it is about has changed since the call was signed."""
+        refused, clock, signed_at = answer
+        if not credentials.auth_token and clock.refuses(signed_at):
+            self._offset_s = -(clock.skew_s or 0.0)
+            return _mended(refused, f"the clock of this machine is {_ahead(clock.skew_s)}; calls are dated anew")
         if await self._signers.renew(account, credentials) is not None:
             return _mended(refused, "the credentials were renewed at their source")
+        canary.refuse(credentials, refused)
         return refused
+
+
+class _Request(NamedTuple):
+    """A call as it is asked for."""
+
+    service: Service
+    lane: LaneKey
+    path: str
+    method: str
+    query: Sequence[tuple[str, str]]
+    body: bytes
+    token: str | None
+    content_type: str
+    expected: frozenset[int]
+
+
+class _KeyRefused(NamedTuple):
+    """A 401, the clock of who said it, and the date of the call."""
+
+    refused: Refused
+    clock: EndpointClock
+    signed_at: float
 
 
 def _no_credentials(error: CredentialsError) -> Refused:
@@ -185,7 +242,8 @@ def _no_credentials(error: CredentialsError) -> Refused:
 
 
 def _mended(refused: Refused, why: str) -> Refused:
-    return replace(refused, kind=Kind.TRANSIENT, stops=Stops.ROW, message=f"{refused.message}; {why}")
+    message = f"{refused.message}; {why}"
+    return replace(refused, kind=Kind.TRANSIENT, stops=Stops.ROW, message=message, definitive=False, mended=True)
 
 
 def _ahead(skew_s: float | None) -> str:

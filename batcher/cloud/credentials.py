@@ -191,6 +191,10 @@ def from_environment(
                 f"half a key pair: `{there}` is set and `{missing}` is not",
                 hint=f"set `{missing}`, or unset `{there}` to use another source",
             )
+        if any("\ud800" <= character <= "\udfff" for character in secret):
+            raise CredentialsError(
+                f"`{variables.secret}` holds bytes that are no text", hint="copy the value again, as UTF-8"
+            )
         # What is signed with and never sent, the secret key, may hold any character.
         for name, value in ((variables.token, token), (variables.access, access), (variables.temporary, temporary)):
             check_header_safe(name, value)
@@ -247,6 +251,11 @@ def check_header_safe(name: str, value: str) -> None:
         raise CredentialsError(
             f"`{name}` holds a character that no header can carry", hint="copy the value again, without line breaks"
         )
+
+
+def check_options(options: CredentialOptions) -> None:
+    """Raise `CredentialsError` for half a pair of names, and for what is no name and may be the secret itself."""
+    _named(options)
 
 
 def _named(options: CredentialOptions) -> tuple[_Variables, ...]:

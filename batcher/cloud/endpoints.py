@@ -12,6 +12,7 @@ such a cloud: no other service of it is ever looked for at the provider's own ho
 import difflib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
@@ -143,12 +144,12 @@ def check_endpoint(url: str) -> str:
     would carry keys in the open.
     """
     text = url.strip()
+    if "@" in text:
+        # Without the URL itself: it may hold a password, and one with `#` or `/` in it would not be parsed as such.
+        raise ConfigError("an endpoint must not carry a user name or password", hint="give scheme, host and port")
     shown = text[:_SHOWN_CHARACTERS_MAX]
     parts, port = split_url(text if "://" in text else f"https://{text}")
     host = parts.hostname or ""
-    if parts.username is not None or parts.password is not None:
-        # Without the URL itself: it may hold a password.
-        raise ConfigError("an endpoint must not carry a user name or password", hint="give scheme, host and port")
     if not is_plain_host(host) or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ConfigError(
             f"`{shown}` is not an endpoint", hint="give scheme and host only, such as `https://er.example.com`"
@@ -160,12 +161,11 @@ def check_endpoint(url: str) -> str:
 
 def split_url(url: str) -> tuple[SplitResult, int | None]:
     """A URL's parts and its port, None where it names none. Raises `ConfigError`, which never quotes a password."""
-    try:
+    with suppress(ValueError):  # which quotes what it could not read, and must not be this error's context
         parts = urlsplit(url)
         return parts, parts.port
-    except ValueError:
-        shown = url.rpartition("@")[2][:_SHOWN_CHARACTERS_MAX]
-        raise ConfigError(f"`{shown}` is not a URL", hint="give scheme, host and port") from None
+    shown = url.rpartition("@")[2][:_SHOWN_CHARACTERS_MAX]
+    raise ConfigError(f"`{shown}` is not a URL", hint="give scheme, host and port")
 
 
 def base_url(scheme: str, host: str, port: int | None) -> str:

@@ -221,9 +221,10 @@ def user_verdict(
 
     `kind` is a word of `model.Kind`, `stops` one of `STOPS_WORDS`. What is not said is taken with care: a 5xx, a 1xx
     and a 408 may have taken effect; a 4xx for good or for now is the service's own word on the token, unless its
-    code is the gateway's or missing or its status comes from before the service. Raises `ConfigError` for an entry that cannot
-    be found or that the retry law (`policy/retry.py`) would not honour: only `permanent` may stop more than the row,
-    for whatever is repeated or looked up needs its lane.
+    code is the gateway's or missing or its status comes from before the service. Raises `ConfigError` for an entry
+    that cannot be found, that the retry law (`policy/retry.py`) would not honour (only `permanent` may stop more than
+    the row, for whatever is repeated or looked up needs its lane), that would call a row failed whose thing may stand
+    there (5xx, 1xx and 408), or that would send a refused key again (401).
     """
     entry = f"the entry `{status} {code}`" if code else f"the entry `{status}`"
     _check_key(entry, status, code)
@@ -245,8 +246,19 @@ def user_verdict(
             f"{entry} of `cloud.errors`: {other} and `definitive` exclude each other",
             hint="`definitive`: the service refused, and would again; `ambiguous`: it may have been done",
         )
+    may_be_done = status >= 500 or status < 200 or status == 408
+    if may_be_done and (definitive or ambiguous is False):
+        raise ConfigError(
+            f"{entry} of `cloud.errors`: after HTTP {status} the thing may stand there, whatever the code",
+            hint="leave out `ambiguous` and `definitive`; a row that is given up is then looked up first",
+        )
+    if status == 401 and (what is not Kind.PERMANENT or reach not in {Stops.ACCOUNT, Stops.RUN} or definitive):
+        raise ConfigError(
+            f"{entry} of `cloud.errors`: a refused key is never sent again, for five refusals lock it",
+            hint='write kind = "permanent" and stops = "account"',
+        )
     if ambiguous is None:
-        ambiguous = not definitive and (status >= 500 or status < 200 or status == 408)
+        ambiguous = not definitive and may_be_done
     if definitive is None:
         seen = 400 <= status < 500 and status not in _UNSEEN_BY_SERVICE and not fold_code(code).startswith("APIGW.")
         definitive = can_spend and seen and bool(code) and not ambiguous

@@ -8,6 +8,7 @@ import configparser
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from batcher.errors import CredentialsError
@@ -65,13 +66,10 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int]:
 
 def _parse(path: Path, content: bytes) -> Sections:
     parser = configparser.ConfigParser(interpolation=None)
-    try:
-        if len(content) > PROFILE_BYTES_MAX:
-            raise ValueError
-        parser.read_string(content.decode("utf-8-sig"))
-    except (ValueError, configparser.Error):
-        # Without its cause: both kinds of error quote the file.
-        raise CredentialsError(
-            f"the profile file {path} is not a valid INI file", hint="it should hold `[basic]`, `ak = ...`, `sk = ...`"
-        ) from None
-    return {name: dict(parser[name]) for name in parser.sections()}
+    if len(content) <= PROFILE_BYTES_MAX:
+        with suppress(ValueError, configparser.Error):  # both quote the file, and must not be this error's context
+            parser.read_string(content.decode("utf-8-sig"))
+            return {name: dict(parser[name]) for name in parser.sections()}
+    raise CredentialsError(
+        f"the profile file {path} is not a valid INI file", hint="it should hold `[basic]`, `ak = ...`, `sk = ...`"
+    )

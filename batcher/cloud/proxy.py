@@ -7,9 +7,10 @@ no password; the environment may.
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # typeshed leaves it out
 
 from batcher.cloud.endpoints import base_url, bracketed, is_loopback, is_plain_host, split_url
@@ -99,10 +100,12 @@ def _variable(environment: Mapping[str, str], name: str) -> str:
 def _parse(text: str, source: str) -> Proxy:
     """Read a proxy's URL. Raises `ConfigError`, which shows nothing of it: any part may be a misplaced password."""
     url = text.strip()
-    try:
-        parts, port = split_url(url if "://" in url else f"http://{url}")
-    except ConfigError:
-        raise ConfigError(f"`{source}` is not a URL", hint=_HINT) from None
+    found: tuple[SplitResult, int | None] | None = None
+    with suppress(ConfigError):  # which quotes a part
+        found = split_url(url if "://" in url else f"http://{url}")
+    if found is None or not _is_text(url):
+        raise ConfigError(f"`{source}` is not a URL", hint=_HINT)
+    parts, port = found
     if parts.scheme.startswith("socks"):
         raise ConfigError(f"`{source}` names a SOCKS proxy, which batcher cannot use", hint=_HINT)
     host = parts.hostname or ""
@@ -113,6 +116,11 @@ def _parse(text: str, source: str) -> Proxy:
     if user is not None and ":" in user:
         raise ConfigError(f"the user name in `{source}` holds a colon", hint="no proxy can be told such a name")
     return Proxy(base_url(parts.scheme, host, port), user, unquote(parts.password or ""))
+
+
+def _is_text(url: str) -> bool:
+    """Whether it could be sent: an environment may hold bytes that are no text."""
+    return not any("\ud800" <= character <= "\udfff" for character in url)
 
 
 def _is_near(host: str) -> bool:

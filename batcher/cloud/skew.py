@@ -2,8 +2,8 @@
 
 A signature holds for 15 minutes around its date on the gateway's clock (api-sign-provide01, 2025-10-20). Every
 answer of HTTP has the server's `Date`, in whole seconds; half a second and the way back are far below what counts
-here. A clock that is off by more than `WARN_S` is worth a word; one for which a call was refused is corrected for
-the calls that follow, by what that answer showed.
+here. A clock that is off by more than `WARN_S` is worth a word; after a refusal of a call that was dated more than
+`REFUSED_S` beside the gateway's clock, calls are dated by that clock.
 """
 
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from batcher.cloud.wire import parse_date
 
 WARN_S = 300.0
 """A third of what the gateway bears: off by more, somebody should mend the clock before it is too late."""
+REFUSED_S = 840.0
+"""Just under what the gateway bears: a call that was dated closer than this was not refused for its date."""
 MEASURE_EVERY_S = 60.0
 """A clock may step in the night; a look a minute costs nothing."""
 
 
-class EndpointTime:
+class EndpointClock:
     """What is known of one endpoint's clock."""
 
     def __init__(self) -> None:
         self.skew_s: float | None = None
         """By how much our clock is ahead of the endpoint's, as last measured."""
-        self.offset_s = 0.0
-        """What is added to our clock when a call is dated."""
         self._date: float | None = None
         self._due = 0.0
         self._told = False
@@ -33,8 +33,8 @@ class EndpointTime:
         return now >= self._due
 
     def measure(self, headers: Mapping[str, str], now: float) -> bool:
-        """Take the skew from an answer that came at `now`; whether it is the first one worth a warning."""
-        self._due = now + self.offset_s + MEASURE_EVERY_S
+        """Take the skew from an answer that came at `now` (our clock); whether it is the first worth a warning."""
+        self._due = now + MEASURE_EVERY_S
         self._date = parse_date(headers.get("Date", ""))
         if self._date is None:
             return False
@@ -43,13 +43,9 @@ class EndpointTime:
         self._told = self._told or tells
         return tells
 
-    def correct(self, signed_at: float) -> bool:
-        """After a refusal, just measured, of a call dated `signed_at`: whether that date was wrong.
+    def refuses(self, signed_at: float) -> bool:
+        """Whether a refusal, just measured, can be for the date `signed_at` of its call.
 
-        If so, the calls that follow are dated by the endpoint's clock. A call that was dated rightly is not
-        refused for its date, so this ends.
+        A call that was dated rightly is not refused for its date, so dating calls anew after this ends.
         """
-        if self._date is None or self.skew_s is None or abs(signed_at - self._date) <= WARN_S:
-            return False
-        self.offset_s = -self.skew_s
-        return True
+        return self._date is not None and abs(signed_at - self._date) > REFUSED_S

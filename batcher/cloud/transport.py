@@ -284,8 +284,6 @@ def _detail(error: BaseException | None) -> str:
         return f"{error.host}:{error.port}: {refusal(error.certificate_error)[0]}"
     if isinstance(error, ClientConnectorError):
         return f"{error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
-    if isinstance(error, ClientResponseError):
-        return error.message
     return error.strerror or "" if isinstance(error, OSError) else ""
 
 

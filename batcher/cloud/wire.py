@@ -129,7 +129,8 @@ def request_id_of(headers: Mapping[str, str], value: Mapping[str, Any] | None, s
     found: object = next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
     if not found and value is not None:
         found = value.get("request_id") or value.get("requestId")
-    return _line(_without(found, secrets), REQUEST_ID_CHARACTERS_MAX) if isinstance(found, str) else ""
+    text = _line(redact(found, secrets), REQUEST_ID_CHARACTERS_MAX) if isinstance(found, str) else ""
+    return text if " " not in text else ""  # an id is one word; what is more may quote anything
 
 
 def shown(text: str, characters_max: int, secrets: Sequence[str] = ()) -> str:

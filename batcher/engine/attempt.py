@@ -12,10 +12,10 @@ from batcher.engine.listing import ScopeListing
 from batcher.engine.row_queue import Work
 from batcher.engine.settling import elapsed_ms, ended, found_settlement, record
 from batcher.events import RowRetried
-from batcher.model import Applied, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
+from batcher.model import Applied, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
 from batcher.policy.breaker import skip_code, skip_message
 from batcher.policy.found import AVAILABLE, FAILED
-from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide
+from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide, is_attempt
 
 
 async def attempt(context: LaneContext, work: Work) -> bool:
@@ -146,7 +146,7 @@ def _outcome(context: LaneContext, work: Work, answer: Applied) -> tuple[Outcome
 async def _refused(context: LaneContext, work: Work, refused: Refused) -> bool:
     """Do what the retry law says; True if the row is to be sent again."""
     work.refused = refused
-    work.attempts += refused.kind is not Kind.THROTTLED
+    work.attempts += is_attempt(refused)
     work.in_doubt = work.in_doubt or refused.ambiguous
     decision = decide(
         refused,

@@ -35,24 +35,17 @@ class EnginePolicy:
 
 
 class AccountGate:
-    """What the lanes of one account share: one call at a time until the service itself has answered one.
+    """What the lanes of one account share: its canary's turn, and what stopped it.
 
-    That call is the canary: a wrong key is refused once, and the refusal stops every lane of the account. More than
-    five refusals in a row lock a key for minutes, whoever uses it (APIGW FAQ 0003). An answer that may come from
-    before the check of the key (a gateway's trouble, a limit) proves nothing and leaves the gate shut.
+    While the account's credentials are not trusted one call of its lanes is made at a time. The client would see to
+    that too, but who waited there would come out with leave taken long ago, all at once.
     """
 
     def __init__(self) -> None:
-        self.is_open = False
         self.alone = anyio.Lock()
         self.stopped: Refused | None = None
         """What stopped the account, if anything did."""
         self.lanes: set[LaneContext] = set()
-
-    def note(self, answer: object) -> None:
-        """Open for good once the service has answered."""
-        if not isinstance(answer, Refused) or answer.definitive or answer.kind is Kind.EXISTS:
-            self.is_open = True
 
     def stop(self, refused: Refused) -> None:
         """No lane of the account takes another row. Repeatable."""
@@ -124,20 +117,30 @@ class LaneContext:
         self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None = None
     ) -> T | Refused | None:
         """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent."""
-        if not self._gate.is_open:
-            async with self._gate.alone:
-                if not self._gate.is_open:
-                    return await self._call(kind, make, scope)
-        return await self._call(kind, make, scope)
+        while True:
+            if self.operation.is_trusted(self.lane):
+                if not await self._leave(scope):
+                    return None
+                if self.operation.is_trusted(self.lane):
+                    return await self._make(kind, make)
+            elif not await self.limiter.unpaused():
+                return None
+            else:
+                async with self._gate.alone:
+                    # A pause is waited out outside: in here it would be every lane's.
+                    if not self.operation.is_trusted(self.lane) and not self.limiter.is_paused:
+                        return await self._make(kind, make) if await self._leave(scope) else None
 
-    async def _call(
-        self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None
-    ) -> T | Refused | None:
+    async def _leave(self, scope: str | None) -> bool:
+        """Wait for the lane's pace; whether the call may be made now."""
         if not await self.limiter.acquire() or self.closing or scope in self.stopped_scopes:
-            return None
+            return False
         if self.clock.steady() >= self._held_until:
             self._close(Refused(Kind.TRANSIENT, Stops.LANE, "BATCHER.LeaseLost", "the lease ended", sent=False))
-            return None
+            return False
+        return True
+
+    async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         answer = await make()
         self._note(kind, answer)
         return answer
@@ -151,7 +154,6 @@ class LaneContext:
             result = str(getattr(answer, "http_status", ""))
         self.commit.count_call(kind, result)
         self.sink.emit(CallMade(self.lane, kind, result))
-        self._gate.note(answer)
         if not isinstance(answer, Refused):
             return
         if answer.kind is Kind.THROTTLED:

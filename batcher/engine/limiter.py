@@ -50,6 +50,27 @@ class LaneLimiter:
                 self._waiting.discard(scope)
         return False
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether no call may be made for now."""
+        return self._paused_until > self._clock.steady()
+
+    async def unpaused(self) -> bool:
+        """Wait out a pause; False when the lane closes instead."""
+        if self._closed:
+            return False
+        with anyio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                while True:
+                    pause = self._paused_until - self._clock.steady()
+                    if pause <= 0:
+                        return True
+                    await anyio.sleep(pause)
+            finally:
+                self._waiting.discard(scope)
+        return False
+
     def pause(self, duration_s: float) -> None:
         """No call of the lane for so long; the longer of two pauses holds."""
         self._paused_until = max(self._paused_until, self._clock.steady() + duration_s)

@@ -9,8 +9,8 @@ show one even on the last page; api facts, 2026-11-23.)
 from collections.abc import AsyncIterator, Sequence
 
 from batcher.engine.context import LaneContext
-from batcher.model import Kind, Page, Refused, Remote
-from batcher.policy.retry import TryAgain, decide
+from batcher.model import Page, Refused, Remote
+from batcher.policy.retry import TryAgain, decide, is_attempt
 
 PAGES_MAX = 10_000
 """20 million things in one scope: far beyond any quota, and an end for a marker that never does."""
@@ -56,7 +56,7 @@ class ScopeListing:
             if not isinstance(answer, Refused):
                 return answer
             self.refused = answer
-            attempts += answer.kind is not Kind.THROTTLED
+            attempts += is_attempt(answer)
             decision = decide(
                 answer,
                 attempts=attempts,

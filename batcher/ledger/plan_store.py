@@ -64,8 +64,10 @@ class PlanStore:
                 wish = row.wish
                 if wish is None:
                     plans.append((plan_id, row.line, 0, None, None, None, row.carried))
-                    states.append((run_no, 0, row.row_no, "settled", "invalid", None, 0, "BATCHER.Invalid", row.faults))
-                    counts[(RowState.SETTLED, Outcome.INVALID)] += 1
+                    outcome = Outcome.SKIPPED if row.barred else Outcome.INVALID
+                    code = "BATCHER.ProjectUnknown" if row.barred else "BATCHER.Invalid"
+                    states.append((run_no, 0, row.row_no, "settled", str(outcome), None, 0, code, row.why))
+                    counts[(RowState.SETTLED, outcome)] += 1
                     continue
                 lane_no = lanes.get(wish.lane) or new_lanes.setdefault(wish.lane, len(lanes) + len(new_lanes) + 1)
                 plans.append((plan_id, row.line, lane_no, wish.scope, wish.key, wish.spec, row.carried))
@@ -124,10 +126,11 @@ class PlanStore:
             )
             count_rows(self._store, run_no, counts)
 
-    def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]]) -> None:
+    def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]], found: Mapping[str, object]) -> None:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
-            if self._store.run("open_run", {"run_no": run_no, "columns": json.dumps(columns)}) != 1:
+            values = {"run_no": run_no, "columns": json.dumps(columns), "found": json.dumps(found)}
+            if self._store.run("open_run", values) != 1:
                 raise LedgerError(f"run `{run_id}` is not being planned")
 
     def drop_run(self, run_id: RunId) -> None:

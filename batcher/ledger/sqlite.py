@@ -124,8 +124,8 @@ class SqliteLedger:
     async def settle_plan(self, run_id: RunId, settlements: Sequence[tuple[int, Settlement]]) -> None:
         await self._call(self._plans.settle_plan, run_id, settlements)
 
-    async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]]) -> None:
-        await self._call(self._plans.open_run, run_id, columns)
+    async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]], found: Mapping[str, object]) -> None:
+        await self._call(self._plans.open_run, run_id, columns, found)
 
     async def drop_run(self, run_id: RunId) -> None:
         await self._call(self._plans.drop_run, run_id)

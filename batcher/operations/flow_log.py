@@ -22,6 +22,7 @@ from batcher.cloud.endpoints import Service
 from batcher.cloud.refusal import bad_answer
 from batcher.model import (
     Applied,
+    Barred,
     ClaimedRow,
     Fault,
     LaneKey,
@@ -87,13 +88,14 @@ class FlowLogs:
 
     # --- pure ---------------------------------------------------------------------------------------
 
-    def parse(self, fields: Mapping[str, str]) -> Wish | tuple[Fault, ...]:
+    def parse(self, fields: Mapping[str, str]) -> Wish | Barred | tuple[Fault, ...]:
         """Hold a row to its rules, the defaults filled in: a wish, or every fault."""
         filled = self._defaults.fill(fields)
         try:
             row = read_row(filled)
         except ValidationError as error:
-            return self._defaults.faults_of(error, filled)
+            faults = self._defaults.faults_of(error, filled)
+            return self._defaults.barred(filled, faults) or faults
         name = self._defaults.name_of(row)
         faults = self._defaults.faults_of(None, filled, name) if self._defaults.is_suspect(row, name) else ()
         return faults or self._wish(row, name)
@@ -150,6 +152,10 @@ class FlowLogs:
         return remote.enabled is not None and remote.enabled != from_json(spec)[-1]
 
     # --- calls --------------------------------------------------------------------------------------
+
+    def is_trusted(self, lane: LaneKey) -> bool:
+        """Whether the service has accepted the credentials of the lane's account."""
+        return self._client is None or self._client.is_trusted(lane.account)
 
     async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied | Refused:
         """`POST .../flow-logs`: success is 202 with a flow log id, and nothing else."""

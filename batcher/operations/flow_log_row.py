@@ -18,7 +18,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from batcher.errors import ConfigError
-from batcher.model import Fault
+from batcher.model import Barred, Fault
 
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _Uuid = Annotated[str, StringConstraints(pattern=_UUID, to_lower=True)]
@@ -82,12 +82,14 @@ read_row = _ROW.validate_python
 class RowDefaults:
     """What fills an absent cell: `[defaults]` of the settings, the flags, and the fixed defaults.
 
-    `values` by column; `project_of` (account, region) is the project that is known there, or empty; `regions` the
+    `values` by column; `project_of` (account, region) is the project that is known there, or empty, and `refusal_of`
+    why it could not be looked up; `regions` the
     names a row may use, or None where any well-formed one is served.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
     project_of: Callable[[str, str], str] | None = None
+    refusal_of: Callable[[str, str], str] | None = None
     name_template: str = "flow-log-{resource_id}"
     regions: frozenset[str] | None = None
 
@@ -136,6 +138,13 @@ class RowDefaults:
         except ValidationError as error:
             return tuple(f for f in self.faults_of(error, fields) if f.column in _PLACE and f.value)
         return ()
+
+    def barred(self, fields: Mapping[str, str], faults: tuple[Fault, ...]) -> Barred | None:
+        """Why a row cannot be planned whose only fault is a project that could not be looked up; else None."""
+        if self.refusal_of is None or [fault.column for fault in faults] != ["project_id"] or "project_id" in fields:
+            return None
+        refusal = self.refusal_of(fields["account"], fields["region"])
+        return Barred(refusal) if refusal else None
 
     def name_of(self, row: FlowLogRow) -> str:
         """The row's own name, or the one that the template makes of its values as they are sent."""

@@ -5,6 +5,7 @@ Groups of an Account" and "Querying All Log Streams in a Specified Log Group", w
 and has no pages.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from batcher.model import LaneKey, Refused
 LTS_CONTENT_TYPE = "application/json;charset=UTF-8"
 QUOTA_KEY = "flow_log"
 
+_SAFE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _OK = frozenset({200})
 
 
@@ -43,7 +45,10 @@ async def first_router(client: CloudClient, lane: LaneKey) -> str | Refused:
     reply = await client.call(lane, "GET", "/instances", query=[("limit", "1")], expected=_OK)
     if isinstance(reply, Refused):
         return reply
-    return next((item["id"] for item in _items(reply, "instances") if isinstance(item.get("id"), str)), "")
+    found = next((item.get("id") for item in _items(reply, "instances")), "")
+    if not isinstance(found, str) or (found and _SAFE_ID.fullmatch(found) is None):
+        return bad_answer(reply.status, reply.request_id, "a router whose id is no id")
+    return found
 
 
 async def count_flow_logs(client: CloudClient, lane: LaneKey, er_id: str) -> int | Refused:

@@ -42,5 +42,9 @@ async def ask(
         )
         if not isinstance(decision, TryAgain) or attempts >= budget.attempts_max:
             return answer
-        is_throttled = answer.kind is Kind.THROTTLED
-        await anyio.sleep(pause_s(answer.pause_s, answer.window, chance.random()) if is_throttled else decision.delay_s)
+        wait_s = decision.delay_s
+        if answer.kind is Kind.THROTTLED:
+            wait_s = pause_s(answer.pause_s, answer.window, chance.random())
+        if clock.steady() - started + wait_s > budget.time_s_max:
+            return answer
+        await anyio.sleep(wait_s)

@@ -10,7 +10,7 @@ from itertools import islice
 from json.encoder import encode_basestring_ascii as _quoted
 
 from batcher.events import PlanProgress
-from batcher.model import Fault, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Twin, Wish
+from batcher.model import Barred, Fault, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Twin, Wish
 from batcher.ports import Clock, EventSink, Ledger, Operation, RowSource
 
 PAGE_ROWS = 1000
@@ -47,21 +47,23 @@ def plan_rows(rows: Iterable[RawRow], operation: Operation, *, after: int = 0) -
     """Each raw row as the ledger takes it, numbered on from `after`. Pure but for the source behind `rows`."""
     known = frozenset(operation.known_columns)
     for row_no, raw in enumerate(rows, start=after + 1):
-        wish, faults = parse_row(raw, operation)
-        if wish is None:
-            yield PlanRow(row_no, raw.line, None, _dump(dict(raw.fields)), faults_text(faults))
+        wish = parse_row(raw, operation)
+        if not isinstance(wish, Wish):
+            is_barred = isinstance(wish, Barred)
+            why = wish.message if isinstance(wish, Barred) else faults_text(wish)
+            yield PlanRow(row_no, raw.line, None, _dump(dict(raw.fields)), why, is_barred)
             continue
         # Two texts need no `_dump`, which would take a tenth of planning.
         carried = [f"{_quoted(name)}:{_quoted(value)}" for name, value in raw.fields.items() if name not in known]
         yield PlanRow(row_no, raw.line, wish, f"{{{','.join(carried)}}}")
 
 
-def parse_row(raw: RawRow, operation: Operation) -> tuple[Wish | None, tuple[Fault, ...]]:
-    """A raw row's wish, or all its faults: those of its form and those of its values."""
+def parse_row(raw: RawRow, operation: Operation) -> Wish | Barred | tuple[Fault, ...]:
+    """A raw row's wish, or all its faults: those of its form and those of its values; or why it cannot be planned."""
     parsed = operation.parse(raw.fields)
-    if not isinstance(parsed, Wish):
-        return None, (*raw.faults, *parsed)
-    return (None, raw.faults) if raw.faults else (parsed, ())
+    if isinstance(parsed, Wish | Barred):
+        return raw.faults or parsed
+    return (*raw.faults, *parsed)
 
 
 def faults_text(faults: tuple[Fault, ...]) -> str:

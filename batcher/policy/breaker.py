@@ -27,6 +27,11 @@ def skip_message(refused: Refused) -> str:
     return f"not attempted: the provider refused another row with {refused.code} ({refused.message})"
 
 
+def planning_stop_code(refused: Refused) -> str:
+    """How a refused look-up ends the run that left rows unplanned for it: never with success."""
+    return stop_code(refused) or "BATCHER.EndpointUnreachable"
+
+
 def stop_code(refused: Refused) -> str:
     """How what stopped a lane ends the run: access was refused, nothing got through, or neither (empty)."""
     if refused.stops in (Stops.ACCOUNT, Stops.RUN):

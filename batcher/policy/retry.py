@@ -3,7 +3,7 @@
 A refusal is answered with the first of these that fits:
 
 1. `EXISTS`: look it up; the provider says that it is there.
-2. Throttled: the lane waits, the row goes again; that is not an attempt of the row.
+2. Throttled, or mended: the lane waits or the cause is gone, the row goes again; that is no attempt of the row.
 3. Repeating may help, only the row is concerned, and attempts and time are left: again after an exponential
    back-off with full jitter, no sooner than the provider asked (AWS Architecture Blog, "Exponential Backoff
    and Jitter", 2015). After a definitive refusal the token is spent: the next attempt is a new generation.
@@ -18,6 +18,11 @@ from batcher.model import Kind, Refused, Stops
 
 PAUSE_S_MAX = 3600.0
 """No provider's wish makes a row wait longer than this; a longer one would outlast the night."""
+
+
+def is_attempt(refused: Refused) -> bool:
+    """Whether a refusal counts against the attempts of what was asked for."""
+    return refused.kind is not Kind.THROTTLED and not refused.mended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,7 @@ def decide(
 
 
 def _again(refused: Refused, attempts: int, elapsed_s: float, budget: RetryBudget, chance: float) -> TryAgain | None:
-    if refused.kind is Kind.THROTTLED:
+    if refused.kind is Kind.THROTTLED or refused.mended:
         return TryAgain(delay_s=0.0, new_generation=False) if elapsed_s < budget.throttled_s_max else None
     if refused.kind is not Kind.TRANSIENT or refused.stops is not Stops.ROW or attempts >= budget.attempts_max:
         return None

@@ -43,6 +43,7 @@ class OwnCode(StrEnum):
     REDIRECTED = "BATCHER.Redirected"
     LISTING_INCOMPLETE = "BATCHER.ListingIncomplete"
     NO_CREDENTIALS = "BATCHER.NoCredentials"
+    PROJECT_UNKNOWN = "BATCHER.ProjectUnknown"
 
 
 OWN_CODES: Mapping[str, str] = {
@@ -68,6 +69,8 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.REDIRECTED: "the provider's address answered with a redirection, which is not followed",
     OwnCode.LISTING_INCOMPLETE: "the provider's listing could not be read to its end, so it settles nothing",
     OwnCode.NO_CREDENTIALS: "the account's temporary credentials ended, and their source has no new ones",
+    OwnCode.PROJECT_UNKNOWN: "the look-up of the row's project was refused, so it could not be planned:"
+    " run the inventory again",
 }
 """Every own code and its meaning, in the order of the documentation."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batcher.model import Outcome, RowState, RunRecord
-from batcher.policy.verdict import DONE, exit_code
+from batcher.policy.verdict import DONE, OwnCode, exit_code
 from batcher.report.rows import ReportRow, utc_text
 
 GROUPS_TALLIED_MAX = 10_000
@@ -74,7 +74,8 @@ class Tally:
             return
         group.count += 1
         group.outcomes[row.outcome.value] += 1
-        group.open_rows += row.state != RowState.SETTLED or row.outcome == Outcome.SKIPPED
+        is_barred = row.texts[self._code] == OwnCode.PROJECT_UNKNOWN
+        group.open_rows += row.state != RowState.SETTLED or (row.outcome == Outcome.SKIPPED and not is_barred)
 
     def by_outcome(self) -> dict[str, int]:
         """Rows of every outcome, those without rows too."""

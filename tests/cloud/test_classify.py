@@ -175,7 +175,7 @@ def test_only_gateway_codes_are_folded() -> None:
     ],
 )
 def test_a_users_entry_wins_over_every_rule(status: int, code: str) -> None:
-    mine = user_verdict(status, code, kind="permanent", stops="router", advice="ask Ann")
+    mine = user_verdict(status, code, kind="permanent", stops="run", advice="ask Ann")
     table = merged({(status, code.replace("APIGW.", "APIC.")): mine})
     assert classify(status, code.replace("APIGW.", "APIG."), table) is mine
     others = [row for row in ROWS if (row[0], fold_code(row[1])) != (status, code)]
@@ -185,14 +185,14 @@ def test_a_users_entry_wins_over_every_rule(status: int, code: str) -> None:
 
 
 def test_an_entry_without_a_code_is_for_answers_without_one() -> None:
-    mine = user_verdict(401, "", kind="transient", stops="row")
-    table = merged({(401, ""): mine})
-    assert [classify(401, code, table) is mine for code in ("", "401", "1001", "APIGW.0301", "ER.04009005")] == [
+    mine = user_verdict(418, "", kind="transient", stops="row")
+    table = merged({(418, ""): mine})
+    assert [classify(418, code, table) is mine for code in ("", "418", "1001", "APIGW.0301", "ER.04009005")] == [
         *[True] * 3,
         *[False] * 2,
     ]
-    number = user_verdict(401, "1001", kind="permanent", stops="run")
-    assert classify(401, "1001", merged({(401, ""): mine, (401, "1001"): number})) is number
+    number = user_verdict(418, "1001", kind="permanent", stops="run")
+    assert classify(418, "1001", merged({(418, ""): mine, (418, "1001"): number})) is number
 
 
 # status, code, kind: ambiguous, definitive
@@ -205,7 +205,6 @@ DEFAULTS = """
 400 ER.1      throttled  - -
 400 APIG.0999 permanent  - -
 400 APIC.0999 transient  - -
-401 ER.1      permanent  - -
 407 -         permanent  - -
 429 ER.1      permanent  - -
 408 ER.1      transient  a -
@@ -227,17 +226,21 @@ def test_what_an_entry_does_not_say_is_taken_with_care(case: str) -> None:
 
 
 def test_what_an_entry_says_holds() -> None:
-    sure = user_verdict(503, "X.1", kind="transient", stops="row", ambiguous=False)
-    spent = user_verdict(503, "X.1", kind="permanent", stops="account", definitive=True, advice="ask Ann")
-    unsure = user_verdict(400, "X.1", kind="permanent", stops="row", ambiguous=True)
+    unsure = user_verdict(400, "X.1", kind="permanent", stops="account", ambiguous=True, advice="ask Ann")
     kept = user_verdict(400, "X.1", kind="transient", stops="row", definitive=False)
-    assert [(v.ambiguous, v.definitive) for v in (sure, spent, unsure, kept)] == [
-        (False, False),
-        (False, True),
+    spent = user_verdict(400, "APIGW.1", kind="permanent", stops="row", definitive=True)
+    assert [(v.ambiguous, v.definitive) for v in (unsure, kept, spent)] == [
         (True, False),
         (False, False),
+        (False, True),
     ]
-    assert (spent.stops, spent.advice) == (Stops.ACCOUNT, "ask Ann")
+    assert (unsure.stops, unsure.advice) == (Stops.ACCOUNT, "ask Ann")
+
+
+@pytest.mark.parametrize("stops", ["account", "run"])
+def test_a_refused_key_may_have_advice_of_the_users_own(stops: str) -> None:
+    verdict = user_verdict(401, "APIGW.0301", kind="permanent", stops=stops, advice="ask Bob")
+    assert (verdict.kind, verdict.definitive, verdict.advice) == (Kind.PERMANENT, False, "ask Bob")
 
 
 def test_the_words_of_users_cover_all_that_can_stop() -> None:
@@ -264,6 +267,13 @@ def test_the_words_of_users_cover_all_that_can_stop() -> None:
         ({"ambiguous": True, "definitive": True}, "exclude each other"),
         ({"kind": "exists", "definitive": True}, "exclude each other"),
         ({"kind": "throttled", "definitive": True}, "exclude each other"),
+        ({"status": 500, "ambiguous": False}, "may stand there"),
+        ({"status": 503, "definitive": True}, "may stand there"),
+        ({"status": 408, "kind": "transient", "ambiguous": False}, "may stand there"),
+        ({"status": 401}, "never sent again"),
+        ({"status": 401, "kind": "transient"}, "never sent again"),
+        ({"status": 401, "kind": "exists"}, "never sent again"),
+        ({"status": 401, "stops": "account", "definitive": True}, "never sent again"),
         ({"code": "x" * 65}, "no answer has this code"),
         ({"code": " X.1"}, "no answer has this code"),
         ({"code": "X\x00"}, "no answer has this code"),

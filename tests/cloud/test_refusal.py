@@ -144,7 +144,7 @@ def test_a_users_entry_decides_and_its_advice_is_told() -> None:
     table = merged(
         {
             (403, "APIGW.0306"): user_verdict(403, "APIGW.0306", kind="permanent", stops="project", advice="ask Ann"),
-            (503, ""): user_verdict(503, "", kind="throttled", stops="row", ambiguous=False, advice="it is full"),
+            (503, ""): user_verdict(503, "", kind="throttled", stops="row", advice="it is full"),
             (302, ""): user_verdict(302, "", kind="transient", stops="row"),
         }
     )
@@ -155,7 +155,7 @@ def test_a_users_entry_decides_and_its_advice_is_told() -> None:
     denied = answered(403, b'{"error_code":"APIG.0306","error_msg":"m"}')
     assert (denied.stops, denied.code, denied.advice) == (Stops.LANE, "APIG.0306", "ask Ann")
     full = answered(503, b"limit:5,time:1 second")
-    assert (full.kind, full.ambiguous, full.window, full.pause_s) == (Kind.THROTTLED, False, Window(5, 1.0), 9.0)
+    assert (full.kind, full.ambiguous, full.window, full.pause_s) == (Kind.THROTTLED, True, Window(5, 1.0), 9.0)
     moved = answered(302, b"")
     assert (moved.kind, moved.code) == (Kind.TRANSIENT, "BATCHER.Redirected")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.e2e.clouds import assert_created_once, cloud
 from tests.e2e.commands import EMULATOR_KEYS, batcher, column, report_rows, side_by_side, summary, write_settings
 from tests.e2e.inventories import some_rows, write_rows
+from tests.e2e.test_access import closed_port
 
 Row = dict[str, str]
 ROWS = [{**wish, "description": "日志"} for wish in some_rows(4, routers=2, projects=2)]
@@ -136,3 +137,22 @@ async def test_standard_input_needs_its_format(tmp_path: Path) -> None:
     ended = await batcher(tmp_path, "run", "-", "--emulator", stdin=as_csv(ROWS).encode())
     assert ended.code == 2
     assert "--input-format" in ended.err
+
+
+async def test_a_retry_that_was_stopped_goes_on_where_it_was_sent(tmp_path: Path) -> None:
+    """`retry` was given another endpoint than the run before it: going on must not show the keys to the first one."""
+    write_settings(tmp_path, "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n")
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
+    async with cloud() as first:
+        refused = {"fault": "status", "status": 400, "code": "ER.04009005", "times": None}
+        await first.script({"operation": "create", **refused})
+        assert (await first.run(tmp_path, "run", str(inventory))).code == 3
+        before = await first.statistics()
+        with closed_port() as port:
+            elsewhere = ("retry", "--endpoint", f"http://127.0.0.1:{port}")
+            ended = await batcher(tmp_path, *elsewhere, extra=EMULATOR_KEYS)
+            assert ended.code == 7, ended.err
+            ended = await batcher(tmp_path, "retry", extra=EMULATOR_KEYS)
+            assert ended.code == 7, ended.err
+            assert f"127.0.0.1:{port}" in ended.out
+        assert (await first.statistics())["calls"] == before["calls"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.e2e.clouds import assert_created_once, cloud
-from tests.e2e.commands import column
+from tests.e2e.commands import column, write_settings
 from tests.e2e.inventories import some_rows, write_rows
 
 
@@ -29,3 +29,13 @@ async def test_a_clock_that_is_a_little_off_is_only_told(tmp_path: Path) -> None
         assert ended.err.count("warning: the clock of this machine is") == 1
         quiet = await sky.run(tmp_path, "run", str(inventory), "-q")
         assert quiet.err == ""
+
+
+async def test_a_call_that_was_refused_for_its_date_is_no_attempt_of_its_row(tmp_path: Path) -> None:
+    write_settings(tmp_path, "[run]\nattempts_max = 1\n")
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(5))
+    async with cloud(clock_skew_s=-3600.0) as sky:
+        ended = await sky.run(tmp_path, "run", str(inventory), "--reconcile", "never")
+        assert ended.code == 0, ended.err
+        assert set(column(tmp_path, "outcome")) == {"created"}
+        assert set(column(tmp_path, "attempts")) == {"1"}

@@ -10,6 +10,7 @@ from tests.e2e.inventories import row, some_rows, write_rows
 from tests.e2e.test_access import closed_port
 
 PLACE = row(0)
+NONSENSE = '{"instances":[{"id":"../x y"}]}'
 READS = {"projects", "quotas", "routers", "list", "log_groups", "log_streams"}
 
 
@@ -96,10 +97,46 @@ async def test_no_credentials_are_a_finding_that_names_what_was_looked_at(tmp_pa
     async with cloud() as sky:
         ended = await visit(sky, tmp_path, *place(), HUAWEICLOUD_SDK_AK="", HUAWEICLOUD_SDK_SK="")
         assert ended.code == 7, ended.err
-        (finding,) = findings(ended)
+        finding, skipped = findings(ended)
         assert (finding["check"], finding["mark"]) == ("credentials", "failed")
+        assert (skipped["check"], skipped["mark"]) == ("place", "skipped")
         assert "HW_ACCESS_KEY" in finding["answer"]
         assert (await sky.statistics())["calls"] == {}
+
+
+async def test_one_refusal_does_not_hide_the_other_places(tmp_path: Path) -> None:
+    """LTS may not be read, and one region has no project; what else can be asked is asked, and nothing twice."""
+    south = {**row(1), "region": "cn-south-1"}
+    rows = [row(0), {**south, "project_id": ""}, {**south, "project_id": "", "log_stream_id": south["er_id"]}, row(4)]
+    inventory = write_rows(tmp_path / "routers.csv", [*rows, {**row(2), "region": "cn-east-3"}])
+    async with cloud(open_world=False) as sky:
+        await sky.seed_attachments(*rows)
+        denied = {"status": 403, "code": "APIGW.0302", "message": "no right", "times": None}
+        await sky.script({"operation": "log_groups", "fault": "status", **denied})
+        ended = await visit(sky, tmp_path, str(inventory))
+        assert ended.code == 7, ended.err
+        failed = [finding["check"] for finding in findings(ended) if finding["mark"] == "failed"]
+        assert failed.count("project") == 1
+        assert [finding["check"] for finding in findings(ended)].count("quota") == 3
+        assert set(failed) == {"project", "log group", "list"}
+
+
+async def test_what_an_endpoint_says_may_be_nonsense(tmp_path: Path) -> None:
+    """A router without a proper id is a failed check, and no fault of batcher's."""
+    async with cloud() as sky:
+        await seed(sky)
+        rule: dict[str, object] = {
+            "operation": "routers",
+            "fault": "status",
+            "status": 200,
+            "body": NONSENSE,
+            "times": None,
+        }
+        await sky.script(rule)
+        ended = await visit(sky, tmp_path, *place(er_id=""))
+        assert ended.code == 7, ended.err
+        assert by_check(ended)["list"]["mark"] == "failed"
+        assert "no id" in by_check(ended)["list"]["answer"]
 
 
 async def test_an_endpoint_that_is_down(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 
 from tests.e2e.clouds import assert_created_once, cloud
-from tests.e2e.commands import EMULATOR_KEYS, batcher, column, write_settings
+from tests.e2e.commands import EMULATOR_KEYS, batcher, column, summary, write_settings
 from tests.e2e.inventories import some_project, some_rows, write_rows
+from tests.e2e.test_accounts import KEYS, pair, write_profile
 
 
 def homeless(count: int, region: str = "cn-north-4") -> list[dict[str, str]]:
@@ -52,10 +53,84 @@ async def test_a_wrong_secret_costs_one_look_up(tmp_path: Path) -> None:
     async with cloud() as sky:
         wrong = {**EMULATOR_KEYS, "HUAWEICLOUD_SDK_SK": "wrong"}
         ended = await batcher(tmp_path, *sky.words("run", str(inventory)), extra=wrong)
-        assert ended.code == 7, ended.out
-        assert "APIGW.0301" in ended.err
-        assert "hint: check the keys" in ended.err
+        assert ended.code == 7, ended.err
+        assert "APIGW.0301" in ended.out
+        assert "hint: check the keys" in ended.out
         assert (await sky.statistics())["unauthorized_by_key"] == {"EMULATORAK": 1}
+        assert column(tmp_path, "outcome") == ["skipped"] * 30
+        assert set(column(tmp_path, "error_code")) == {"BATCHER.ProjectUnknown"}
+
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 0, ended.err
+        assert_created_once(await sky.statistics(), 30)
+
+
+async def test_an_account_whose_look_up_is_refused_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """Its rows are skipped with the cause, and are not taken up by `resume`, but by the next run of the inventory."""
+    write_profile(tmp_path, north=pair("AKNORTH"), east=pair("AKEAST", "wrong"))
+    rows = homeless(40)
+    wishes = [{**wish, "account": "north" if n % 2 else "east"} for n, wish in enumerate(rows)]
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud(keys=KEYS) as sky:
+        command = sky.words("run", str(inventory))
+        ended = await batcher(tmp_path, *command)
+        assert ended.code == 7, ended.err
+        assert column(tmp_path, "outcome") == ["skipped", "created"] * 20
+        assert set(column(tmp_path, "error_code")) == {"BATCHER.ProjectUnknown", ""}
+        statistics = await sky.statistics()
+        assert statistics["unauthorized_by_key"] == {"AKEAST": 1}
+        (group,) = summary(tmp_path)["failures"]
+        assert "batcher run routers.csv" in group["next"]
+        assert "run the inventory again once access is mended: 20 rows" in ended.out
+        assert "resume" not in ended.out
+        failed = tmp_path / "failed.csv"
+        failed.write_bytes((tmp_path / "reports" / "latest" / "failed.csv").read_bytes())
+
+        resumed = await batcher(tmp_path, *sky.words("resume"))
+        assert resumed.code == 3, resumed.err
+        assert column(tmp_path, "outcome") == ["skipped", "created"] * 20
+
+        write_profile(tmp_path, north=pair("AKNORTH"), east=pair("AKEAST"))
+        ended = await batcher(tmp_path, *sky.words("run", str(failed)))
+        assert ended.code == 0, ended.err
+        ended = await batcher(tmp_path, *command)
+        assert ended.code == 0, ended.err
+        assert column(tmp_path, "outcome") == ["exists"] * 40
+        assert_created_once(await sky.statistics(), 40)
+
+
+async def test_an_unfinished_run_that_was_planned_under_another_tenants_keys_is_not_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    """Wrong but valid keys: their project is refused. With the right ones the same command heals itself."""
+    inventory = write_rows(tmp_path / "routers.csv", homeless(10))
+    theirs, ours = some_project(1), some_project(2)
+    async with cloud(keys=KEYS) as sky:
+        projects = [("AKSOUTH", theirs), ("AKNORTH", ours)]
+        seeds = [{"name": "cn-north-4", "id": id_, "access_key": key} for key, id_ in projects]
+        await sky.control("POST", "projects", seeds)
+        denied = {
+            "fault": "status",
+            "status": 403,
+            "code": "APIGW.0302",
+            "match": {"project_id": theirs},
+            "times": None,
+        }
+        await sky.script(*({**denied, "operation": operation} for operation in ("create", "list")))
+        command = sky.words("run", str(inventory))
+        for _ in range(2):
+            write_profile(tmp_path, basic=pair("AKSOUTH"))
+            ended = await batcher(tmp_path, *command)
+            assert ended.code == 7, ended.err
+            assert "APIGW.0302" in ended.out
+        assert "(continued)" in ended.out
+
+        write_profile(tmp_path, basic=pair("AKNORTH"))
+        ended = await batcher(tmp_path, *command)
+        assert ended.code == 0, ended.err
+        assert "planned anew" in ended.err
+        assert set(column(tmp_path, "project_id")) == {ours}
+        assert column(tmp_path, "outcome") == ["created"] * 10
 
 
 async def test_a_look_up_is_tried_again_while_the_service_has_trouble(tmp_path: Path) -> None:

@@ -188,3 +188,28 @@ def test_who_gives_up_waiting_costs_the_others_nothing() -> None:
 
 def _gaps(times: list[float]) -> list[float]:
     return [later - sooner for sooner, later in itertools.pairwise(times)]
+
+
+def test_a_pause_can_be_waited_out_without_leave_to_call() -> None:
+    async def main() -> tuple[float, bool, bool]:
+        limiter, clock = LaneLimiter(Window(10, 1.0), VirtualClock()), VirtualClock()
+        assert await limiter.unpaused()
+        limiter.pause(5.0)
+        passed = await limiter.unpaused()
+        waited = clock.steady()
+        limiter.pause(3600.0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep, 1.0)
+            found: list[bool] = []
+
+            async def wait() -> None:
+                found.append(await limiter.unpaused())
+
+            tasks.start_soon(wait)
+            await anyio.sleep(0.5)
+            limiter.close()
+        return waited, passed, found[0] or await limiter.unpaused()
+
+    waited, passed, after_close = run_virtual(main())
+    assert waited == pytest.approx(5.0, abs=0.01)
+    assert (passed, after_close) == (True, False)

@@ -79,7 +79,7 @@ async def open_run(
     await ledger.create_run(run)
     await ledger.add_rows(run.run_id, rows)
     await ledger.index_keys(run.run_id)
-    await ledger.open_run(run.run_id, COLUMNS)
+    await ledger.open_run(run.run_id, COLUMNS, {})
     return run.run_id
 
 

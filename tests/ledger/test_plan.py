@@ -41,7 +41,7 @@ async def test_a_run_is_given_back_as_it_was_recorded(ledger: Ledger) -> None:
     assert await ledger.run(R1) == run
     await ledger.add_rows(R1, [row(1), row(2), invalid(3)])
     await ledger.index_keys(R1)
-    await ledger.open_run(R1, COLUMNS)
+    await ledger.open_run(R1, COLUMNS, {})
     counts = {(RowState.PLANNED, ""): 2, (RowState.SETTLED, "invalid"): 1}
     assert await ledger.run(R1) == dataclasses.replace(run, state=RunState.OPEN, columns=COLUMNS, counts=counts)
 
@@ -158,7 +158,7 @@ async def test_what_is_settled_in_the_plan_is_never_claimed(ledger: Ledger) -> N
     await ledger.settle_plan(
         R1, [(t.lane_no, settled(t.row_no, Outcome.DUPLICATE, expect=RowState.PLANNED)) for t in twins]
     )
-    await ledger.open_run(R1, COLUMNS)
+    await ledger.open_run(R1, COLUMNS, {})
     assert await states(ledger, R1) == "1 planned, 2 settled/duplicate, 3 planned, 4 settled/duplicate"
     for lane_no, row_no in ((1, 1), (2, 3)):
         lease = await lease_of(ledger, R1, lane_no)
@@ -182,9 +182,9 @@ async def test_a_plan_is_settled_whole_or_not_at_all(ledger: Ledger) -> None:
 async def test_only_a_run_that_is_planned_can_be_opened_and_only_once(ledger: Ledger) -> None:
     await open_run(ledger, "r1", [row(1)])
     with pytest.raises(LedgerError, match="`r1`"):
-        await ledger.open_run(R1, COLUMNS)
+        await ledger.open_run(R1, COLUMNS, {})
     with pytest.raises(RunNotFoundError):
-        await ledger.open_run(R2, COLUMNS)
+        await ledger.open_run(R2, COLUMNS, {})
 
 
 async def test_dropping_forgets_a_plan_and_nothing_else(ledger: Ledger) -> None:
@@ -258,7 +258,7 @@ async def test_a_retry_plans_the_rows_again_that_failed_or_are_in_doubt(ledger: 
     await ledger.create_run(run_record("r2", parent="r1"))
     assert await ledger.copy_rows(R2, R1) == 3
     await ledger.index_keys(R2)
-    await ledger.open_run(R2, COLUMNS)
+    await ledger.open_run(R2, COLUMNS, {})
     copied = await everything(ledger, R2)
     assert [(c.row_no, c.line, c.lane, c.spec, c.carried, c.state, c.token, c.generation) for c in copied] == [
         (1, 3, NORTH, '["row-2"]', "{}", RowState.PLANNED, token_of("row-2"), 0),

@@ -1,9 +1,11 @@
 """The rules of a row, column by column: what is taken, as what it is sent, and what is refused with which words."""
 
+from typing import cast
+
 import pytest
 
 from batcher.errors import ConfigError
-from batcher.model import Fault, Wish
+from batcher.model import Barred, Fault, Wish
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import COLUMNS, RULES, VALUE_SHOWN_MAX, RowDefaults
 from tests.operations.wishes import ATTACHMENT, GROUP, PROJECT, ROUTER, ROW, STREAM, faults, flow_logs, wish
@@ -241,5 +243,23 @@ def test_an_absent_project_is_that_of_the_rows_own_account() -> None:
     found = [operation.parse({**fields, "account": account}) for account in ("default", "north")]
     assert [one.lane.project_id for one in found if isinstance(one, Wish)] == [PROJECT, "b" * 32]
     homeless = operation.parse({**fields, "account": "south"})
-    assert not isinstance(homeless, Wish)
-    assert [fault.column for fault in homeless] == ["project_id"]
+    assert homeless == (Fault("project_id", "", "is missing, and has no default"),)
+
+
+def test_a_row_whose_project_could_not_be_looked_up_is_barred_and_not_at_fault() -> None:
+    why = {("south", "cn-north-4"): "the key was refused"}
+    defaults = RowDefaults(project_of=lambda *_: "", refusal_of=lambda *place: why.get(place, ""))
+    operation = FlowLogs(None, defaults)
+    fields = {column: value for column, value in ROW.items() if column != "project_id"}
+    assert operation.parse({**fields, "account": "south"}) == Barred("the key was refused")
+    faulty = operation.parse({**fields, "account": "south", "name": ""})
+    assert [fault.column for fault in cast("tuple[Fault, ...]", faulty)] == ["name", "project_id"]
+    assert isinstance(operation.parse({**ROW, "account": "south"}), Wish)
+
+
+@pytest.mark.parametrize("wrong", [{"region": "CN NORTH"}, {"account": "a b"}])
+def test_a_row_whose_place_is_no_place_does_not_lack_a_project_besides(wrong: dict[str, str]) -> None:
+    operation = FlowLogs(None, RowDefaults(project_of=lambda *_: ""))
+    fields = {column: value for column, value in ROW.items() if column != "project_id"}
+    found = cast("tuple[Fault, ...]", operation.parse({**fields, **wrong}))
+    assert [fault.column for fault in found] == list(wrong)

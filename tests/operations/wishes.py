@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from batcher.model import Fault, Wish
+from batcher.model import Barred, Fault, Wish
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import RowDefaults
 
@@ -37,5 +37,5 @@ def wish(operation: FlowLogs | None = None, /, **columns: str) -> Wish:
 def faults(operation: FlowLogs | None = None, /, **columns: str) -> tuple[Fault, ...]:
     """What is wrong with a row."""
     parsed = (operation or flow_logs()).parse({**ROW, **columns})
-    assert not isinstance(parsed, Wish), parsed
+    assert not isinstance(parsed, Wish | Barred), parsed
     return parsed

@@ -1,5 +1,6 @@
 """The project of rows that name none: from the credentials, else looked up once, with patience, in virtual time."""
 
+import dataclasses
 from collections.abc import Sequence
 from random import Random
 
@@ -7,7 +8,7 @@ import pytest
 
 from batcher.errors import AccessError, ConfigError, CredentialsError
 from batcher.model import Kind, Refused, Stops, Window
-from batcher.planning.patience import ASKS_MAX
+from batcher.planning.patience import ASKS_MAX, BUDGET
 from batcher.planning.projects import FoundProject, ProjectBook
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -17,8 +18,8 @@ NORTH, SOUTH = ("default", "cn-north-4"), ("default", "cn-south-1")
 class Project:
     """A project as the provider shows it."""
 
-    def __init__(self, id: str, name: str = "cn-north-4") -> None:
-        self.id = id
+    def __init__(self, project_id: str, name: str = "cn-north-4") -> None:
+        self.id = project_id
         self.name = name
 
 
@@ -91,17 +92,48 @@ def test_trouble_is_waited_out_and_a_limit_is_kept() -> None:
     assert 60.0 <= took_s <= 67.0
 
 
-@pytest.mark.parametrize(("refused", "asks"), [(BUSY, ASKS_MAX), (THROTTLED, ASKS_MAX), (WRONG, 1)])
+@pytest.mark.parametrize(("refused", "asks"), [(BUSY, ASKS_MAX), (THROTTLED, 2), (WRONG, 1)])
 def test_patience_ends_and_says_what_was_said(refused: Refused, asks: int) -> None:
     provider = Provider(refused)
-    with pytest.raises(AccessError) as raised:
-        find(provider, NORTH)
-    assert refused.code in str(raised.value)
-    assert refused.message in str(raised.value)
-    assert "`cn-north-4`" in str(raised.value)
+    found, took_s = find(provider, NORTH, NORTH)
+    assert found.known(*NORTH) == ""
+    assert found.refusals == {NORTH: refused}
+    said = found.refusal_of(*NORTH)
+    assert refused.code in said
+    assert refused.message in said
+    assert "`cn-north-4`" in said
     assert len(provider.asked) == asks
-    if refused is WRONG:
-        assert raised.value.hint == "check the keys"
+    assert took_s <= BUDGET.time_s_max
+    with pytest.raises(AccessError) as raised:
+        run_virtual(found.require([NORTH]))
+    assert (str(raised.value), raised.value.hint) == (said, refused.advice)
+
+
+def test_a_place_that_is_refused_does_not_keep_the_others_from_being_found() -> None:
+    found, _ = find(Provider(WRONG, [Project("b")]), NORTH, SOUTH)
+    assert (found.known(*NORTH), found.known(*SOUTH)) == ("", "b")
+    assert found.refusal_of(*SOUTH) == ""
+
+
+def test_a_wait_that_would_take_too_long_is_not_begun() -> None:
+    """The provider may ask for an hour; whoever looks something up before a run wants an answer or an end."""
+    provider = Provider(dataclasses.replace(THROTTLED, pause_s=3600.0))
+    found, took_s = find(provider, NORTH)
+    assert found.refusals
+    assert (len(provider.asked), took_s < 1.0) == (1, True)
+
+
+def test_a_project_that_the_credentials_name_is_not_that_of_two_regions() -> None:
+    async def main() -> None:
+        async def given(account: str) -> str:
+            return "mine"
+
+        found = ProjectBook(given, Provider([]), clock=VirtualClock(), chance=Random(1))
+        await found.find([NORTH, ("other", "cn-south-1"), NORTH])
+        await found.find([SOUTH])
+
+    with pytest.raises(ConfigError, match=r"`default` name one project.*`cn-north-4` and in `cn-south-1`"):
+        run_virtual(main())
 
 
 @pytest.mark.parametrize("found", [[], [Project("a" * 32), Project("b" * 32, "")]])

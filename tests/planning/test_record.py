@@ -100,10 +100,10 @@ def test_rows_are_numbered_from_one_whatever_their_lines_and_faults() -> None:
 
 
 def test_a_row_of_a_bad_form_is_invalid_and_has_the_faults_of_its_values_too() -> None:
-    assert parse_row(raw(2, TOO_LONG), FLOW_LOGS) == (None, (TOO_LONG,))
-    assert parse_row(raw(2, TOO_LONG, name="", er_id="x"), FLOW_LOGS) == (None, (TOO_LONG, BAD_ROUTER, BAD_NAME))
-    assert parse_row(raw(2, name=""), FLOW_LOGS) == (None, (BAD_NAME,))
-    assert parse_row(raw(2), FLOW_LOGS) == (wish(), ())
+    assert parse_row(raw(2, TOO_LONG), FLOW_LOGS) == (TOO_LONG,)
+    assert parse_row(raw(2, TOO_LONG, name="", er_id="x"), FLOW_LOGS) == (TOO_LONG, BAD_ROUTER, BAD_NAME)
+    assert parse_row(raw(2, name=""), FLOW_LOGS) == (BAD_NAME,)
+    assert parse_row(raw(2), FLOW_LOGS) == wish()
 
 
 def test_rows_are_planned_as_they_are_read() -> None:

@@ -103,12 +103,13 @@ UPDATE run SET folded = 1 WHERE run_no = ?
 UPDATE run SET folded = 0 WHERE run_no = ? AND folded = 1
 
 -- name: open_run
-UPDATE run SET state = 'open', columns = :columns WHERE run_no = :run_no AND state = 'planning'
+UPDATE run SET state = 'open', columns = :columns, settings = json_patch(settings, :found)
+WHERE run_no = :run_no AND state = 'planning'
 
 -- name: reopen_rows
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
                intent_at = CASE WHEN first_sent_at IS NULL THEN NULL ELSE intent_at END
-WHERE run_no = ? AND outcome = 'skipped'
+WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
 
 -- name: reopen_run
 UPDATE run SET state = 'open', ended_at = NULL, stop_code = '', stop_message = '', exit_code = NULL
