@@ -17,7 +17,6 @@ from batcher.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from batcher.app import Check as Check
-    from batcher.app import RunResult as RunResult
     from batcher.app import check_inventory as check_inventory
     from batcher.app import list_runs as list_runs
     from batcher.app import resume_run as resume_run
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from batcher.model import Outcome as Outcome
     from batcher.model import RunRecord as RunRecord
     from batcher.report.publish import Publication as Publication
+    from batcher.sitting import RunResult as RunResult
     from batcher.wiring import Session as Session
 
 _HOMES = {
@@ -41,7 +41,7 @@ _HOMES = {
     "Outcome": "model",
     "Publication": "report.publish",
     "RunRecord": "model",
-    "RunResult": "app",
+    "RunResult": "sitting",
     "Session": "wiring",
     "Settings": "config",
     "Stop": "engine.stop",

@@ -1,4 +1,4 @@
-"""The one place of wiring: settings become open ports, and ports become a run.
+"""The commands: what to plan, what to go on with, what to report.
 
 Each public function is a whole command; the command line and a program that imports batcher call the same ones.
 They raise `BatcherError` for what ends them before or instead of a report.
@@ -6,9 +6,6 @@ They raise `BatcherError` for what ends them before or instead of a report.
 
 import hashlib
 import json
-import os
-import random
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,26 +15,21 @@ import anyio
 
 from batcher.clock import SystemClock
 from batcher.cloud.credentials import DEFAULT_ACCOUNT
-from batcher.engine.run import RunEngine
 from batcher.engine.stop import Stop
 from batcher.errors import BatcherError, InventoryError, RunNotFoundError, leaf
-from batcher.events import RunEnded, RunStarted, Warned
+from batcher.events import Warned
 from batcher.inventory.open import Inventory
-from batcher.ledger.group_commit import GroupCommit
 from batcher.ledger.open import open_ledger
 from batcher.model import Outcome, RowState, RunId, RunRecord, RunState
 from batcher.operations.flow_log import FlowLogs
 from batcher.planning.record import record_plan, settle_twins
-from batcher.policy.breaker import planning_stop_code
-from batcher.policy.verdict import exit_code
 from batcher.ports import Ledger
-from batcher.report.publish import Publication, publish
+from batcher.report.publish import Publication
+from batcher.sitting import RunResult, publish_run, work
 from batcher.wiring import (
     Cloud,
     Session,
-    advice,
     default_values,
-    engine_policy,
     flow_logs,
     open_cloud,
     open_source,
@@ -46,21 +38,6 @@ from batcher.wiring import (
 
 PROJECTS = "projects"
 """Among a run's settings: the projects that its rows left open, by `account/region`."""
-_SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """How a sitting of a run ended, and where its report is."""
-
-    run: RunRecord
-    exit_code: int
-    continued: bool
-    changes: tuple[int, int, int] | None
-    """Against the last run of an inventory of this name: rows that are new, changed and gone."""
-    publication: Publication
-    advice: str = ""
-    """What to do about what stopped the sitting, or empty."""
 
 
 async def run_inventory(path: str, session: Session) -> RunResult:
@@ -73,8 +50,11 @@ async def run_inventory(path: str, session: Session) -> RunResult:
                 if run.state is RunState.PLANNING:
                     await ledger.drop_run(run.run_id)
             unfinished = [run for run in runs if run.state is RunState.OPEN and run.fingerprint == fingerprint]
-            if unfinished and await _has_its_projects(unfinished[0], session):
-                return await _go_on(ledger, unfinished[0], session)
+            if unfinished:
+                continuing = session.continuing(unfinished[0])
+                async with open_cloud(continuing) as cloud:
+                    if await _has_its_projects(unfinished[0], cloud, continuing):
+                        return await _go_on(ledger, unfinished[0], cloud, continuing)
             run = _new_run(inventory.name, inventory.sha256, fingerprint, session, runs=runs)
             earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
             async with open_cloud(session) as cloud:
@@ -83,14 +63,16 @@ async def run_inventory(path: str, session: Session) -> RunResult:
                 changes = None
                 if earlier and earlier[0].state is not RunState.PLANNING and earlier[0].fingerprint != fingerprint:
                     changes = await ledger.changes(earlier[0].run_id, run.run_id)
-                return await _work(ledger, run.run_id, cloud, session, changes=changes)
+                return await work(ledger, run.run_id, cloud, session, changes=changes)
 
 
 async def resume_run(run_id: str | None, session: Session) -> RunResult:
     """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again."""
     async with run_ledger(session) as ledger:
         run = await _choose(ledger, run_id, _is_unfinished, "unfinished run")
-        return await _go_on(ledger, run, session)
+        session = session.continuing(run)
+        async with open_cloud(session) as cloud:
+            return await _go_on(ledger, run, cloud, session)
 
 
 async def retry_run(run_id: str | None, session: Session) -> RunResult:
@@ -106,7 +88,9 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
         )
         begun = [run for run in runs if run.parent == parent.run_id and run.state is RunState.OPEN]
         if begun:
-            return await _go_on(ledger, begun[0], session)
+            session = session.continuing(begun[0])
+            async with open_cloud(session) as cloud:
+                return await _go_on(ledger, begun[0], cloud, session)
         session = session.continuing(parent)
         fingerprint = hashlib.sha256(f"retry/{parent.run_id}".encode()).hexdigest()
         run = _new_run(
@@ -119,29 +103,27 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
         await settle_twins(ledger, flow_logs(None, session), run.run_id, SystemClock())
         await ledger.open_run(run.run_id, parent.columns, {})
         async with open_cloud(session) as cloud:
-            return await _work(ledger, run.run_id, cloud, session)
+            return await work(ledger, run.run_id, cloud, session)
 
 
-async def _go_on(ledger: Ledger, run: RunRecord, session: Session) -> RunResult:
-    """Another sitting of an unfinished run, with the settings of the first where none are given now."""
-    session = session.continuing(run)
-    async with open_cloud(session) as cloud:
-        await ledger.reopen(run.run_id)
-        return await _work(ledger, run.run_id, cloud, session, continued=True)
+async def _go_on(ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session) -> RunResult:
+    """Another sitting of an unfinished run; `session` has its settings where none are given now."""
+    await ledger.reopen(run.run_id)
+    return await work(ledger, run.run_id, cloud, session, continued=True)
 
 
-async def _has_its_projects(run: RunRecord, session: Session) -> bool:
-    """Whether the projects that no row named are those that were planned.
+async def _has_its_projects(run: RunRecord, cloud: Cloud, session: Session) -> bool:
+    """Whether the projects that no row named are those that were planned, as far as they can be looked up now.
 
     Other keys may be another tenant's: a plan that was made under wrong ones would stay wrong for ever.
     """
     planned = run.settings.get(PROJECTS)
     if not isinstance(planned, dict) or not planned:
         return True
-    async with open_cloud(session.continuing(run)) as cloud:
-        await cloud.projects.require(_place(name) for name in planned)
-        if {name: cloud.projects.known(*_place(name)) for name in planned} == planned:
-            return True
+    await cloud.projects.find(_place(name) for name in planned)
+    now = {name: cloud.projects.known(*_place(name)) for name in planned}
+    if all(now[name] in ("", planned[name]) for name in planned):
+        return True
     message = f"the projects of run `{run.run_id}` are not those of today's credentials"
     session.sink.emit(Warned(f"{message}; the inventory is planned anew", f"`batcher status {run.run_id}` shows it"))
     return False
@@ -164,14 +146,7 @@ async def write_report(run_id: str | None, session: Session) -> Publication:
     """Draw a run's reports again from the ledger; works beside a run that is going on."""
     async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
         run = await _choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
-        return await _publish(ledger, run, session)
-
-
-async def _publish(ledger: Ledger, run: RunRecord, session: Session) -> Publication:
-    formats = session.settings.report.formats
-    return await publish(
-        ledger, flow_logs(None, session), run, session.reports, formats, advise=advice(session.settings)
-    )
+        return await publish_run(ledger, run, session)
 
 
 async def list_runs(session: Session) -> list[RunRecord]:
@@ -323,71 +298,3 @@ def _is_unfinished(run: RunRecord) -> bool:
 
 def _has_retryable(run: RunRecord) -> bool:
     return any(run.counts.get((RowState.SETTLED, outcome), 0) for outcome in (Outcome.FAILED, Outcome.IN_DOUBT))
-
-
-async def _work(
-    ledger: Ledger,
-    run_id: RunId,
-    cloud: Cloud,
-    session: Session,
-    *,
-    continued: bool = False,
-    changes: tuple[int, int, int] | None = None,
-) -> RunResult:
-    clock = SystemClock()
-    run = await ledger.run(run_id)
-    lanes = await ledger.lanes(run_id)
-    await cloud.check(key for _, key, _ in lanes)
-    for warning in cloud.keyring.warnings:
-        session.sink.emit(Warned(warning, ""))
-    open_rows = sum(rows for _, _, rows in lanes)
-    session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, session.settings.run.rate))
-    began, calls_before = clock.steady(), sum(run.calls.values())
-    commit = GroupCommit(ledger, run_id, session.sink)
-    engine = RunEngine(
-        ledger=ledger,
-        operation=flow_logs(cloud, session),
-        run_id=run_id,
-        policy=engine_policy(session.settings),
-        commit=commit,
-        sink=session.sink,
-        clock=clock,
-        stop=session.stop,
-        owner=f"{socket.gethostname()}/{os.getpid()}",
-        seed=random.SystemRandom().getrandbits(32),
-    )
-    try:
-        await engine.work()
-    except BaseException as error:
-        raise leaf(error) from error
-    run = await ledger.run(run_id)
-    stop_code, stop_message, stop_advice = _what_stopped(session, engine, cloud)
-    code = exit_code(run.counts, stop_code)
-    duration_s = max(clock.steady() - began, 0.001)
-    rates = {
-        "asked": session.settings.run.rate,
-        "learnt": dict(engine.learnt),
-        "achieved_per_s": round((sum(run.calls.values()) - calls_before) / duration_s, 3),
-    }
-    await ledger.end_sitting(
-        run_id, ended_at=clock.now(), stop_code=stop_code, stop_message=stop_message, exit_code=code, rates=rates
-    )
-    run = await ledger.run(run_id)
-    publication = await _publish(ledger, run, session)
-    session.sink.emit(RunEnded(run_id, code))
-    return RunResult(run, code, continued, changes, publication, stop_advice)
-
-
-def _what_stopped(session: Session, engine: RunEngine, cloud: Cloud) -> tuple[str, str, str]:
-    """Code, message and advice of what ended the sitting early, all empty where nothing did.
-
-    First of who asked for it, then of a lane, then of a look-up that left rows unplanned.
-    """
-    if session.stop.code in _SIGNALLED:
-        return session.stop.code, "", ""
-    code = session.stop.code or engine.stop_code
-    if code or not cloud.projects.refusals:
-        return code, engine.stop_message, engine.stop_advice
-    (account, region), refused = next(iter(cloud.projects.refusals.items()))
-    code = planning_stop_code(refused)
-    return code, cloud.projects.refusal_of(account, region), refused.advice

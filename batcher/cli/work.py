@@ -14,8 +14,8 @@ from batcher.cli.options import read_settings
 if TYPE_CHECKING:
     import anyio
 
-    from batcher.app import RunResult
     from batcher.engine.stop import Stop
+    from batcher.sitting import RunResult
     from batcher.wiring import Session
 
 Command = Callable[["Session"], Awaitable["RunResult"]]

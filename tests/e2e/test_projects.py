@@ -166,3 +166,18 @@ async def test_a_rehearsal_looks_projects_up_too(tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     (project,) = set(column(tmp_path, "project_id"))
     assert len(project) == len(hashlib.md5(b"").hexdigest())
+
+
+async def test_an_identity_service_in_trouble_does_not_hold_up_what_is_planned(tmp_path: Path) -> None:
+    """Whether the projects are still the same is asked; where nobody answers, the plan holds."""
+    inventory = write_rows(tmp_path / "routers.csv", homeless(5))
+    async with cloud() as sky:
+        await sky.script({"operation": "create", "fault": "status", "status": 404, "code": "APIGW.0101"})
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 7, ended.err
+        later = {"fault": "status", "status": 429, "code": "APIGW.0308", "headers": {"Retry-After": "3600"}}
+        await sky.script({"operation": "projects", **later})
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 0, ended.err
+        assert "(continued)" in ended.out
+        assert_created_once(await sky.statistics(), 5)

@@ -10,7 +10,7 @@ from batcher.cli.options import add_output_options, add_settings_options, add_wo
 from batcher.cli.work import work
 
 if TYPE_CHECKING:
-    from batcher.app import RunResult
+    from batcher.sitting import RunResult
     from batcher.wiring import Session
 
 HELP = "a new run of the rows that ended failed or in doubt"

@@ -16,7 +16,7 @@ from batcher.cli.options import (
 from batcher.cli.work import work
 
 if TYPE_CHECKING:
-    from batcher.app import RunResult
+    from batcher.sitting import RunResult
     from batcher.wiring import Session
 
 HELP = "make it so: plan, create, verify, report"
