@@ -10,6 +10,8 @@ The laws, for whatever lanes, listings, look-ups and checks call at the same tim
 More than five refusals in a row lock a key for minutes, whoever uses it (APIGW FAQ 0003).
 """
 
+from dataclasses import replace
+
 import anyio
 
 from batcher.cloud.credentials import Credentials
@@ -39,8 +41,10 @@ class Canary:
             self._proven = None
 
     def refusal_of(self, credentials: Credentials) -> Refused | None:
-        """What these credentials were refused with, if they were."""
-        return self._refused[1] if self._refused is not None and self._refused[0] == credentials else None
+        """What these credentials were refused with, if they were, as the answer to a call that is not made."""
+        if self._refused is None or self._refused[0].secrets() != credentials.secrets():
+            return None
+        return replace(self._refused[1], sent=False)
 
     def note(self, credentials: Credentials, answer: object) -> None:
         """Take in the answer to a call under `credentials` that is no refusal of them."""

@@ -152,8 +152,9 @@ class LaneContext:
             result = "200"
         else:
             result = str(getattr(answer, "http_status", ""))
-        self.commit.count_call(kind, result)
-        self.sink.emit(CallMade(self.lane, kind, result))
+        if not isinstance(answer, Refused) or answer.sent or answer.kind is not Kind.PERMANENT:
+            self.commit.count_call(kind, result)
+            self.sink.emit(CallMade(self.lane, kind, result))
         if not isinstance(answer, Refused):
             return
         if answer.kind is Kind.THROTTLED:
