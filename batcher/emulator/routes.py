@@ -126,8 +126,14 @@ class Api:
                 token=call.token,
             )
             if status == 401:
-                self.state.count_unauthorized(call.access_key or ("token" if "X-Auth-Token" in headers else ""))
+                self.state.count_unauthorized(self._shown_key(call.access_key, headers))
         return delivery
+
+    def _shown_key(self, access_key: str, headers: Mapping[str, str]) -> str:
+        """How a refused call's key is kept: by name only if it is one of ours, for another may be a real one."""
+        if access_key:
+            return access_key if access_key in self.settings.keys else "unknown"
+        return "token" if "X-Auth-Token" in headers else ""
 
     def _refusal(self, call: Call, method: str, headers: Mapping[str, str]) -> Answer | None:
         """What the gateway says instead of passing the call on."""
