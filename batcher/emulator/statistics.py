@@ -42,8 +42,9 @@ def statistics(state: State, throttle: Throttle | None) -> dict[str, object]:
       than one token. Both list at most `KEYS_LISTED_MAX` keys.
     - `worst_window`: the most calls of one project in any `period_s` seconds (the throttle's, or 1), refused
       ones too.
-    - `unauthorized_by_key`: access key to number of calls that were answered with 401, where `unknown` stands for
-      keys that are none of the emulator's, `token` for calls with an `X-Auth-Token` instead and the empty text for calls with neither; at most `KEYS_LISTED_MAX` keys.
+    - `unauthorized_by_key`: access key to number of calls that were answered with 401; `unknown` stands for keys that
+      are none of the emulator's, `token` for calls with an `X-Auth-Token` instead, the empty text for calls with
+      neither; at most `KEYS_LISTED_MAX` keys.
     - `throttled`: answers with 429; `arrivals_over_limit`: calls that the throttle refused, faults not
       counted.
     """
