@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from batcher.app import run_inventory as run_inventory
     from batcher.app import write_report as write_report
     from batcher.config import Settings as Settings
+    from batcher.discovery import Discovery as Discovery
+    from batcher.discovery import discover as discover
     from batcher.doctor import Finding as Finding
     from batcher.doctor import diagnose as diagnose
     from batcher.engine.stop import Stop as Stop
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BatcherError": "errors",
     "Check": "app",
+    "Discovery": "discovery",
     "Finding": "doctor",
     "Outcome": "model",
     "Publication": "report.publish",
@@ -47,6 +50,7 @@ _HOMES = {
     "Stop": "engine.stop",
     "check_inventory": "app",
     "diagnose": "doctor",
+    "discover": "discovery",
     "list_runs": "app",
     "resume_run": "app",
     "retry_run": "app",

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 PLACES_MAX = 100
 """Places of an inventory that are looked at: a doctor's visit, not a run."""
+SKEW_S_TOLD = 5.0
+"""Dates are in whole seconds and answers take their time: less is no difference."""
 _BUDGET = RetryBudget(attempts_max=3, time_s_max=30.0)
 _SERVICES = {Service.ER: "Enterprise Router", Service.IAM: "identity service", Service.LTS: "log service"}
 
@@ -239,6 +241,8 @@ class _Visit:
             return
         way = "ahead" if skew_s > 0 else "behind"
         answer = f"this machine is {abs(skew_s):,.0f} s {way}"
+        if abs(skew_s) <= SKEW_S_TOLD:
+            answer = "this machine agrees with it"
         if abs(skew_s) > WARN_S:
             advice = "set the clock, by NTP for instance; from 900 s on calls are refused"
             self._tell(Finding("clock", asked, answer, Mark.WARNING, advice))

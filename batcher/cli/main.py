@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from batcher.cli.commands import doctor, emulator, report, resume, retry, run, schema, status, validate
+from batcher.cli.commands import discover, doctor, emulator, report, resume, retry, run, schema, status, validate
 from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
 from batcher.errors import BatcherError, leaf
 from batcher.version import __version__
@@ -21,6 +21,7 @@ COMMANDS = {
     "retry": retry,
     "status": status,
     "report": report,
+    "discover": discover,
     "doctor": doctor,
     "emulator": emulator,
     "schema": schema,

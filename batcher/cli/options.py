@@ -34,9 +34,22 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--map", metavar="COLUMN=HEADER", action="append", default=[], help="the header that holds a column; repeatable"
     )
+    add_origin_options(group)
+
+
+def add_origin_options(group: "argparse._ArgumentGroup") -> None:
+    """Account, region and project of rows that name none."""
     group.add_argument("--profile", metavar="NAME", help="credentials profile of rows without an account")
     group.add_argument("--region", help="region of rows without one")
     group.add_argument("--project-id", metavar="ID", help="project of rows without one")
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Router, log group and log stream of rows that name none."""
+    group = parser.add_argument_group("place")
+    group.add_argument("--er-id", metavar="ID", help="the router; without it any")
+    group.add_argument("--log-group-id", metavar="ID", help="the log group")
+    group.add_argument("--log-stream-id", metavar="ID", help="the log stream")
 
 
 def add_work_options(parser: argparse.ArgumentParser) -> None:
@@ -78,9 +91,14 @@ def add_talk_options(parser: argparse.ArgumentParser, group: "argparse._Argument
     """How results and talk are shown."""
     group = group or parser.add_argument_group("output")
     group.add_argument("--output", choices=("text", "json"), default="text", help="form of the result on stdout")
+    add_verbosity_options(group)
+    group.add_argument("--no-progress", action="store_true", help="no progress on stderr")
+
+
+def add_verbosity_options(group: "argparse._ArgumentGroup") -> None:
+    """How much is said on stderr."""
     group.add_argument("-v", "--verbose", action="count", default=0, help="log what happens to rows; twice: each call")
     group.add_argument("-q", "--quiet", action="store_true", help="no talk and no progress on stderr")
-    group.add_argument("--no-progress", action="store_true", help="no progress on stderr")
 
 
 def read_settings(arguments: argparse.Namespace) -> "Configuration":

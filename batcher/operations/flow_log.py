@@ -34,10 +34,8 @@ from batcher.model import (
     Wish,
 )
 from batcher.operations.flow_log_row import COLUMNS, TRUE_WORDS, FlowLogRow, RowDefaults, read_row
+from batcher.operations.surroundings import PAGE_LIMIT
 from batcher.policy.token import derive_token
-
-PAGE_LIMIT = 2000
-"""Flow logs in one page of a listing: the most the provider gives (ListFlowLogs, 2025-12-15)."""
 
 LANES_KEPT = 4096
 """Lane keys kept while planning: rows of one lane share one."""

@@ -1,4 +1,4 @@
-"""What flow logs stand on: quota, routers, log groups and streams. Reads only, one call each.
+"""What flow logs stand on: quota, routers, attachments, log groups and streams. Reads only, one call each.
 
 Shapes: ShowQuotas and ListFlowLogs (2025-12-15), ListEnterpriseRouters, and the log service's "Querying All Log
 Groups of an Account" and "Querying All Log Streams in a Specified Log Group", which is asked with a content type
@@ -16,6 +16,8 @@ from batcher.model import LaneKey, Refused
 
 LTS_CONTENT_TYPE = "application/json;charset=UTF-8"
 QUOTA_KEY = "flow_log"
+PAGE_LIMIT = 2000
+"""Items in one page of a listing: the most the provider gives (ListFlowLogs, 2025-12-15)."""
 
 _SAFE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _OK = frozenset({200})
@@ -58,6 +60,52 @@ async def count_flow_logs(client: CloudClient, lane: LaneKey, er_id: str) -> int
         return reply
     total = reply.body.get("total_count")
     return total if isinstance(total, int) else len(_items(reply, "flow_logs"))
+
+
+class Slice(NamedTuple):
+    """One page of a listing: objects of the provider whose `id` is one, what follows, and how many there are in all."""
+
+    items: tuple[Mapping[str, Any], ...]
+    next_marker: str | None
+    total: int | None
+
+
+async def routers_page(client: CloudClient, lane: LaneKey, marker: str | None) -> Slice | Refused:
+    """One page of the routers of the lane's project, in the order of ids."""
+    return await _slice(client, lane, "/instances", "instances", marker)
+
+
+async def attachments_page(client: CloudClient, lane: LaneKey, er_id: str, marker: str | None) -> Slice | Refused:
+    """One page of a router's attachments, in the order of ids."""
+    return await _slice(client, lane, f"/{er_id}/attachments", "attachments", marker)
+
+
+async def flow_logs_page(client: CloudClient, lane: LaneKey, er_id: str, marker: str | None) -> Slice | Refused:
+    """One page of a router's flow logs, in the order of ids, as the provider writes them."""
+    return await _slice(client, lane, f"/{er_id}/flow-logs", "flow_logs", marker)
+
+
+async def _slice(client: CloudClient, lane: LaneKey, tail: str, member: str, marker: str | None) -> Slice | Refused:
+    query = [("limit", str(PAGE_LIMIT)), ("sort_dir", "asc"), ("sort_key", "id")]
+    if marker is not None:
+        query.append(("marker", marker))
+    reply = await client.call(lane, "GET", tail, query=sorted(query), expected=_OK)
+    if isinstance(reply, Refused):
+        return reply
+    found = reply.body.get(member)
+    if not isinstance(found, list) or not all(isinstance(item, dict) and _is_id(item.get("id")) for item in found):
+        return bad_answer(reply.status, reply.request_id, f"a listing without `{member}` that have ids")
+    info, total = reply.body.get("page_info"), reply.body.get("total_count")
+    following = info.get("next_marker") if isinstance(info, dict) else None
+    return Slice(
+        tuple(found),
+        following if isinstance(following, str) and following else None,
+        total if isinstance(total, int) else None,
+    )
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and _SAFE_ID.fullmatch(value) is not None
 
 
 async def log_groups(client: CloudClient, lane: LaneKey) -> frozenset[str] | Refused:

@@ -1,6 +1,7 @@
 """Every public call of batcher as a user would write it. Checked by mypy and never run."""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_type
@@ -51,6 +52,12 @@ async def visit(session: batcher.Session) -> list[batcher.Finding]:
     found: list[batcher.Finding] = []
     assert_type(await batcher.diagnose(session, found.append, "attachments.csv"), bool)
     assert_type(found[0].advice, str)
+    return found
+
+
+async def survey(session: batcher.Session) -> batcher.Discovery:
+    found = await batcher.discover(session, sys.stdout, missing=True, form="json")
+    assert_type(found.written, int)
     return found
 
 

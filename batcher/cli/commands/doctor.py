@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batcher.cli.exit_codes import REFUSED
 from batcher.cli.options import (
     add_cloud_options,
+    add_place_options,
     add_reading_options,
     add_settings_options,
     add_talk_options,
@@ -30,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inventory", metavar="INVENTORY", nargs="?", help="check what its rows need; `-` for stdin")
     parser.add_argument("--emulator", action="store_true", help="check an embedded emulator instead of the cloud")
     add_reading_options(parser)
-    group = parser.add_argument_group("place")
-    group.add_argument("--er-id", metavar="ID", help="router whose flow logs are listed (default: the first one)")
-    group.add_argument("--log-group-id", metavar="ID", help="log group that must be there")
-    group.add_argument("--log-stream-id", metavar="ID", help="log stream that must be there")
+    add_place_options(parser)
     add_cloud_options(parser)
     add_talk_options(parser)
     add_settings_options(parser)

@@ -1,0 +1,209 @@
+"""`batcher discover`: an inventory from what the cloud itself lists, written so that `run` takes it as it is.
+
+Nothing is written before everything was read to its end: a list that was cut short is an error and no inventory.
+The trap that this command exists for: a flow log wants the *attachment's* id, and the provider's list of attachments
+has the VPC's id under the name `resource_id`.
+"""
+
+import csv
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from tempfile import SpooledTemporaryFile
+from typing import Any, Literal, TextIO
+
+from batcher.clock import SystemClock
+from batcher.cloud.client import CloudClient
+from batcher.engine.limiter import LaneLimiter
+from batcher.errors import AccessError, ConfigError
+from batcher.events import CallMade
+from batcher.model import LaneKey, Refused
+from batcher.operations.surroundings import PAGE_LIMIT, Slice, attachments_page, flow_logs_page, routers_page
+from batcher.planning.patience import ask
+from batcher.policy.defusing import defuse
+from batcher.policy.pace import parse_rate
+from batcher.wiring import Session, open_cloud, row_defaults
+
+PAGES_MAX = 10_000
+"""20 million items: far beyond any quota, and an end for a marker that never does."""
+BYTES_IN_MEMORY_MAX = 8 << 20
+"""What is found waits here, and beyond it in a temporary file, until all was read."""
+CHARS_MAX = 200
+"""Longest name that is carried over; the provider allows fewer."""
+
+COLUMNS = ("region", "project_id", "er_id", "resource_id", "log_group_id", "log_stream_id")
+"""What `run` reads; `account` comes first where it is not the default one."""
+FOR_PEOPLE = ("router_name", "attachment_name", "attachment_type", "attached_id")
+"""What people recognise; `run` carries them to the report. `attached_id` is the VPC's or gateway's."""
+
+Form = Literal["csv", "json", "jsonl"]
+PageOf = Callable[[str | None], Awaitable[Slice | Refused]]
+
+
+@dataclass(slots=True)
+class Discovery:
+    """What was found; `left_out` attachments are not `available`, `covered` ones have a flow log."""
+
+    routers: int = 0
+    attachments: int = 0
+    left_out: int = 0
+    covered: int = 0
+    written: int = 0
+
+
+async def discover(session: Session, out: TextIO, *, missing: bool = False, form: Form = "csv") -> Discovery:
+    """Write an inventory of the attachments in one project to `out`, once all of it is known.
+
+    Of the router in `[defaults]` if one is named there, else of all; `missing`: only those without a flow log. Raises
+    `ConfigError` where region, log group or log stream are not named, and `AccessError` where the provider refuses or
+    a list ends short; then nothing is written.
+    """
+    filled = _place(session)
+    found = Discovery()
+    with SpooledTemporaryFile(BYTES_IN_MEMORY_MAX, "w+", encoding="utf-8", newline="") as draft:
+        async with open_cloud(session) as cloud:
+            account, region = filled["account"], filled["region"]
+            if "project_id" not in filled:
+                await cloud.projects.require([(account, region)])
+                filled["project_id"] = cloud.projects.known(account, region)
+            lane = LaneKey(account, region, filled["project_id"])
+            reader = _Reader(session, cloud.client, lane)
+            rows = _rows(reader, filled, found, missing=missing)
+            columns = (*(("account",) if "account" in session.settings.defaults.model_fields_set else ()), *COLUMNS)
+            await _write(draft, rows, (*columns, *FOR_PEOPLE), form)
+        draft.seek(0)
+        while text := draft.read(1 << 16):
+            out.write(text)
+    return found
+
+
+def _place(session: Session) -> dict[str, str]:
+    """The settings' place. Raises `ConfigError` for what is missing or no id."""
+    defaults = row_defaults(session)
+    filled = defaults.fill({})
+    for fault in defaults.place_faults(filled):
+        raise ConfigError(f"{fault.column} `{fault.value}` {fault.rule}")
+    for column in ("region", "log_group_id", "log_stream_id"):
+        if not filled.get(column):
+            raise ConfigError(
+                f"no `{column}` for the rows of the inventory",
+                hint=f"give `--{column.replace('_', '-')}` or set it in `[defaults]`",
+            )
+    return filled
+
+
+class _Reader:
+    """Listings of one lane, at the lane's pace and with patience, each read to its end."""
+
+    def __init__(self, session: Session, client: CloudClient, lane: LaneKey) -> None:
+        self._session = session
+        self._clock = SystemClock()
+        self._limiter = LaneLimiter(parse_rate(session.settings.run.rate), self._clock)
+        self._chance = random.SystemRandom()
+        self.client = client
+        self.lane = lane
+
+    async def all(self, what: str, kind: str, page_of: PageOf) -> AsyncIterator[Mapping[str, Any]]:
+        """Every item of a listing, each once. Raises `AccessError` where it cannot be read to its end."""
+        marker: str | None = None
+        seen: set[str] = set()
+        markers: set[str] = set()
+        for _ in range(PAGES_MAX):
+            page = await ask(partial(self._call, kind, page_of, marker), clock=self._clock, chance=self._chance)
+            if isinstance(page, Refused):
+                raise AccessError(f"{what} could not be read: {page.code}: {page.message}", hint=page.advice)
+            for item in page.items:
+                if item["id"] not in seen:
+                    seen.add(item["id"])
+                    yield item
+            if is_last(page):
+                if page.total is not None and len(seen) < page.total:
+                    raise AccessError(f"{what} ended after {len(seen):,} of {page.total:,}", hint="run it again")
+                return
+            marker = page.next_marker
+            if marker is None or marker in markers:
+                break
+            markers.add(marker)
+        raise AccessError(f"{what} did not come to an end", hint="run it again")
+
+    async def _call(self, kind: str, page_of: PageOf, marker: str | None) -> Slice | Refused:
+        await self._limiter.acquire()
+        page = await page_of(marker)
+        result = "200" if isinstance(page, Slice) else str(page.http_status or page.code)
+        self._session.sink.emit(CallMade(self.lane, kind, result))
+        return page
+
+
+def is_last(page: Slice) -> bool:
+    """Whether no page follows. Pure.
+
+    The provider's samples name a marker even on a last page; a real one is the id of the page's last item. So a page
+    that is not full ends the listing unless its marker is that id.
+    """
+    if not page.items or page.next_marker is None:
+        return True
+    return len(page.items) < PAGE_LIMIT and page.next_marker != page.items[-1]["id"]
+
+
+async def _rows(
+    reader: _Reader, filled: Mapping[str, str], found: Discovery, *, missing: bool
+) -> AsyncIterator[dict[str, str]]:
+    """The rows of the inventory, router by router; counts what passes."""
+    client, lane, wanted = reader.client, reader.lane, filled.get("er_id", "")
+    async for router in reader.all("the list of routers", "routers", partial(routers_page, client, lane)):
+        er_id = router["id"]
+        if wanted and er_id != wanted:
+            continue
+        found.routers += 1
+        covered = set()
+        if missing:
+            logs = reader.all(
+                f"the flow logs of router `{er_id}`", "list", partial(flow_logs_page, client, lane, er_id)
+            )
+            covered = {_text(log.get("resource_id")).lower() async for log in logs}
+        what = f"the attachments of router `{er_id}`"
+        async for item in reader.all(what, "attachments", partial(attachments_page, client, lane, er_id)):
+            found.attachments += 1
+            if item.get("state") != "available":
+                found.left_out += 1
+            elif item["id"].lower() in covered:
+                found.covered += 1
+            else:
+                found.written += 1
+                yield {
+                    **{column: filled.get(column, "") for column in ("account", *COLUMNS)},
+                    "er_id": er_id,
+                    "resource_id": item["id"],
+                    "router_name": _text(router.get("name")),
+                    "attachment_name": _text(item.get("name")),
+                    "attachment_type": _text(item.get("resource_type")),
+                    "attached_id": _text(item.get("resource_id")),
+                }
+    if wanted and not found.routers:
+        raise ConfigError(f"there is no router `{wanted}` in project `{lane.project_id}`", hint="check `er_id`")
+
+
+async def _write(draft: Any, rows: AsyncIterator[dict[str, str]], columns: Iterable[str], form: Form) -> None:
+    names = tuple(columns)
+    if form == "csv":
+        writer = csv.writer(draft, lineterminator="\n")
+        writer.writerow(names)
+        async for row in rows:
+            writer.writerow([defuse(row[name]) for name in names])
+        return
+    start, between, end = ("[\n", ",\n", "\n]\n") if form == "json" else ("", "\n", "\n")
+    count = 0
+    async for row in rows:
+        draft.write(between if count else start)
+        draft.write(json.dumps({name: row[name] for name in names}, ensure_ascii=False))
+        count += 1
+    draft.write(end if count else {"json": "[]\n", "jsonl": ""}[form])
+
+
+def _text(value: object) -> str:
+    """A provider's text for a cell: one printable line."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(c if c.isprintable() else " " for c in value[:CHARS_MAX])
