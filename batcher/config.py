@@ -113,6 +113,7 @@ class RunSettings(Section):
     rate: Rate = Field("10/s", description="most calls in a time, for each account, region and project")
     concurrency: int = Field(16, ge=1, le=512, description="calls in flight, for each account, region and project")
     reconcile: Literal["auto", "always", "never"] = Field("auto", description="read what is there before sending")
+    fix_drift: bool = Field(False, description="put right what is there otherwise than wished")
     verify: bool = Field(True, description="follow accepted rows until they are available")
     verify_time_s: float = Field(300.0, ge=0, le=86_400, description="how long to follow them, seconds")
     attempts_max: int = Field(8, ge=1, le=100, description="sends of one row before it is given up")

@@ -136,6 +136,10 @@ class Operation(Protocol):
         """Whether calls of the lane's account can go side by side: the provider has accepted its credentials."""
         ...
 
+    def needs_update(self, spec: str, remote: Remote) -> bool:
+        """Whether `update` has a call to make before the thing is as wished. Pure."""
+        ...
+
     async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied | Refused:
         """Make the call that brings the thing into being: one request, safe to repeat with the same row.
 
@@ -145,6 +149,10 @@ class Operation(Protocol):
 
     async def amend(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
         """Make the call that `needs_amending` asks for: one request, safe to repeat. Raises nothing."""
+        ...
+
+    async def update(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
+        """Make the call that `needs_update` asks for: one request, safe to repeat. Raises nothing."""
         ...
 
     async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page | Refused:

@@ -259,6 +259,7 @@ def engine_policy(settings: Settings) -> EnginePolicy:
         window=parse_rate(run.rate),
         concurrency=run.concurrency,
         reconcile=run.reconcile,
+        fix_drift=run.fix_drift,
         verify=run.verify,
         verify_s_max=run.verify_time_s,
         token_lifetime_s=run.token_lifetime_s,

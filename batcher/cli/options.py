@@ -60,6 +60,7 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--rate", help="most calls in a time, as 10/s or 100/min, for each project (default: 10/s)")
     group.add_argument("--concurrency", type=int, metavar="N", help="calls in flight, for each project (default: 16)")
     group.add_argument("--reconcile", choices=("auto", "always", "never"), help="read what is there before sending")
+    group.add_argument("--fix-drift", action="store_true", help="put right what is there otherwise than wished")
     group.add_argument("--no-verify", action="store_true", help="do not wait until accepted rows are available")
 
 
@@ -120,6 +121,8 @@ def _flags(arguments: argparse.Namespace) -> Values:
             values.setdefault(section, {})[key] = words[option]
     if words.get("no_verify"):
         values.setdefault("run", {})["verify"] = False
+    if words.get("fix_drift"):
+        values.setdefault("run", {})["fix_drift"] = True
     if words.get("strict"):
         values.setdefault("inventory", {})["strict"] = True
     if words.get("format"):

@@ -3,6 +3,7 @@
 import argparse
 import gc
 import json
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -141,6 +142,9 @@ def next_steps(result: "RunResult") -> list[str]:
     steps = []
     if counts.get("failed") or counts.get("in_doubt"):
         steps.append(f"`{command_for(run, f'retry {run.run_id}')}` tries the failed and doubtful rows again")
+    if counts.get("drifted"):
+        again = command_for(run, f"run {shlex.quote(run.inventory_name)} --fix-drift")
+        steps.append(f"`{again}` puts right what is there otherwise than wished")
     if counts.get("invalid"):
         steps.append("mend the rows of failed.csv, which is an inventory itself, and run it")
     groups = cast("list[dict[str, Any]]", result.publication.summary["failures"])

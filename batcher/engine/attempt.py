@@ -8,6 +8,7 @@ sent. `in_doubt` says that an earlier send may have taken effect, here or in a p
 from dataclasses import replace
 
 from batcher.engine.context import LaneContext
+from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing
 from batcher.engine.row_queue import Work
 from batcher.engine.settling import elapsed_ms, ended, found_settlement, record
@@ -100,7 +101,7 @@ async def _take_generation(context: LaneContext, work: Work, generation: int, us
 async def _is_absent(context: LaneContext, work: Work) -> bool:
     """Whether a whole look-up shows nothing; the row is settled, or left in doubt, where it does not."""
     remote, listing = await _look_up(context, work)
-    if remote is not None and _settle_found(context, work, remote):
+    if remote is not None and await _settle_found(context, work, remote):
         return False
     if listing.complete:
         return True
@@ -178,7 +179,7 @@ async def _refused(context: LaneContext, work: Work, refused: Refused) -> bool:
 
 async def _settle_by_listing(context: LaneContext, work: Work, refused: Refused) -> None:
     remote, listing = await _look_up(context, work)
-    if remote is not None and _settle_found(context, work, remote):
+    if remote is not None and await _settle_found(context, work, remote):
         return
     if not listing.complete:
         if context.closing:
@@ -200,7 +201,8 @@ async def _look_up(context: LaneContext, work: Work) -> tuple[Remote | None, Sco
     return found, listing
 
 
-def _settle_found(context: LaneContext, work: Work, remote: Remote) -> bool:
+async def _settle_found(context: LaneContext, work: Work, remote: Remote) -> bool:
+    """Settle a row by its thing; False if that is leaving. A row that could not be put right in time stays claimed."""
     row = work.row
     known = LedgerRow(
         row_no=row.row_no,
@@ -212,9 +214,12 @@ def _settle_found(context: LaneContext, work: Work, remote: Remote) -> bool:
         intent_at=(row.intent_at or work.first_sent_at) if work.in_doubt else None,
         attempts=row.attempts + work.attempts,
     )
-    settlement = found_settlement(context, known, remote)
-    if settlement is None:
+    found = found_settlement(context, known, remote)
+    if found is None:
         return False
+    settlement = await put_right(context, row.spec, remote, found)
+    if settlement is None:
+        return True
     record(context, row.scope, row.line, replace(settlement, first_sent_at=work.first_sent_at))
     return True
 

@@ -27,6 +27,7 @@ class EnginePolicy:
     concurrency: int = 16
     lanes_max: int = 64
     reconcile: str = "auto"
+    fix_drift: bool = False
     verify: bool = True
     verify_s_max: float = 300.0
     token_lifetime_s: float = 8 * 3600.0

@@ -9,8 +9,8 @@ show one even on the last page; api facts, 2026-11-23.)
 from collections.abc import AsyncIterator, Sequence
 
 from batcher.engine.context import LaneContext
+from batcher.engine.persist import persist
 from batcher.model import Page, Refused, Remote
-from batcher.policy.retry import TryAgain, decide, is_attempt
 
 PAGES_MAX = 10_000
 """20 million things in one scope: far beyond any quota, and an end for a marker that never does."""
@@ -47,26 +47,13 @@ class ScopeListing:
 
     async def _page(self, marker: str | None) -> Page | None:
         context = self._context
-        started = context.clock.steady()
-        attempts = 0
-        while True:
-            answer = await context.call(
-                "list", lambda: context.operation.page(context.lane, self._scope, marker, self._only)
-            )
-            if not isinstance(answer, Refused):
-                return answer
+        answer = await persist(
+            context, "list", lambda: context.operation.page(context.lane, self._scope, marker, self._only)
+        )
+        if isinstance(answer, Refused):
             self.refused = answer
-            attempts += is_attempt(answer)
-            decision = decide(
-                answer,
-                attempts=attempts,
-                elapsed_s=context.clock.steady() - started,
-                in_doubt=False,
-                budget=context.policy.budget,
-                chance=context.chance.random(),
-            )
-            if not isinstance(decision, TryAgain) or not await context.stop.sleep(decision.delay_s):
-                return None
+            return None
+        return answer
 
 
 def is_last(page: Page, count: int) -> bool:

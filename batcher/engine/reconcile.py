@@ -7,6 +7,7 @@ used again.
 """
 
 from batcher.engine.context import LaneContext
+from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing
 from batcher.engine.settling import found_settlement, record
 from batcher.model import LedgerRow, Remote, ScopeLoad, Stops
@@ -64,7 +65,8 @@ async def settle_listed(
     still_accepted: list[int] = []
     for row in await context.ledger.match(context.lease, list(by_key)):
         remote = by_key[row.key]
-        settlement = found_settlement(context, row, remote)
+        found = found_settlement(context, row, remote)
+        settlement = None if found is None else await put_right(context, row.spec, remote, found)
         if settlement is None:
             continue
         if settlement.state is row.state:

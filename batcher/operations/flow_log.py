@@ -9,6 +9,7 @@ patterns that need no escaping, names and descriptions are escaped. (Provider's 
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
@@ -20,6 +21,7 @@ from pydantic_core import from_json
 from batcher.cloud.client import CloudClient, Reply
 from batcher.cloud.endpoints import Service
 from batcher.cloud.refusal import bad_answer
+from batcher.cloud.wire import compact_json
 from batcher.model import (
     Applied,
     Barred,
@@ -149,6 +151,10 @@ class FlowLogs:
         """Whether it is enabled and should not be, or the other way round."""
         return remote.enabled is not None and remote.enabled != from_json(spec)[-1]
 
+    def needs_update(self, spec: str, remote: Remote) -> bool:
+        """Whether its name or description is another."""
+        return bool(_changes(spec, remote))
+
     # --- calls --------------------------------------------------------------------------------------
 
     def is_trusted(self, lane: LaneKey) -> bool:
@@ -176,6 +182,21 @@ class FlowLogs:
         tail = f"/{er_id}/flow-logs/{remote.remote_id}/{act}"
         reply = await self._calls.call(lane, "POST", tail, expected=_ACCEPTED)
         return reply if isinstance(reply, Refused) else _applied(reply, wish=enabled)
+
+    async def update(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
+        """`PUT .../flow-logs/{id}` with a bare object of what differs: nothing else can be changed."""
+        changes = _changes(spec, remote)
+        tail = f"/{from_json(spec)[3]}/flow-logs/{remote.remote_id}"
+        reply = await self._calls.call(lane, "PUT", tail, body=compact_json(changes), expected=_OK)
+        if isinstance(reply, Refused):
+            return reply
+        enabled = remote.enabled if remote.enabled is not None else from_json(spec)[-1]
+        applied = _applied(reply, wish=enabled)
+        if isinstance(applied, Refused):
+            return applied
+        log = reply.body["flow_log"]
+        is_done = all((log.get(name, text) or "") == text for name, text in changes.items())
+        return replace(applied, as_wished=is_done)
 
     async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page | Refused:
         """`GET .../flow-logs` in the order of ids; `only` filters by the attachments of these specs."""
@@ -208,6 +229,13 @@ def _token(router: tuple[str, str], place: str, quoted: tuple[str, str], generat
     """Of a router (project, id), a `_place`, and name and description as they stand in JSON."""
     wish = f'"{router[0]}","{router[1]}",{quoted[0]},{quoted[1]},"attachment",{place},"LTS"'
     return derive_token(wish, generation)
+
+
+def _changes(spec: str, remote: Remote) -> dict[str, str]:
+    """What an update has to say: the name and the description that are wished and are not there."""
+    wished = dict(zip(_SPEC, from_json(spec), strict=True))
+    names = ("name", "description")
+    return {name: wished[name] or "" for name in names if (wished[name] or "") != (remote.fields[name] or "")}
 
 
 def _text(value: object) -> str:

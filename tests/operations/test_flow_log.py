@@ -507,6 +507,40 @@ def test_the_identity_columns_are_what_the_report_repeats() -> None:
     assert set(FlowLogs.identity_columns) | set(ROW) <= set(FlowLogs.known_columns)
 
 
+@pytest.mark.parametrize(
+    ("wished", "there", "body"),
+    [
+        ({"name": "new"}, {"name": "old", "description": None}, b'{"name":"new"}'),
+        ({"name": "n", "description": "d\u00e9"}, {"name": "n", "description": "old"}, b'{"description":"d\\u00e9"}'),
+        ({"name": "n"}, {"name": "n", "description": "old"}, b'{"description":""}'),
+        ({"name": "n", "description": "d"}, {"name": "o", "description": ""}, b'{"name":"n","description":"d"}'),
+    ],
+)
+async def test_an_update_says_what_differs_and_nothing_else(
+    wished: dict[str, str], there: dict[str, str | None], body: bytes
+) -> None:
+    changed = {"id": "fl-1", "state": "available", "name": "x", **json.loads(body)}
+    for shown, is_done in ((changed, True), ({**changed, **dict.fromkeys(json.loads(body), "other")}, False)):
+        operation, client = scripted(Reply(200, {"flow_log": shown}, "r"))
+        spec = wish(**wished).spec
+        remote = Remote(
+            wish().key, "fl-1", "available", enabled=True, created_at=None, fields={**there, "enabled": True}
+        )
+        assert operation.needs_update(spec, remote)
+        applied = await operation.update(LANE, spec, remote)
+        assert isinstance(applied, Applied)
+        assert applied.as_wished is is_done
+        assert (client.calls[0].method, client.calls[0].tail) == ("PUT", f"/{ROUTER}/flow-logs/fl-1")
+        assert client.calls[0].body == body
+
+
+def test_what_is_as_wished_needs_no_update() -> None:
+    for description in (None, ""):
+        fields = {"name": "n", "description": description, "enabled": False}
+        remote = Remote(wish().key, "fl-1", "available", enabled=False, created_at=None, fields=fields)
+        assert not flow_logs().needs_update(wish(name="n").spec, remote)
+
+
 async def test_a_time_of_the_providers_is_told_by_this_machines_clock() -> None:
     """It is compared with the moment at which a row was sent, which this clock told."""
     operation, client = scripted(listing(listed(created_at="2024-04-19T08:00:00Z")))

@@ -74,7 +74,7 @@ def claimed(**changes: str) -> ClaimedRow:
 
 def remote(*, enabled: bool) -> Remote:
     """A flow log that is on or off."""
-    return Remote(claimed().key, LOG, "available", enabled, None, {})
+    return Remote(claimed().key, LOG, "available", enabled, None, {"name": "old", "description": None})
 
 
 def create(row: ClaimedRow, *, token: bool, description: str | None = None) -> Any:
@@ -135,7 +135,7 @@ CALLS: dict[str, Call] = {
         lambda sdk: sdk.show_flow_log(er.ShowFlowLogRequest(er_id=ROUTER, flow_log_id=LOG)),
     ),
     "an update": (
-        lambda ours: ours.change("PUT", "", b'{"name":"new"}'),
+        lambda ours: ours.flow_logs.update(LANE, claimed(name="new").spec, remote(enabled=True)),
         lambda sdk: sdk.update_flow_log(
             er.UpdateFlowLogRequest(er_id=ROUTER, flow_log_id=LOG, body=er.UpdateFlowLogRequestBody(name="new"))
         ),

@@ -1,0 +1,56 @@
+"""Drift put right: the calls that make a thing, which was there otherwise than wished, as its row wishes it.
+
+Each call is safe to repeat, so nothing of it is in the ledger but its end: a sitting that dies half-way leaves a row
+that is looked at again, and found as wished or put right then.
+"""
+
+from dataclasses import replace
+
+from batcher.engine.context import LaneContext
+from batcher.engine.persist import persist
+from batcher.model import Applied, Outcome, Refused, Remote, Settlement
+from batcher.policy.found import AVAILABLE
+
+
+async def put_right(context: LaneContext, spec: str, remote: Remote, drifted: Settlement) -> Settlement | None:
+    """The settlement of a drifted row: `updated`, or `drifted` with what stands against it.
+
+    As it was given where nothing is to be put right. None if the lane closed on the way: the row stays open.
+    """
+    if not context.policy.fix_drift or drifted.outcome is not Outcome.DRIFTED:
+        return drifted
+    if remote.state != AVAILABLE:
+        return replace(drifted, error_message=f"{drifted.error_message}; not put right in state `{remote.state}`")
+    enabled = remote.enabled
+    for is_due, kind, make in (
+        (context.operation.needs_update, "update", context.operation.update),
+        (context.operation.needs_amending, "amend", context.operation.amend),
+    ):
+        if not is_due(spec, remote):
+            continue
+        answer = await persist(context, kind, lambda make=make: make(context.lane, spec, remote))  # type: ignore[misc]
+        if answer is None or (isinstance(answer, Refused) and context.closing):
+            return None
+        if isinstance(answer, Refused):
+            return _refused(drifted, answer)
+        if not answer.as_wished:
+            return replace(drifted, error_message=f"{drifted.error_message}; the provider took a change and shows none")
+        enabled = answer.enabled if answer.enabled is not None else enabled
+        drifted = _answered(drifted, answer)
+    return replace(
+        drifted,
+        outcome=Outcome.UPDATED,
+        remote_enabled=enabled,
+        error_code="",
+        error_message=f"put right: {drifted.error_message.replace('there is', 'there was')}",
+        settled_at=context.clock.now(),
+    )
+
+
+def _answered(drifted: Settlement, answer: Applied) -> Settlement:
+    return replace(drifted, http_status=answer.http_status, request_id=answer.request_id, remote_state=answer.state)
+
+
+def _refused(drifted: Settlement, refused: Refused) -> Settlement:
+    message = f"{drifted.error_message}; not put right: {refused.code}: {refused.message}"
+    return replace(drifted, error_message=message, http_status=refused.http_status, request_id=refused.request_id)
