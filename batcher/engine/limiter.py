@@ -4,6 +4,8 @@ aiolimiter keeps the ceiling; `policy.pace` says how large its bucket is and how
 new rate to a living limiter has no true effect (measured), so a change makes a new one.
 """
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 from aiolimiter import AsyncLimiter
 
@@ -26,29 +28,10 @@ class LaneLimiter:
 
     async def acquire(self) -> bool:
         """Wait for leave to make one call; False when the lane closes instead. Cancelling costs no leave."""
-        if not self._closed and self._paused_until <= self._clock.steady() and self._bucket.has_capacity():
+        if not self._closed and not self.is_paused and self._bucket.has_capacity():
             await self._bucket.acquire()
             return True
-        return await self._wait()
-
-    async def _wait(self) -> bool:
-        if self._closed:
-            return False
-        with anyio.CancelScope() as scope:
-            self._waiting.add(scope)
-            try:
-                while True:
-                    pause = self._paused_until - self._clock.steady()
-                    if pause > 0:
-                        await anyio.sleep(pause)
-                        continue
-                    bucket = self._bucket
-                    await bucket.acquire()
-                    if bucket is self._bucket and self._paused_until <= self._clock.steady():
-                        return True
-            finally:
-                self._waiting.discard(scope)
-        return False
+        return await self._unless_closed(self._leave)
 
     @property
     def is_paused(self) -> bool:
@@ -57,19 +40,34 @@ class LaneLimiter:
 
     async def unpaused(self) -> bool:
         """Wait out a pause; False when the lane closes instead."""
+        return await self._unless_closed(self._pass_pause)
+
+    async def _unless_closed(self, wait: Callable[[], Awaitable[None]]) -> bool:
         if self._closed:
             return False
         with anyio.CancelScope() as scope:
             self._waiting.add(scope)
             try:
-                while True:
-                    pause = self._paused_until - self._clock.steady()
-                    if pause <= 0:
-                        return True
-                    await anyio.sleep(pause)
+                await wait()
+                return True
             finally:
                 self._waiting.discard(scope)
         return False
+
+    async def _leave(self) -> None:
+        while True:
+            await self._pass_pause()
+            bucket = self._bucket
+            await bucket.acquire()
+            if bucket is self._bucket and not self.is_paused:
+                return
+
+    async def _pass_pause(self) -> None:
+        while True:  # a pause may become longer
+            pause = self._paused_until - self._clock.steady()
+            if pause <= 0:
+                return
+            await anyio.sleep(pause)
 
     def pause(self, duration_s: float) -> None:
         """No call of the lane for so long; the longer of two pauses holds."""
