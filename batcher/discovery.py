@@ -19,15 +19,14 @@ from batcher.cloud.client import CloudClient
 from batcher.engine.limiter import LaneLimiter
 from batcher.errors import AccessError, ConfigError
 from batcher.events import CallMade
-from batcher.model import LaneKey, Refused
-from batcher.operations.surroundings import PAGE_LIMIT, Slice, attachments_page, flow_logs_page, routers_page
+from batcher.model import LaneKey, Page, Refused
+from batcher.operations.surroundings import Item, attachments_page, flow_logs_page, routers_page
 from batcher.planning.patience import ask
 from batcher.policy.defusing import defuse
 from batcher.policy.pace import parse_rate
+from batcher.policy.paging import Reading
 from batcher.wiring import Session, open_cloud, row_defaults
 
-PAGES_MAX = 10_000
-"""20 million items: far beyond any quota, and an end for a marker that never does."""
 BYTES_IN_MEMORY_MAX = 8 << 20
 """What is found waits here, and beyond it in a temporary file, until all was read."""
 CHARS_MAX = 200
@@ -39,7 +38,7 @@ FOR_PEOPLE = ("router_name", "attachment_name", "attachment_type", "attached_id"
 """What people recognise; `run` carries them to the report. `attached_id` is the VPC's or gateway's."""
 
 Form = Literal["csv", "json", "jsonl"]
-PageOf = Callable[[str | None], Awaitable[Slice | Refused]]
+PageOf = Callable[[str | None], Awaitable[Page[Item] | Refused]]
 
 
 @dataclass(slots=True)
@@ -105,46 +104,26 @@ class _Reader:
         self.client = client
         self.lane = lane
 
-    async def all(self, what: str, kind: str, page_of: PageOf) -> AsyncIterator[Mapping[str, Any]]:
+    async def all(self, what: str, kind: str, page_of: PageOf) -> AsyncIterator[Item]:
         """Every item of a listing, each once. Raises `AccessError` where it cannot be read to its end."""
-        marker: str | None = None
-        seen: set[str] = set()
-        markers: set[str] = set()
-        for _ in range(PAGES_MAX):
-            page = await ask(partial(self._call, kind, page_of, marker), clock=self._clock, chance=self._chance)
+        reading: Reading[Item] = Reading(lambda item: str(item["id"]))
+        while not reading.is_over:
+            call = partial(self._call, kind, page_of, reading.marker)
+            page = await ask(call, clock=self._clock, chance=self._chance)
             if isinstance(page, Refused):
                 raise AccessError(f"{what} could not be read: {page.code}: {page.message}", hint=page.advice)
-            for item in page.items:
-                if item["id"] not in seen:
-                    seen.add(item["id"])
-                    yield item
-            if is_last(page):
-                if page.total is not None and len(seen) < page.total:
-                    raise AccessError(f"{what} ended after {len(seen):,} of {page.total:,}", hint="run it again")
-                return
-            marker = page.next_marker
-            if marker is None or marker in markers:
-                break
-            markers.add(marker)
-        raise AccessError(f"{what} did not come to an end", hint="run it again")
+            for item in reading.take(page):
+                yield item
+        if not reading.is_whole:
+            of = "" if reading.total is None else f" of {reading.total:,}"
+            raise AccessError(f"{what} ended after {reading.count:,}{of}", hint="run it again")
 
-    async def _call(self, kind: str, page_of: PageOf, marker: str | None) -> Slice | Refused:
+    async def _call(self, kind: str, page_of: PageOf, marker: str | None) -> Page[Item] | Refused:
         await self._limiter.acquire()
         page = await page_of(marker)
-        result = "200" if isinstance(page, Slice) else str(page.http_status or page.code)
+        result = "200" if isinstance(page, Page) else str(page.http_status or page.code)
         self._session.sink.emit(CallMade(self.lane, kind, result))
         return page
-
-
-def is_last(page: Slice) -> bool:
-    """Whether no page follows. Pure.
-
-    The provider's samples name a marker even on a last page; a real one is the id of the page's last item. So a page
-    that is not full ends the listing unless its marker is that id.
-    """
-    if not page.items or page.next_marker is None:
-        return True
-    return len(page.items) < PAGE_LIMIT and page.next_marker != page.items[-1]["id"]
 
 
 async def _rows(

@@ -7,7 +7,9 @@ Times are seconds since the epoch, UTC, as float; durations end in `_s` or `_ms`
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, NewType
+from typing import Generic, NamedTuple, NewType, TypeVar
+
+T = TypeVar("T")
 
 RunId = NewType("RunId", str)
 NaturalKey = NewType("NaturalKey", bytes)
@@ -302,10 +304,10 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[T]):
     """One page of a listing. `total` is how many the provider says there are; `limit` what was asked for."""
 
-    items: tuple[Remote, ...]
+    items: tuple[T, ...]
     next_marker: str | None
     total: int | None
     limit: int

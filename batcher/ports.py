@@ -155,7 +155,9 @@ class Operation(Protocol):
         """Make the call that `needs_update` asks for: one request, safe to repeat. Raises nothing."""
         ...
 
-    async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page | Refused:
+    async def page(
+        self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()
+    ) -> Page[Remote] | Refused:
         """List one page of what stands in a scope; `only` narrows it to rows' specs. Reads; repeatable."""
         ...
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
-from batcher.engine.listing import ScopeListing
+from batcher.engine.listing import unreadable
+from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
 from batcher.engine.settling import elapsed_ms, ended, found_settlement, record
 from batcher.events import RowRetried
@@ -19,12 +20,12 @@ from batcher.policy.found import AVAILABLE, FAILED
 from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide, is_attempt
 
 
-async def attempt(context: LaneContext, work: Work) -> bool:
+async def attempt(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     """Bring a row on by one send; True if it waits for another. Cancelled, the row stays claimed."""
     if context.closing or _is_stopped(context, work):
         _leave(context, work)
-    elif await _prepare(context, work):
-        return await _send(context, work)
+    elif await _prepare(context, look_ups, work):
+        return await _send(context, look_ups, work)
     return False
 
 
@@ -41,7 +42,7 @@ def _leave(context: LaneContext, work: Work) -> None:
         put_back(context, work)
 
 
-async def _send(context: LaneContext, work: Work) -> bool:
+async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     sent_at = began = 0.0
 
     async def apply() -> Applied | Refused:
@@ -57,12 +58,12 @@ async def _send(context: LaneContext, work: Work) -> bool:
     if isinstance(answer, Applied) or answer.sent:
         work.first_sent_at = work.first_sent_at or sent_at
     if isinstance(answer, Refused):
-        return await _refused(context, work, answer)
+        return await _refused(context, look_ups, work, answer)
     _applied(context, work, answer)
     return False
 
 
-async def _prepare(context: LaneContext, work: Work) -> bool:
+async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     """Make sure that the row may be sent under its token; False if it was settled instead."""
     if work.new_generation:  # after a definitive refusal; what an attempt before it may have done is still open
         await _take_generation(context, work, work.row.generation + 1, None)
@@ -77,7 +78,7 @@ async def _prepare(context: LaneContext, work: Work) -> bool:
     expired = row.used_at is not None and context.clock.now() - row.used_at > context.policy.token_lifetime_s
     if row.believed_id is None and not expired:
         return True
-    if row.scope not in context.listed and not await _is_absent(context, work):
+    if row.scope not in context.listed and not await _is_absent(context, look_ups, work):
         return False
     await _next_generation(context, work)
     return True
@@ -98,16 +99,16 @@ async def _take_generation(context: LaneContext, work: Work, generation: int, us
     work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=used_at)
 
 
-async def _is_absent(context: LaneContext, work: Work) -> bool:
+async def _is_absent(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     """Whether a whole look-up shows nothing; the row is settled, or left in doubt, where it does not."""
-    remote, listing = await _look_up(context, work)
+    remote, listing = await look_ups.find(work.row)
     if remote is not None and await _settle_found(context, work, remote):
         return False
     if listing.complete:
         return True
     if context.closing:
         return False
-    _settle(context, work, Outcome.IN_DOUBT, "BATCHER.ListingIncomplete", _unreadable(listing))
+    _settle(context, work, Outcome.IN_DOUBT, "BATCHER.ListingIncomplete", unreadable(listing))
     return False
 
 
@@ -144,7 +145,7 @@ def _outcome(context: LaneContext, work: Work, answer: Applied) -> tuple[Outcome
     return (Outcome.EXISTS if answer.remote_id == work.row.believed_id else Outcome.CREATED), "", ""
 
 
-async def _refused(context: LaneContext, work: Work, refused: Refused) -> bool:
+async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> bool:
     """Do what the retry law says; True if the row is to be sent again."""
     work.refused = refused
     work.attempts += is_attempt(refused)
@@ -167,7 +168,7 @@ async def _refused(context: LaneContext, work: Work, refused: Refused) -> bool:
             context.sink.emit(retried)
             return True
         case LookUp():
-            await _settle_by_listing(context, work, refused)
+            await _settle_by_listing(context, look_ups, work, refused)
         case GiveUp():
             _settle(context, work, Outcome.FAILED, refused.code, refused.message)
         case PutBack():
@@ -177,28 +178,19 @@ async def _refused(context: LaneContext, work: Work, refused: Refused) -> bool:
     return False
 
 
-async def _settle_by_listing(context: LaneContext, work: Work, refused: Refused) -> None:
-    remote, listing = await _look_up(context, work)
+async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> None:
+    remote, listing = await look_ups.find(work.row)
     if remote is not None and await _settle_found(context, work, remote):
         return
     if not listing.complete:
         if context.closing:
             return
-        message = f"{refused.message}; {_unreadable(listing)}"
+        message = f"{refused.message}; {unreadable(listing)}"
         _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
     else:
         # A definitive refusal is an answer; after mere silence, how soon a listing shows a thing is not documented.
         outcome = Outcome.FAILED if refused.definitive else Outcome.IN_DOUBT
         _settle(context, work, outcome, refused.code, f"{refused.message}; the listing does not show it")
-
-
-async def _look_up(context: LaneContext, work: Work) -> tuple[Remote | None, ScopeListing]:
-    """Find a row's thing in the provider's listing of its attachment."""
-    listing = ScopeListing(context, work.row.scope, only=(work.row.spec,))
-    found: Remote | None = None
-    async for items in listing.pages():
-        found = next((item for item in items if item.key == work.row.key), found)
-    return found, listing
 
 
 async def _settle_found(context: LaneContext, work: Work, remote: Remote) -> bool:
@@ -254,8 +246,3 @@ def put_back(context: LaneContext, work: Work) -> None:
         spent=work.new_generation,
     )
     context.commit.settle(context.lease, settlement)
-
-
-def _unreadable(listing: ScopeListing) -> str:
-    cause = f": {listing.refused.code} {listing.refused.message}" if listing.refused else ""
-    return f"the listing could not be read to its end{cause}"

@@ -4,6 +4,7 @@ import anyio
 
 from batcher.engine.attempt import attempt, put_back
 from batcher.engine.context import LaneContext
+from batcher.engine.look_up import LookUps
 from batcher.engine.reconcile import reconcile
 from batcher.engine.row_queue import RowQueue, Work
 from batcher.engine.verify import verify
@@ -53,10 +54,11 @@ async def _send(context: LaneContext, open_rows: int) -> None:
     left = await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX)
     queue.put(Work(row, in_doubt=True) for row in left)
     context.when_closing(queue.close)
+    look_ups = LookUps(context)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(queue.serve)
         for _ in range(min(context.policy.concurrency, open_rows)):
-            tasks.start_soon(_work, context, queue)
+            tasks.start_soon(_work, context, look_ups, queue)
     for work in queue.leftover():
         put_back(context, work)
 
@@ -66,7 +68,7 @@ def page_rows_of(rate_per_s: float, concurrency: int) -> int:
     return max(PAGE_ROWS_MIN, min(PAGE_ROWS_MAX, round(2 * rate_per_s), 4 * concurrency))
 
 
-async def _work(context: LaneContext, queue: RowQueue) -> None:
+async def _work(context: LaneContext, look_ups: LookUps, queue: RowQueue) -> None:
     while (work := await queue.take()) is not None:
-        again = await attempt(context, work)
+        again = await attempt(context, look_ups, work)
         queue.done(work, again=again)

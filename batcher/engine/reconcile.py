@@ -10,7 +10,8 @@ from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing
 from batcher.engine.settling import found_settlement, record
-from batcher.model import LedgerRow, Remote, ScopeLoad, Stops
+from batcher.model import LedgerRow, NaturalKey, Remote, ScopeLoad, Stops
+from batcher.policy.found import better
 
 ROWS_WORTH_A_LISTING = 20
 """One listing call is then at most 5 % of what the scope's rows cost anyway."""
@@ -60,7 +61,10 @@ async def settle_listed(
 
     Back come those that still need a call to be as wished, and the row numbers of all that stay accepted.
     """
-    by_key = {item.key: item for item in items}
+    by_key: dict[NaturalKey, Remote] = {}
+    for item in items:
+        by_key[item.key] = better(item, by_key.get(item.key))
+    await context.commit.flush()  # what a page before has settled is no open row any more
     to_amend: list[tuple[LedgerRow, Remote]] = []
     still_accepted: list[int] = []
     for row in await context.ledger.match(context.lease, list(by_key)):

@@ -198,7 +198,9 @@ class FlowLogs:
         is_done = all((log.get(name, text) or "") == text for name, text in changes.items())
         return replace(applied, as_wished=is_done)
 
-    async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page | Refused:
+    async def page(
+        self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()
+    ) -> Page[Remote] | Refused:
         """`GET .../flow-logs` in the order of ids; `only` filters by the attachments of these specs."""
         query = [("limit", str(PAGE_LIMIT)), ("sort_dir", "asc"), ("sort_key", "id")]
         if marker is not None:
@@ -257,7 +259,7 @@ def _applied(reply: Reply, *, wish: bool) -> Applied | Refused:
     )
 
 
-def _page(lane: LaneKey, scope: str, reply: Reply, skew_s: float) -> Page | Refused:
+def _page(lane: LaneKey, scope: str, reply: Reply, skew_s: float) -> Page[Remote] | Refused:
     logs = reply.body.get("flow_logs")
     if not isinstance(logs, list):
         return bad_answer(reply.status, reply.request_id, "a listing without `flow_logs`")

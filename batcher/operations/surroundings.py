@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from batcher.cloud.client import CloudClient, Reply
 from batcher.cloud.endpoints import Service
 from batcher.cloud.refusal import bad_answer
-from batcher.model import LaneKey, Refused
+from batcher.model import LaneKey, Page, Refused
 
 LTS_CONTENT_TYPE = "application/json;charset=UTF-8"
 QUOTA_KEY = "flow_log"
@@ -62,30 +62,26 @@ async def count_flow_logs(client: CloudClient, lane: LaneKey, er_id: str) -> int
     return total if isinstance(total, int) else len(_items(reply, "flow_logs"))
 
 
-class Slice(NamedTuple):
-    """One page of a listing: objects of the provider whose `id` is one, what follows, and how many there are in all."""
-
-    items: tuple[Mapping[str, Any], ...]
-    next_marker: str | None
-    total: int | None
+Item = Mapping[str, Any]
+"""An object of the provider's whose `id` is one."""
 
 
-async def routers_page(client: CloudClient, lane: LaneKey, marker: str | None) -> Slice | Refused:
+async def routers_page(client: CloudClient, lane: LaneKey, marker: str | None) -> Page[Item] | Refused:
     """One page of the routers of the lane's project, in the order of ids."""
-    return await _slice(client, lane, "/instances", "instances", marker)
+    return await _page(client, lane, "/instances", "instances", marker)
 
 
-async def attachments_page(client: CloudClient, lane: LaneKey, er_id: str, marker: str | None) -> Slice | Refused:
+async def attachments_page(client: CloudClient, lane: LaneKey, er_id: str, marker: str | None) -> Page[Item] | Refused:
     """One page of a router's attachments, in the order of ids."""
-    return await _slice(client, lane, f"/{er_id}/attachments", "attachments", marker)
+    return await _page(client, lane, f"/{er_id}/attachments", "attachments", marker)
 
 
-async def flow_logs_page(client: CloudClient, lane: LaneKey, er_id: str, marker: str | None) -> Slice | Refused:
+async def flow_logs_page(client: CloudClient, lane: LaneKey, er_id: str, marker: str | None) -> Page[Item] | Refused:
     """One page of a router's flow logs, in the order of ids, as the provider writes them."""
-    return await _slice(client, lane, f"/{er_id}/flow-logs", "flow_logs", marker)
+    return await _page(client, lane, f"/{er_id}/flow-logs", "flow_logs", marker)
 
 
-async def _slice(client: CloudClient, lane: LaneKey, tail: str, member: str, marker: str | None) -> Slice | Refused:
+async def _page(client: CloudClient, lane: LaneKey, tail: str, member: str, marker: str | None) -> Page[Item] | Refused:
     query = [("limit", str(PAGE_LIMIT)), ("sort_dir", "asc"), ("sort_key", "id")]
     if marker is not None:
         query.append(("marker", marker))
@@ -97,10 +93,11 @@ async def _slice(client: CloudClient, lane: LaneKey, tail: str, member: str, mar
         return bad_answer(reply.status, reply.request_id, f"a listing without `{member}` that have ids")
     info, total = reply.body.get("page_info"), reply.body.get("total_count")
     following = info.get("next_marker") if isinstance(info, dict) else None
-    return Slice(
-        tuple(found),
-        following if isinstance(following, str) and following else None,
-        total if isinstance(total, int) else None,
+    return Page(
+        items=tuple(found),
+        next_marker=following if isinstance(following, str) and following else None,
+        total=total if isinstance(total, int) else None,
+        limit=PAGE_LIMIT,
     )
 
 

@@ -25,6 +25,15 @@ class Found:
     message: str = ""
 
 
+def better(one: Remote, other: Remote | None) -> Remote:
+    """Which of two things with one natural key counts: one that stays, before one that failed or is on its way out."""
+    return other if other is not None and _standing(other) >= _standing(one) else one
+
+
+def _standing(remote: Remote) -> int:
+    return 0 if remote.state in LEAVING else 1 if remote.state == FAILED else 2
+
+
 def judge(
     remote: Remote, differences: Sequence[str], *, amend_due: bool, sent_since: float | None, accepted: bool
 ) -> Found | None:

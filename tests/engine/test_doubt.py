@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from batcher.engine.context import EnginePolicy
-from batcher.engine.listing import is_last
 from batcher.engine.run import RunEngine
 from batcher.engine.stop import Stop
 from batcher.events import Event
@@ -64,7 +63,9 @@ class Provider(FlowLogs):
     def needs_amending(self, spec: str, remote: Remote) -> bool:
         return False
 
-    async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page | Refused:
+    async def page(
+        self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()
+    ) -> Page[Remote] | Refused:
         self.calls.append("list")
         return Page(self.shown, None, len(self.shown), 2000) if self.reachable else UNREACHABLE
 
@@ -175,21 +176,3 @@ async def test_a_lane_that_cannot_be_reached_is_given_up_at_its_first_listing(tm
     lines = await worked(tmp_path, provider, rows=25)
     assert provider.calls == ["list"] * 3
     assert {line.state for line in lines} == {RowState.PLANNED}
-
-
-THING = Remote(NaturalKey(b"k" * 16), "fl", "available", True, None, {})
-
-
-@pytest.mark.parametrize(
-    ("page", "count", "last"),
-    [
-        (Page((), "1", 5, 2), 4, True),  # nothing came: there is no more
-        (Page((THING,), None, None, 2), 3, True),  # no marker
-        (Page((THING,), "1", 3, 2), 3, True),  # a marker, but all were seen and the page is not full
-        (Page((THING, THING), "1", 4, 2), 4, False),  # full, with a marker: one may have gone while we read
-        (Page((THING,), "1", None, 2), 1, False),  # the provider may give fewer than were asked for
-        (Page((THING,), "1", 9, 2), 1, False),
-    ],
-)
-def test_a_listing_ends_only_where_nothing_can_follow(page: Page, count: int, *, last: bool) -> None:
-    assert is_last(page, count) is last

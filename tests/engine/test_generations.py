@@ -43,7 +43,7 @@ class EmptyCloud(FlowLogs):
     def token(self, spec: str, generation: int) -> Token:
         return token_of(spec.strip('[]"'), generation)
 
-    async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page:
+    async def page(self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()) -> Page[Remote]:
         return Page((), None, 0, 2000)
 
     async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied:

@@ -1,0 +1,58 @@
+"""Find rows' things in the provider's listing while a lane sends: one reading of a scope at a time.
+
+A row that asks waits for the reading that is under way, and the next one is for all rows that wait by then: a
+hundred rows in doubt on one router cost a few calls and not a hundred. A row is only ever answered by a reading that
+began after it asked.
+"""
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+import anyio
+
+from batcher.engine.context import LaneContext
+from batcher.engine.listing import ScopeListing
+from batcher.model import ClaimedRow, NaturalKey, Remote
+from batcher.policy.found import better
+
+ROWS_MAX = 50
+"""Rows of one reading: each is a parameter of the URL, of some 50 bytes."""
+
+
+@dataclass(slots=True)
+class _Desk:
+    """Who waits at a scope, and the answers that wait for them."""
+
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+    waiting: dict[NaturalKey, str] = field(default_factory=dict)
+    answers: dict[NaturalKey, tuple[Remote | None, ScopeListing]] = field(default_factory=dict)
+
+
+class LookUps:
+    """The look-ups of one lane."""
+
+    def __init__(self, context: LaneContext) -> None:
+        self._context = context
+        self._desks: dict[str, _Desk] = {}
+
+    async def find(self, row: ClaimedRow) -> tuple[Remote | None, ScopeListing]:
+        """The row's thing, if the listing shows it, and the listing, which says whether it was read whole."""
+        desk = self._desks.setdefault(row.scope, _Desk())
+        desk.waiting[row.key] = row.spec
+        async with desk.lock:
+            if row.key in desk.waiting:
+                await self._read(desk, row)
+            return desk.answers.pop(row.key)
+
+    async def _read(self, desk: _Desk, row: ClaimedRow) -> None:
+        asked = {row.key: desk.waiting.pop(row.key)}
+        asked.update({key: desk.waiting[key] for key in islice(desk.waiting, ROWS_MAX - 1)})
+        for key in asked:
+            desk.waiting.pop(key, None)
+        listing = ScopeListing(self._context, row.scope, only=tuple(asked.values()))
+        found: dict[NaturalKey, Remote] = {}
+        async for items in listing.pages():
+            for item in items:
+                if item.key in asked:
+                    found[item.key] = better(item, found.get(item.key))
+        desk.answers.update({key: (found.get(key), listing) for key in asked})
