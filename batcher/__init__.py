@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 from batcher.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from batcher.app import Check as Check
-    from batcher.app import check_inventory as check_inventory
     from batcher.app import list_runs as list_runs
     from batcher.app import resume_run as resume_run
     from batcher.app import retry_run as retry_run
     from batcher.app import run_inventory as run_inventory
+    from batcher.app import undo_run as undo_run
     from batcher.app import write_report as write_report
     from batcher.config import Settings as Settings
     from batcher.discovery import Discovery as Discovery
@@ -30,31 +29,40 @@ if TYPE_CHECKING:
     from batcher.doctor import diagnose as diagnose
     from batcher.engine.stop import Stop as Stop
     from batcher.errors import BatcherError as BatcherError
+    from batcher.forecast import Forecast as Forecast
     from batcher.model import Outcome as Outcome
     from batcher.model import RunRecord as RunRecord
+    from batcher.policy.prospect import Prospect as Prospect
+    from batcher.preview import Check as Check
+    from batcher.preview import check_inventory as check_inventory
+    from batcher.preview import plan_inventory as plan_inventory
     from batcher.report.publish import Publication as Publication
     from batcher.sitting import RunResult as RunResult
     from batcher.wiring import Session as Session
 
 _HOMES = {
     "BatcherError": "errors",
-    "Check": "app",
+    "Check": "preview",
     "Discovery": "discovery",
     "Finding": "doctor",
+    "Forecast": "forecast",
     "Outcome": "model",
+    "Prospect": "policy.prospect",
     "Publication": "report.publish",
     "RunRecord": "model",
     "RunResult": "sitting",
     "Session": "wiring",
     "Settings": "config",
     "Stop": "engine.stop",
-    "check_inventory": "app",
+    "check_inventory": "preview",
     "diagnose": "doctor",
     "discover": "discovery",
     "list_runs": "app",
+    "plan_inventory": "preview",
     "resume_run": "app",
     "retry_run": "app",
     "run_inventory": "app",
+    "undo_run": "app",
     "write_report": "app",
 }
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # all are names

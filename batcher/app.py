@@ -5,95 +5,160 @@ They raise `BatcherError` for what ends them before or instead of a report.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-
-import anyio
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from batcher.clock import SystemClock
-from batcher.cloud.credentials import DEFAULT_ACCOUNT
-from batcher.engine.stop import Stop
-from batcher.errors import BatcherError, InventoryError, RunNotFoundError, leaf
+from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
+from batcher.intake import PROJECTS, fingerprint_of, new_run, record_run
 from batcher.inventory.open import Inventory
 from batcher.ledger.open import open_ledger
-from batcher.model import Outcome, RowState, RunId, RunRecord, RunState
-from batcher.operations.flow_log import FlowLogs
-from batcher.planning.record import record_plan, settle_twins
+from batcher.model import UNDO, Outcome, RowState, RunId, RunRecord, RunState
+from batcher.planning.record import settle_twins
 from batcher.ports import Ledger
 from batcher.report.publish import Publication
+from batcher.review import Review, Reviewed, read_reviewed
 from batcher.sitting import RunResult, publish_run, work
-from batcher.wiring import (
-    Cloud,
-    Session,
-    default_values,
-    flow_logs,
-    open_cloud,
-    open_source,
-    run_ledger,
-)
-
-PROJECTS = "projects"
-"""Among a run's settings: the projects that its rows left open, by `account/region`."""
+from batcher.wiring import Cloud, Session, flow_logs, open_cloud, open_source, run_ledger
 
 
-async def run_inventory(path: str, session: Session) -> RunResult:
-    """Make it so: plan, create, verify, report. Goes on with an unfinished run of the same inventory."""
+async def run_inventory(path: str, session: Session, *, plan: Path | None = None) -> RunResult:
+    """Make it so: plan, create, verify, report. Goes on with an unfinished run of the same inventory.
+
+    `plan` is a file of `preview.plan_inventory`: exactly what was reviewed is done, or nothing; raises `MovedError`
+    where inventory, settings or cloud are not what they were.
+    """
     with open_source(path, session) as inventory:
         async with run_ledger(session) as ledger:
-            fingerprint = _fingerprint(inventory, session)
+            fingerprint = fingerprint_of(inventory, session)
+            reviewed = None if plan is None else read_reviewed(plan, fingerprint, inventory.sha256, session)
+            session = session if reviewed is None else reviewed.applied_to(session)
             runs = await ledger.runs()
             for run in runs:
                 if run.state is RunState.PLANNING:
                     await ledger.drop_run(run.run_id)
-            unfinished = [run for run in runs if run.state is RunState.OPEN and run.fingerprint == fingerprint]
-            if unfinished:
-                continuing = session.continuing(unfinished[0])
+            begun = [run for run in runs if _goes_on(run, runs) and run.fingerprint == fingerprint]
+            if begun:
+                if reviewed is not None:
+                    reviewed.check_begun(begun[0])
+                continuing = session.continuing(begun[0])
                 async with open_cloud(continuing) as cloud:
-                    if await _has_its_projects(unfinished[0], cloud, continuing):
-                        return await _go_on(ledger, unfinished[0], cloud, continuing)
-            run = _new_run(inventory.name, inventory.sha256, fingerprint, session, runs=runs)
-            earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
-            async with open_cloud(session) as cloud:
-                await _check_default_account(inventory, cloud, session)
-                await _plan(ledger, run, inventory, cloud, session)
-                changes = None
-                if earlier and earlier[0].state is not RunState.PLANNING and earlier[0].fingerprint != fingerprint:
-                    changes = await ledger.changes(earlier[0].run_id, run.run_id)
-                return await work(ledger, run.run_id, cloud, session, changes=changes)
+                    if await _has_its_projects(begun[0], cloud, continuing):
+                        return await _go_on(ledger, begun[0], cloud, continuing)
+            run = new_run(
+                inventory.name,
+                inventory.sha256,
+                fingerprint,
+                session,
+                runs=runs,
+                extra=reviewed.settings if reviewed else None,
+            )
+            return await _begin(ledger, run, inventory, reviewed, session, runs=runs)
+
+
+async def _begin(
+    ledger: Ledger,
+    run: RunRecord,
+    inventory: Inventory,
+    reviewed: Reviewed | None,
+    session: Session,
+    *,
+    runs: Sequence[RunRecord],
+) -> RunResult:
+    """The first sitting of a new run; `runs` are those before it."""
+    earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
+    async with open_cloud(session) as cloud:
+        review = Review(reviewed, ledger, run, cloud, session) if reviewed else None
+        await record_run(ledger, run, inventory, cloud, session, review=review.hold if review else None)
+        changes = None
+        if earlier and earlier[0].state is not RunState.PLANNING and earlier[0].fingerprint != run.fingerprint:
+            changes = await ledger.changes(earlier[0].run_id, run.run_id)
+        seen = review.seen if review else None
+        return await work(ledger, run.run_id, cloud, session, changes=changes, known=seen)
 
 
 async def resume_run(run_id: str | None, session: Session) -> RunResult:
     """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again."""
     async with run_ledger(session) as ledger:
-        run = await _choose(ledger, run_id, _is_unfinished, "unfinished run")
+        runs = await ledger.runs()
+        run = await _choose(
+            ledger, run_id, lambda run: _is_unfinished(run) and not _undone_by(run, runs), "unfinished run"
+        )
+        _check_not_undone(run, runs)
         session = session.continuing(run)
         async with open_cloud(session) as cloud:
             return await _go_on(ledger, run, cloud, session)
+
+
+async def undo_run(run_id: str, session: Session, *, force: bool = False) -> RunResult:
+    """Delete the flow logs that a run created, and only those; goes on with an undo that was begun.
+
+    `force`: also those that were changed since. The run that is undone is not gone on with any more.
+    """
+    async with run_ledger(session) as ledger:
+        runs = await ledger.runs()
+        parent = await _choose(ledger, run_id, lambda _: False, "run")
+        if parent.operation == UNDO:
+            raise ConfigError(
+                f"run `{run_id}` is an undo itself: what it deleted cannot be brought back",
+                hint=f"`batcher undo {parent.parent}` goes on with it; `batcher run` makes flow logs anew",
+            )
+        begun = [run for run in runs if run.parent == parent.run_id and _goes_on(run, runs) and run.operation == UNDO]
+        if begun:
+            session = session.continuing(begun[0])
+            async with open_cloud(session) as cloud:
+                return await _go_on(ledger, begun[0], cloud, session, force=force)
+        session = session.continuing(parent)
+        quiet_since = parent.ended_at or SystemClock().now()
+        fingerprint = hashlib.sha256(f"undo/{parent.run_id}".encode()).hexdigest()
+        run = new_run(
+            parent.inventory_name,
+            parent.inventory_sha256,
+            fingerprint,
+            session,
+            runs=runs,
+            parent=parent.run_id,
+            operation=UNDO,
+            extra={UNDO: {"force": force, "quiet_since": quiet_since}},
+        )
+        await ledger.create_run(run)
+        await ledger.copy_made(run.run_id, parent.run_id)
+        await ledger.index_keys(run.run_id)
+        await ledger.open_run(run.run_id, parent.columns, {})
+        async with open_cloud(session) as cloud:
+            return await work(ledger, run.run_id, cloud, session)
+
+
+async def made_by(run_id: str, session: Session) -> int:
+    """How many flow logs a run may have created, at most; works beside a run that is going on."""
+    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+        counts = (await ledger.run(RunId(run_id))).counts
+        made = (Outcome.CREATED, Outcome.IN_DOUBT, Outcome.FAILED)
+        under_way = sum(counts.get((state, ""), 0) for state in (RowState.CLAIMED, RowState.ACCEPTED))
+        return under_way + sum(counts.get((RowState.SETTLED, outcome), 0) for outcome in made)
 
 
 async def retry_run(run_id: str | None, session: Session) -> RunResult:
     """A new run of the rows that ended failed or in doubt; an unfinished one of the same run goes on."""
     async with run_ledger(session) as ledger:
         runs = await ledger.runs()
-        retried = {run.parent for run in runs if run.state is RunState.FINISHED}
+        retried = {run.parent for run in runs if run.state is RunState.FINISHED and run.operation != UNDO}
         parent = await _choose(
             ledger,
             run_id,
-            lambda run: _has_retryable(run) and run.run_id not in retried,
+            lambda run: _has_retryable(run) and run.run_id not in retried and not _undone_by(run, runs),
             "run with rows that are `failed` or `in_doubt` and were not retried",
         )
-        begun = [run for run in runs if run.parent == parent.run_id and run.state is RunState.OPEN]
+        _check_not_undone(parent, runs)
+        begun = [run for run in runs if run.parent == parent.run_id and _goes_on(run, runs)]
         if begun:
             session = session.continuing(begun[0])
             async with open_cloud(session) as cloud:
                 return await _go_on(ledger, begun[0], cloud, session)
         session = session.continuing(parent)
         fingerprint = hashlib.sha256(f"retry/{parent.run_id}".encode()).hexdigest()
-        run = _new_run(
+        run = new_run(
             parent.inventory_name, parent.inventory_sha256, fingerprint, session, runs=runs, parent=parent.run_id
         )
         await ledger.create_run(run)
@@ -106,10 +171,29 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
             return await work(ledger, run.run_id, cloud, session)
 
 
-async def _go_on(ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session) -> RunResult:
+async def _go_on(ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session, *, force: bool = False) -> RunResult:
     """Another sitting of an unfinished run; `session` has its settings where none are given now."""
     await ledger.reopen(run.run_id)
-    return await work(ledger, run.run_id, cloud, session, continued=True)
+    return await work(ledger, run.run_id, cloud, session, continued=True, force=force)
+
+
+def _undone_by(run: RunRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
+    """The run that takes this one back, if there is one."""
+    return next((each for each in runs if each.parent == run.run_id and each.operation == UNDO), None)
+
+
+def _goes_on(run: RunRecord, runs: Sequence[RunRecord]) -> bool:
+    """Whether work is left in a run, and it was not taken back."""
+    return run.state is RunState.OPEN and _undone_by(run, runs) is None
+
+
+def _check_not_undone(run: RunRecord, runs: Sequence[RunRecord]) -> None:
+    """Raise for a run that was taken back, or takes one back: neither is the work that was asked for."""
+    undo = _undone_by(run, runs)
+    if undo is not None:
+        raise RunNotFoundError(
+            f"run `{run.run_id}` was taken back by `{undo.run_id}`", hint="run its inventory again for a new one"
+        )
 
 
 async def _has_its_projects(run: RunRecord, cloud: Cloud, session: Session) -> bool:
@@ -135,13 +219,6 @@ def _place(name: str) -> tuple[str, str]:
     return account, region
 
 
-async def _check_default_account(inventory: Inventory, cloud: Cloud, session: Session) -> None:
-    """Without an account column every row is the default account's: it must have credentials, said at once."""
-    names = {canonical for _, canonical in inventory.columns}
-    if inventory.input_format == "csv" and "account" not in names:
-        await cloud.keyring.of(session.settings.defaults.account or DEFAULT_ACCOUNT)
-
-
 async def write_report(run_id: str | None, session: Session) -> Publication:
     """Draw a run's reports again from the ledger; works beside a run that is going on."""
     async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
@@ -153,129 +230,6 @@ async def list_runs(session: Session) -> list[RunRecord]:
     """Every run in the ledger, newest first; works beside a run that is going on."""
     async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
         return await ledger.runs()
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What an offline check of an inventory found: rows by outcome (`valid`, `invalid`, `duplicate`)."""
-
-    name: str
-    counts: Mapping[str, int]
-
-
-async def check_inventory(path: str, session: Session, tell: Callable[[int, str, str], None]) -> Check:
-    """Hold every row to its rules, offline. `tell(line, outcome, message)` hears of each row that is not valid.
-
-    The plan goes to a temporary ledger, so duplicates are found and memory stays flat.
-    """
-    async with anyio.TemporaryDirectory(prefix="batcher-") as folder, open_ledger(f"{folder}/check.db") as ledger:
-        with open_source(path, session) as inventory:
-            run = _new_run(inventory.name, inventory.sha256, "", session, runs=[])
-            await ledger.create_run(run)
-            operation = flow_logs(None, session)
-            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
-        counts = {"valid": 0, str(Outcome.INVALID): 0, str(Outcome.DUPLICATE): 0}
-        after = 0
-        while page := await ledger.records(run.run_id, after, 2000):
-            for row in page:
-                outcome = str(row.outcome or "valid")
-                counts[outcome] += 1
-                if row.outcome is not None:
-                    tell(row.line, outcome, row.error_message)
-            after = page[-1].row_no
-        return Check(inventory.name, counts)
-
-
-def _fingerprint(inventory: Inventory, session: Session) -> str:
-    """What makes two plans the same: the file's bytes and every setting that shapes rows."""
-    settings = session.settings
-    shaping = (
-        inventory.sha256,
-        FlowLogs.name,
-        session.target,
-        default_values(session),
-        settings.defaults.name_template,
-        settings.cloud.endpoint,
-        settings.inventory.model_dump(exclude={"strict"}),
-    )
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
-
-
-def _new_run(
-    name: str, sha256: str, fingerprint: str, session: Session, *, runs: list[RunRecord], parent: RunId | None = None
-) -> RunRecord:
-    clock = SystemClock()
-    now = clock.now()
-    settings: dict[str, Any] = {"target": session.target, **session.settings.model_dump(mode="json")}
-    return RunRecord(
-        run_id=_run_id(now, fingerprint or sha256, {run.run_id for run in runs}),
-        parent=parent,
-        state=RunState.PLANNING,
-        operation=FlowLogs.name,
-        inventory_name=name,
-        inventory_sha256=sha256,
-        fingerprint=fingerprint,
-        columns=(),
-        settings=settings,
-        started_at=now,
-        ended_at=None,
-        stop_code="",
-        stop_message="",
-        exit_code=None,
-        counts={},
-        calls={},
-        rates={},
-    )
-
-
-def _run_id(now: float, fingerprint: str, taken: set[RunId]) -> RunId:
-    """Time and content, never chance: `20261123-021500-3fa9c1`, with `-2` and so on within one second."""
-    base = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{fingerprint[:6]}"
-    names = (RunId(base if n == 1 else f"{base}-{n}") for n in range(1, len(taken) + 2))
-    return next(name for name in names if name not in taken)
-
-
-async def _plan(ledger: Ledger, run: RunRecord, inventory: Inventory, cloud: Cloud, session: Session) -> None:
-    """Record the plan; whatever goes wrong, or if a stop is requested, nothing of it stays."""
-    await ledger.create_run(run)
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cancel_on_stop, session.stop, tasks.cancel_scope)
-            operation = flow_logs(cloud, session)
-            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
-            tasks.cancel_scope.cancel()
-        if session.stop.is_requested:
-            raise InterruptedPlanError(session.stop.code)
-        if session.settings.inventory.strict:
-            await _refuse_invalid(ledger, run)
-        projects = {"/".join(place): project_id for place, project_id in cloud.projects.found.items()}
-        await ledger.open_run(run.run_id, inventory.columns, {PROJECTS: projects})
-    except BaseException as error:  # noqa: BLE001  # whatever it was, it is raised again below
-        with anyio.CancelScope(shield=True):
-            await ledger.drop_run(run.run_id)
-        raise leaf(error) from None
-
-
-class InterruptedPlanError(BatcherError):
-    """A stop was requested while the plan was being made; nothing was sent and nothing recorded."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__("stopped while planning; nothing was sent", hint="run the same command again")
-        self.code = code
-
-
-async def _cancel_on_stop(stop: Stop, scope: anyio.CancelScope) -> None:
-    await stop.wait()
-    scope.cancel()
-
-
-async def _refuse_invalid(ledger: Ledger, run: RunRecord) -> None:
-    invalid = (await ledger.run(run.run_id)).counts.get((RowState.SETTLED, Outcome.INVALID), 0)
-    if invalid:
-        raise InventoryError(
-            f"`{run.inventory_name}` has {invalid} invalid rows, and `--strict` was asked for; nothing was sent",
-            hint="`batcher validate` names each of them",
-        )
 
 
 async def _choose(ledger: Ledger, run_id: str | None, fits: Callable[[RunRecord], bool], what: str) -> RunRecord:

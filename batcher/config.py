@@ -114,6 +114,7 @@ class RunSettings(Section):
     concurrency: int = Field(16, ge=1, le=512, description="calls in flight, for each account, region and project")
     reconcile: Literal["auto", "always", "never"] = Field("auto", description="read what is there before sending")
     fix_drift: bool = Field(False, description="put right what is there otherwise than wished")
+    preflight: bool = Field(False, description="check attachments, log groups and streams before sending")
     verify: bool = Field(True, description="follow accepted rows until they are available")
     verify_time_s: float = Field(300.0, ge=0, le=86_400, description="how long to follow them, seconds")
     attempts_max: int = Field(8, ge=1, le=100, description="sends of one row before it is given up")

@@ -18,6 +18,14 @@ class ConfigError(BatcherError):
     """A flag, variable or settings file is wrong or missing; the caller's to mend."""
 
 
+class MovedError(ConfigError):
+    """Inventory, settings or cloud are not what they were when the plan was reviewed; nothing was sent."""
+
+
+class UnfinishedPlanError(BatcherError):
+    """A listing could not be read to its end, so that nobody knows what a run would do; nothing was sent."""
+
+
 class CredentialsError(ConfigError):
     """No usable credentials were found for an account; nothing was sent."""
 

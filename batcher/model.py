@@ -27,8 +27,12 @@ class RowState(StrEnum):
     SETTLED = "settled"
 
 
+UNDO = "undo"
+"""The operation of a run that takes back what its parent has made; among its settings, how."""
+
+
 class Outcome(StrEnum):
-    """What became of a row, in the words of the report."""
+    """What became of a row, in the words of the report. The last two are of runs that take another one back."""
 
     CREATED = "created"
     EXISTS = "exists"
@@ -40,6 +44,8 @@ class Outcome(StrEnum):
     INVALID = "invalid"
     DUPLICATE = "duplicate"
     SKIPPED = "skipped"
+    DELETED = "deleted"
+    ABSENT = "absent"
 
 
 class RunState(StrEnum):
@@ -179,9 +185,10 @@ class ClaimedRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A row of the ledger found by its natural key: enough to compare it with a listing and settle it.
+    """A row of the ledger that is not settled: enough to compare it with a listing and settle it.
 
-    `intent_at`: the token may have been sent since then (None: it was not).
+    `intent_at`: the token may have been sent since then (None: it was not). `remote_id`: the id under which the run
+    knows the thing.
     """
 
     row_no: int
@@ -194,6 +201,7 @@ class LedgerRow:
     attempts: int
     http_status: int | None = None
     request_id: str = ""
+    remote_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +261,22 @@ class Remote:
     enabled: bool | None
     created_at: float | None
     fields: Mapping[str, str | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a row would be refused, seen before it is sent. `passing`: it may go away by itself."""
+
+    code: str
+    message: str
+    passing: bool = False
+
+
+class Quota(NamedTuple):
+    """How many things there may be (-1: as many as you like) and are; whose, the provider does not say."""
+
+    limit: int
+    used: int
 
 
 @dataclass(frozen=True, slots=True)

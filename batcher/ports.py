@@ -2,8 +2,8 @@
 cancellation does to it. Behaviour lives in the rooms, wiring in `app.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from batcher.events import Event
 from batcher.model import (
@@ -15,12 +15,15 @@ from batcher.model import (
     Lease,
     LedgerRow,
     NaturalKey,
+    Obstacle,
     Page,
     PlanRow,
+    Quota,
     RawRow,
     Refused,
     Remote,
     RowRecord,
+    RowState,
     RunId,
     RunRecord,
     ScopeLoad,
@@ -29,6 +32,8 @@ from batcher.model import (
     Twin,
     Wish,
 )
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -90,6 +95,25 @@ class RowSource(Protocol):
 
     def rows(self) -> Iterator[RawRow]:
         """Yield every row in file order. Raises `InventoryError` where the file as a whole cannot be read."""
+        ...
+
+
+class Ask(Protocol):
+    """The engine's way to make a call that is no row's send: at the lane's pace, and again where that may help."""
+
+    async def __call__(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
+        """The answer of a repeatable call, or its last refusal; None if the lane closed before there was either."""
+        ...
+
+
+class Ground(Protocol):
+    """What the rows of a lane need to be there at the provider."""
+
+    async def obstacles(self, scope: str, specs: Sequence[str]) -> list[Obstacle | None]:
+        """What stands in the way of each of these rows of a scope; None where nothing does, as far as can be known.
+
+        Reads, few of them if scopes are asked for one after the other; repeatable.
+        """
         ...
 
 
@@ -155,6 +179,18 @@ class Operation(Protocol):
         """Make the call that `needs_update` asks for: one request, safe to repeat. Raises nothing."""
         ...
 
+    async def remove(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
+        """Make the call that deletes a thing: one request, safe to repeat. Raises nothing."""
+        ...
+
+    async def quota(self, lane: LaneKey) -> Quota | Refused:
+        """How many things there may be in a lane, and are. Reads; repeatable."""
+        ...
+
+    def ground(self, lane: LaneKey, ask: "Ask", tell: Callable[[str, str], None]) -> "Ground":
+        """What rows of a lane stand on. Calls go through `ask`; `tell(message, hint)` hears what cannot be checked."""
+        ...
+
     async def page(
         self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()
     ) -> Page[Remote] | Refused:
@@ -183,6 +219,13 @@ class Ledger(Protocol):
         """Plan again the rows of `parent` that ended failed or in doubt; the number copied."""
         ...
 
+    async def copy_made(self, run_id: RunId, parent: RunId) -> int:
+        """Plan the rows of `parent` that it has made or may have made, to be taken back; the number copied.
+
+        Each keeps its token, the id under which it is known, and since when it may have been sent.
+        """
+        ...
+
     async def index_keys(self, run_id: RunId) -> int:
         """After the last `add_rows`: index the plan by natural key, fold what earlier runs learnt; how many twins."""
         ...
@@ -197,6 +240,10 @@ class Ledger(Protocol):
 
     async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]], found: Mapping[str, object]) -> None:
         """The plan is whole: from now on the run can be worked and resumed. `found` is added to its settings."""
+        ...
+
+    async def plan_drifted(self, run_id: RunId) -> Mapping[int, Sequence[int]]:
+        """Before a surveyed run is opened: plan again what has drifted and can be put right; row numbers by lane."""
         ...
 
     async def drop_run(self, run_id: RunId) -> None:
@@ -292,6 +339,18 @@ class Ledger(Protocol):
 
     async def scopes(self, lease: Lease) -> list[ScopeLoad]:
         """Every scope of the lane that has planned or accepted rows."""
+        ...
+
+    async def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
+        """The numbers of the lane's rows in a state, by scope, each in ascending order; four bytes a row."""
+        ...
+
+    async def rows(self, lease: Lease, numbers: Sequence[int]) -> list[LedgerRow]:
+        """The lane's rows with these numbers that are not settled, in their order."""
+        ...
+
+    async def claim_these(self, lease: Lease, numbers: Sequence[int], now: float) -> None:
+        """As `claim`, of the rows with these numbers, all of which must be planned. Raises `StaleLeaseError`."""
         ...
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:

@@ -3,14 +3,19 @@
 import os
 import random
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from batcher.clock import SystemClock
-from batcher.engine.run import RunEngine
+from batcher.engine.context import EnginePolicy, Seen
+from batcher.engine.lane import run_lane
+from batcher.engine.run import RunEngine, WorkLane
+from batcher.engine.undo import undo_lane
 from batcher.errors import leaf
 from batcher.events import RunEnded, RunStarted, Warned
 from batcher.ledger.group_commit import GroupCommit
-from batcher.model import RunId, RunRecord
+from batcher.model import UNDO, LaneKey, RunId, RunRecord
 from batcher.policy.breaker import planning_stop_code
 from batcher.policy.verdict import exit_code
 from batcher.ports import Ledger
@@ -34,6 +39,33 @@ class RunResult:
     """What to do about what stopped the sitting, or empty."""
 
 
+def new_engine(
+    ledger: Ledger,
+    run_id: RunId,
+    cloud: Cloud,
+    session: Session,
+    *,
+    policy: EnginePolicy,
+    work_lane: WorkLane,
+    known: Mapping[LaneKey, Seen] | None = None,
+) -> RunEngine:
+    """An engine over the run's lanes; `known` is what a survey has just seen of each."""
+    return RunEngine(
+        ledger=ledger,
+        operation=flow_logs(cloud, session),
+        run_id=run_id,
+        policy=policy,
+        commit=GroupCommit(ledger, run_id, session.sink),
+        sink=session.sink,
+        clock=SystemClock(),
+        stop=session.stop,
+        owner=f"{socket.gethostname()}/{os.getpid()}",
+        seed=random.SystemRandom().getrandbits(32),
+        work_lane=work_lane,
+        known=known,
+    )
+
+
 async def work(
     ledger: Ledger,
     run_id: RunId,
@@ -42,9 +74,12 @@ async def work(
     *,
     continued: bool = False,
     changes: tuple[int, int, int] | None = None,
+    known: Mapping[LaneKey, Seen] | None = None,
+    force: bool = False,
 ) -> RunResult:
     """Do what is open of a planned run, record how that ended, and write its report.
 
+    `known` is what a survey has just seen of the run's lanes; `force` is for a run that takes another one back.
     Raises `ConfigError` before anything is sent, and what the ledger raises.
     """
     clock = SystemClock()
@@ -56,18 +91,9 @@ async def work(
     open_rows = sum(rows for _, _, rows in lanes)
     session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, session.settings.run.rate))
     began, calls_before = clock.steady(), sum(run.calls.values())
-    commit = GroupCommit(ledger, run_id, session.sink)
-    engine = RunEngine(
-        ledger=ledger,
-        operation=flow_logs(cloud, session),
-        run_id=run_id,
-        policy=engine_policy(session.settings),
-        commit=commit,
-        sink=session.sink,
-        clock=clock,
-        stop=session.stop,
-        owner=f"{socket.gethostname()}/{os.getpid()}",
-        seed=random.SystemRandom().getrandbits(32),
+    policy = engine_policy(session)
+    engine = new_engine(
+        ledger, run_id, cloud, session, policy=policy, work_lane=_lane_work(run, force=force), known=known
     )
     try:
         await engine.work()
@@ -89,6 +115,17 @@ async def work(
     publication = await publish_run(ledger, run, session)
     session.sink.emit(RunEnded(run_id, code))
     return RunResult(run, code, continued, changes, publication, stop_advice)
+
+
+def _lane_work(run: RunRecord, *, force: bool) -> WorkLane:
+    """What is done with each lane of a run, by what the run is for."""
+    if run.operation != UNDO:
+        return run_lane
+    asked = run.settings[UNDO]
+    options = asked if isinstance(asked, Mapping) else {}
+    return partial(
+        undo_lane, force=force or bool(options.get("force")), quiet_since=float(options.get("quiet_since", 0.0))
+    )
 
 
 def _what_stopped(session: Session, engine: RunEngine, planned: Cloud | None) -> tuple[str, str, str]:

@@ -252,16 +252,18 @@ async def run_ledger(session: Session) -> AsyncIterator[Ledger]:
         yield ledger
 
 
-def engine_policy(settings: Settings) -> EnginePolicy:
-    """What the engine is told of the settings."""
-    run = settings.run
+def engine_policy(session: Session) -> EnginePolicy:
+    """What the engine is told of the settings. A rehearsal has no ground to check: its emulator takes any."""
+    run = session.settings.run
     return EnginePolicy(
         window=parse_rate(run.rate),
         concurrency=run.concurrency,
         reconcile=run.reconcile,
         fix_drift=run.fix_drift,
+        preflight=run.preflight and not session.emulator,
         verify=run.verify,
         verify_s_max=run.verify_time_s,
+        answer_s_max=session.settings.cloud.answer_timeout_s,
         token_lifetime_s=run.token_lifetime_s,
         budget=RetryBudget(
             attempts_max=run.attempts_max,
@@ -347,9 +349,14 @@ async def _keyring(session: Session, stack: AsyncExitStack) -> Keyring:
 @asynccontextmanager
 async def _embedded(session: Session, *, keep: bool) -> AsyncIterator[tuple[str, Credentials]]:
     from batcher.emulator.server import running  # late: only rehearsals need the server half of aiohttp
+    from batcher.emulator.state import StateError
 
     settings = rehearsal(session.settings.emulator, session.ledger_path if keep else None)
-    async with running(settings) as emulator:
+    async with AsyncExitStack() as stack:
+        try:
+            emulator = await stack.enter_async_context(running(settings))
+        except StateError as error:
+            raise ConfigError(str(error), hint="wait until the other rehearsal has ended") from None
         access_key, secret_key = next(iter(settings.keys.items()))
         yield emulator.url, Credentials(access_key, secret_key, source="the embedded emulator")
 

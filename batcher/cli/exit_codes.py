@@ -1,18 +1,32 @@
 """The exit codes: one table for the command line, the README and the tests."""
 
-from batcher.errors import AccessError, BatcherError, ConfigError, InventoryError, LedgerHeldError, RunNotFoundError
+from batcher.errors import (
+    AccessError,
+    BatcherError,
+    ConfigError,
+    InventoryError,
+    LedgerHeldError,
+    RunNotFoundError,
+    UnfinishedPlanError,
+)
 
 FAULT = 1
 USAGE = 2
+FAULTY = 3
+UNFINISHED = 5
 HELD = 6
 REFUSED = 7
 INTERRUPTED = 130
 
 EXIT_CODES = (
-    ("0", "every row is created, exists, updated or duplicate"),
+    ("0", "every row is created, exists, updated or duplicate; of an undo: deleted, absent or exists"),
     ("1", "a fault in batcher itself, or a ledger or report that cannot be written"),
-    ("2", "usage, configuration, or an inventory that cannot be read; nothing was sent"),
-    ("3", "finished, and some rows are failed, invalid, drifted, in doubt or skipped"),
+    ("2", "usage, configuration, an inventory that cannot be read, or a plan that has moved; nothing was sent"),
+    (
+        "3",
+        "finished, and some rows are failed, invalid, drifted, in doubt or skipped;"
+        " of `plan --check`: not all is there as wished",
+    ),
     ("5", "unfinished: rows are left; `batcher resume` goes on"),
     ("6", "another run holds the ledger"),
     ("7", "stopped: credentials, account, permission or endpoint refused"),
@@ -24,6 +38,8 @@ def exit_code_of(error: BatcherError) -> int:
     """The exit code of an error that ended a command."""
     if isinstance(error, LedgerHeldError):
         return HELD
+    if isinstance(error, UnfinishedPlanError):
+        return UNFINISHED
     if isinstance(error, ConfigError | InventoryError | RunNotFoundError):
         return USAGE
     return REFUSED if isinstance(error, AccessError) else FAULT

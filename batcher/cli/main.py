@@ -9,18 +9,33 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from batcher.cli.commands import discover, doctor, emulator, report, resume, retry, run, schema, status, validate
+from batcher.cli.commands import (
+    discover,
+    doctor,
+    emulator,
+    plan,
+    report,
+    resume,
+    retry,
+    run,
+    schema,
+    status,
+    undo,
+    validate,
+)
 from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
 from batcher.errors import BatcherError, leaf
 from batcher.version import __version__
 
 COMMANDS = {
     "run": run,
+    "plan": plan,
     "validate": validate,
     "resume": resume,
     "retry": retry,
     "status": status,
     "report": report,
+    "undo": undo,
     "discover": discover,
     "doctor": doctor,
     "emulator": emulator,

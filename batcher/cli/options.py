@@ -57,11 +57,24 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("work")
     group.add_argument("--emulator", action="store_true", help="rehearse against an embedded emulator on loopback")
     add_cloud_options(parser)
-    group.add_argument("--rate", help="most calls in a time, as 10/s or 100/min, for each project (default: 10/s)")
-    group.add_argument("--concurrency", type=int, metavar="N", help="calls in flight, for each project (default: 16)")
+    add_pace_options(group)
     group.add_argument("--reconcile", choices=("auto", "always", "never"), help="read what is there before sending")
     group.add_argument("--fix-drift", action="store_true", help="put right what is there otherwise than wished")
+    add_preflight_option(group)
     group.add_argument("--no-verify", action="store_true", help="do not wait until accepted rows are available")
+
+
+def add_pace_options(group: "argparse._ArgumentGroup") -> None:
+    """How fast the provider is called."""
+    group.add_argument("--rate", help="most calls in a time, as 10/s or 100/min, for each project (default: 10/s)")
+    group.add_argument("--concurrency", type=int, metavar="N", help="calls in flight, for each project (default: 16)")
+
+
+def add_preflight_option(group: "argparse._ArgumentGroup") -> None:
+    """Whether a run looks first at what its rows stand on."""
+    group.add_argument(
+        "--preflight", action="store_true", help="check attachments, log groups and streams before sending"
+    )
 
 
 def add_cloud_options(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +136,8 @@ def _flags(arguments: argparse.Namespace) -> Values:
         values.setdefault("run", {})["verify"] = False
     if words.get("fix_drift"):
         values.setdefault("run", {})["fix_drift"] = True
+    if words.get("preflight"):
+        values.setdefault("run", {})["preflight"] = True
     if words.get("strict"):
         values.setdefault("inventory", {})["strict"] = True
     if words.get("format"):

@@ -1,4 +1,4 @@
-"""What `run`, `resume` and `retry` share: the loop, the signals, the progress, and the last words."""
+"""What the commands that work share: the loop, the signals, the progress, and the last words."""
 
 import argparse
 import gc
@@ -8,7 +8,8 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from batcher.cli.options import read_settings
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from batcher.sitting import RunResult
     from batcher.wiring import Session
 
+T = TypeVar("T")
 Command = Callable[["Session"], Awaitable["RunResult"]]
 
 
@@ -37,12 +39,27 @@ def work(arguments: argparse.Namespace, command: Command) -> int:
     """Run a command that sends, under signals and progress; its exit code."""
     if show_config(arguments):
         return 0
+    result = supervise(arguments, command)
+    if isinstance(result, int):
+        return result
+    _tell(result, arguments)
+    return result.exit_code
+
+
+def supervise(
+    arguments: argparse.Namespace,
+    command: Callable[["Session"], Awaitable[T]],
+    *,
+    if_stopped: str = "what was answered is in the ledger\nhint: `batcher resume` goes on",
+) -> T | int:
+    """Run a command under signals and progress: its result, or its exit code if it was stopped before it had one."""
     import anyio  # late, as all that follows: `--help` needs none of it
 
     import batcher.app  # noqa: F401  # loaded before `calm_collector`, which then leaves it alone
 
     calm_collector()
-    return anyio.run(_work, arguments, command)
+    job: Callable[[], Awaitable[T | int]] = partial(_supervise, arguments, command, if_stopped)
+    return anyio.run(job)
 
 
 def calm_collector() -> None:
@@ -56,12 +73,14 @@ def calm_collector() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-async def _work(arguments: argparse.Namespace, command: Command) -> int:
+async def _supervise(
+    arguments: argparse.Namespace, command: Callable[["Session"], Awaitable[T]], if_stopped: str
+) -> T | int:
     import anyio
 
-    from batcher.app import InterruptedPlanError
     from batcher.cli.console import open_console
     from batcher.engine.stop import Stop
+    from batcher.intake import InterruptedPlanError
     from batcher.policy.verdict import EXIT_OF_STOP
     from batcher.wiring import Session
 
@@ -78,13 +97,9 @@ async def _work(arguments: argparse.Namespace, command: Command) -> int:
                     print(f"batcher: {error}\nhint: {error.hint}", file=sys.stderr)
                     return EXIT_OF_STOP[error.code]
     if scope.cancelled_caught:
-        print(
-            "batcher: stopped at once; what was answered is in the ledger\nhint: `batcher resume` goes on",
-            file=sys.stderr,
-        )
+        print(f"batcher: stopped at once; {if_stopped}", file=sys.stderr)
         return EXIT_OF_STOP[stop.code]
-    _tell(result, arguments)
-    return result.exit_code
+    return result
 
 
 @asynccontextmanager
@@ -135,10 +150,13 @@ def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
 
 def next_steps(result: "RunResult") -> list[str]:
     """What the operator may do now, by what is left."""
-    from batcher.policy.verdict import OwnCode  # late, as above
+    from batcher.model import UNDO  # late, as above
+    from batcher.policy.verdict import OwnCode
     from batcher.report.summary import command_for
 
     counts, run = result.publication.counts, result.run
+    if run.operation == UNDO:
+        return _steps_after_undo(result)
     steps = []
     if counts.get("failed") or counts.get("in_doubt"):
         steps.append(f"`{command_for(run, f'retry {run.run_id}')}` tries the failed and doubtful rows again")
@@ -152,5 +170,21 @@ def next_steps(result: "RunResult") -> list[str]:
     if barred:
         steps.append(f"run the inventory again once access is mended: {barred:,} rows could not be planned")
     if counts.get("skipped", 0) > barred or counts.get("unverified") or run.state == "open":
+        steps.append(f"`{command_for(run, f'resume {run.run_id}')}` goes on with what is left")
+    return steps
+
+
+def _steps_after_undo(result: "RunResult") -> list[str]:
+    """What the operator may do after a run was taken back."""
+    from batcher.report.summary import command_for  # late, as above
+
+    counts, run = result.publication.counts, result.run
+    steps = []
+    if counts.get("drifted"):
+        again = command_for(run, f"undo {run.parent} --force")
+        steps.append(f"`{again}` also deletes what was changed since it was made")
+    if counts.get("failed"):
+        steps.append(f"`{command_for(run, f'undo {run.parent}')}` tries again what was refused")
+    if counts.get("skipped") or counts.get("unverified") or run.state == "open":
         steps.append(f"`{command_for(run, f'resume {run.run_id}')}` goes on with what is left")
     return steps

@@ -1,7 +1,7 @@
 """What the parts of one lane share: its lease, its pace, its way to the ledger and to the provider."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -28,11 +28,21 @@ class EnginePolicy:
     lanes_max: int = 64
     reconcile: str = "auto"
     fix_drift: bool = False
+    preflight: bool = False
     verify: bool = True
     verify_s_max: float = 300.0
     token_lifetime_s: float = 8 * 3600.0
+    answer_s_max: float = 30.0
     lease_s: float = 60.0
     budget: RetryBudget = field(default_factory=RetryBudget)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a survey saw of a lane just before: scopes that it read whole, and rows whose thing it found and left."""
+
+    listed: Mapping[str, int]
+    expected: frozenset[int] = frozenset()
 
 
 class AccountGate:
@@ -71,6 +81,7 @@ class LaneContext:
         stop: Stop,
         gate: AccountGate,
         chance: random.Random,
+        known: Seen | None = None,
     ) -> None:
         self.ledger = ledger
         self.operation = operation
@@ -82,8 +93,10 @@ class LaneContext:
         self.chance = chance
         self.lane = lease.lane
         self.limiter = LaneLimiter(policy.window, clock)
-        self.listed: set[str] = set()
-        """Scopes of which a whole listing was read in this sitting, before any send."""
+        self.listed: dict[str, int] = dict(known.listed if known else {})
+        """Scopes of which a whole listing was read in this sitting, before any send, and how many things it showed."""
+        self.expected = known.expected if known else frozenset()
+        """Rows whose thing was there when the plan was reviewed: they must not be made."""
         self.accepted: dict[str, int] = {}
         """Rows by scope that the provider took and that are not final yet."""
         self.stopped_scopes: dict[str, Refused] = {}

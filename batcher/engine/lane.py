@@ -1,11 +1,15 @@
-"""One lane from lease to release: reconcile, send, verify. Any engine can call `run_lane` with a lease."""
+"""One lane from lease to release: reconcile, check, send, verify. Any engine can call `run_lane` with a lease."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 
 from batcher.engine.attempt import attempt, put_back
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
-from batcher.engine.reconcile import reconcile
+from batcher.engine.preflight import preflight
+from batcher.engine.reconcile import reconcile, skip_moved
 from batcher.engine.row_queue import RowQueue, Work
 from batcher.engine.verify import verify
 from batcher.model import ClaimedRow
@@ -18,19 +22,35 @@ RECOVER_ROWS_MAX = 100_000
 """Rows that a dead worker can have left claimed: its pages and its waiting rows are far fewer."""
 
 
-async def run_lane(context: LaneContext, open_rows: int) -> None:
-    """Do the lane's open rows, as far as they come before it closes. Raises what the ledger raises."""
+@asynccontextmanager
+async def held(context: LaneContext) -> AsyncIterator[None]:
+    """Keep the lane's lease meanwhile, and give it back at the end; what was settled is then in the ledger."""
     async with anyio.create_task_group() as helpers:
         helpers.start_soon(_keep_lease, context)
-        await reconcile(context)
-        await _send(context, open_rows)
-        await verify(context)
+        yield
         await context.commit.flush()
-        if context.stopped is not None and skips_the_rest(context.stopped):
-            code, message = skip_code(context.stopped), skip_message(context.stopped)
-            await context.ledger.skip_planned(context.lease, code, message, context.clock.now())
         helpers.cancel_scope.cancel()
     await context.ledger.release_lane(context.lease)
+
+
+async def run_lane(context: LaneContext, open_rows: int) -> None:
+    """Do the lane's open rows, as far as they come before it closes. Raises what the ledger raises."""
+    async with held(context):
+        await reconcile(context)
+        await skip_moved(context)
+        if context.policy.preflight:
+            await preflight(context)
+        await _send(context, open_rows)
+        await verify(context)
+        await skip_rest(context)
+
+
+async def skip_rest(context: LaneContext) -> None:
+    """If the provider refused the whole lane, settle what was not attempted because of it."""
+    await context.commit.flush()
+    if context.stopped is not None and skips_the_rest(context.stopped):
+        code, message = skip_code(context.stopped), skip_message(context.stopped)
+        await context.ledger.skip_planned(context.lease, code, message, context.clock.now())
 
 
 async def _keep_lease(context: LaneContext) -> None:

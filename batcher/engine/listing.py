@@ -13,10 +13,11 @@ from batcher.policy.paging import Reading
 
 
 class ScopeListing:
-    """One reading of a scope; `complete` and `refused` hold once `pages` has ended."""
+    """One reading of a scope; `complete`, `count` and `refused` hold once `pages` has ended."""
 
     def __init__(self, context: LaneContext, scope: str, only: Sequence[str] = ()) -> None:
         self.complete = False
+        self.count = 0
         self.refused: Refused | None = None
         self._context = context
         self._scope = scope
@@ -29,7 +30,9 @@ class ScopeListing:
             page = await self._page(reading.marker)
             if page is None:
                 return
-            yield reading.take(page)
+            items = reading.take(page)
+            self.count = reading.count
+            yield items
         self.complete = reading.is_whole
 
     async def _page(self, marker: str | None) -> Page[Remote] | None:

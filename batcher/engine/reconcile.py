@@ -9,12 +9,15 @@ used again.
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing
-from batcher.engine.settling import found_settlement, record
-from batcher.model import LedgerRow, NaturalKey, Remote, ScopeLoad, Stops
+from batcher.engine.settling import ended, found_settlement, record
+from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, ScopeLoad, Settlement, Stops
 from batcher.policy.found import better
+from batcher.policy.verdict import OWN_CODES, OwnCode
 
 ROWS_WORTH_A_LISTING = 20
 """One listing call is then at most 5 % of what the scope's rows cost anyway."""
+ROWS_AT_ONCE = 500
+"""Rows of the ledger that are read and settled together."""
 
 
 def pays(load: ScopeLoad, mode: str, *, has_history: bool) -> bool:
@@ -31,19 +34,33 @@ async def reconcile(context: LaneContext) -> None:
         context.accepted[load.scope] = load.accepted
         if context.closing:
             return
-        if pays(load, context.policy.reconcile, has_history=has_history):
+        if load.scope not in context.listed and pays(load, context.policy.reconcile, has_history=has_history):
             listing = ScopeListing(context, load.scope)
             seen: list[int] = []
             async for items in listing.pages():
                 _, still_accepted = await settle_listed(context, items)
                 seen += still_accepted
             if listing.complete:
-                context.listed.add(load.scope)
+                context.listed[load.scope] = listing.count
                 await _plan_vanished(context, load.scope, seen)
             elif listing.refused is not None and not listing.refused.sent:
                 context.stop_unreachable(listing.refused)
             elif listing.refused is not None and listing.refused.stops is Stops.SCOPE:
                 context.stop_scope(load.scope, listing.refused)
+    await context.commit.flush()
+
+
+async def skip_moved(context: LaneContext) -> None:
+    """Leave alone what was there when the plan was reviewed and is not shown now: to make it was not planned."""
+    if not context.expected or context.closing:
+        return
+    for scope, numbers in (await context.ledger.numbers(context.lease, RowState.PLANNED)).items():
+        moved = [number for number in numbers if number in context.expected]
+        for start in range(0, len(moved), ROWS_AT_ONCE):
+            for row in await context.ledger.rows(context.lease, moved[start : start + ROWS_AT_ONCE]):
+                settlement = Settlement(row.row_no, expect=row.state, state=RowState.SETTLED, attempts=row.attempts)
+                code, message = OwnCode.MOVED.value, OWN_CODES[OwnCode.MOVED]
+                record(context, scope, row.line, ended(context, settlement, Outcome.SKIPPED, code, message))
     await context.commit.flush()
 
 

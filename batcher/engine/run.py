@@ -5,17 +5,20 @@ limit of one answer); cancelling the caller's scope ends at once, and only what 
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import anyio
 
-from batcher.engine.context import AccountGate, EnginePolicy, LaneContext
+from batcher.engine.context import AccountGate, EnginePolicy, LaneContext, Seen
 from batcher.engine.lane import run_lane
 from batcher.engine.stop import Stop
 from batcher.model import LaneKey, Refused, RunId, Stops
 from batcher.policy.breaker import stop_code
 from batcher.policy.pace import rate_text
 from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
+
+WorkLane = Callable[[LaneContext, int], Awaitable[None]]
+"""Does what is open in one lane, given how many rows that are; it holds the lane's lease."""
 
 
 class RunEngine:
@@ -34,7 +37,10 @@ class RunEngine:
         stop: Stop,
         owner: str,
         seed: int,
+        work_lane: WorkLane = run_lane,
+        known: Mapping[LaneKey, Seen] | None = None,
     ) -> None:
+        """`work_lane` is what is done with each lane; `known` what a survey has just seen of each."""
         self._ledger = ledger
         self._operation = operation
         self._run_id = run_id
@@ -45,6 +51,8 @@ class RunEngine:
         self._stop = stop
         self._owner = owner
         self._seed = seed
+        self._do = work_lane
+        self._known = known or {}
         self._contexts: set[LaneContext] = set()
         self._gates: dict[str, AccountGate] = {}
         self._learnt: dict[str, str] = {}
@@ -101,11 +109,12 @@ class RunEngine:
             clock=self._clock,
             stop=self._stop,
             chance=random.Random(f"{self._seed}/{lane_no}"),  # noqa: S311  # jitter, no secret
+            known=self._known.get(lease.lane),
         )
         self._contexts.add(context)
         gate.lanes.add(context)
         try:
-            await run_lane(context, open_rows)
+            await self._do(context, open_rows)
         finally:
             self._contexts.discard(context)
             gate.lanes.discard(context)

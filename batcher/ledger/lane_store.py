@@ -1,8 +1,10 @@
 """Lanes in SQLite: leases, claims and settlements; each write names the epoch and the state it expects."""
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from batcher.errors import LedgerError, StaleLeaseError
 from batcher.ledger.store import Store, statements, translated
@@ -125,6 +127,29 @@ class LaneStore:
             found = self._store.all("select_scopes", (self._store.run_no(lease.run_id), lease.lane_no))
             return [ScopeLoad(*values) for values in found]
 
+    def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
+        found: dict[str, array[int]] = {}
+        with translated(self._store.path, "read"):
+            place = (self._store.run_no(lease.run_id), lease.lane_no, state.value)
+            for scope, row_no in self._store.connection.execute(statements()["select_numbers"], place):
+                found.setdefault(scope, array("I")).append(row_no)
+        return found
+
+    def rows(self, lease: Lease, numbers: Sequence[int]) -> list[LedgerRow]:
+        with translated(self._store.path, "read"):
+            run_no = self._store.run_no(lease.run_id)
+            place = {"run_no": run_no, "lane_no": lease.lane_no, "numbers": json.dumps(list(numbers))}
+            return [_ledger_row(values) for values in self._store.all("select_rows", place)]
+
+    def claim_these(self, lease: Lease, numbers: Sequence[int], now: float) -> None:
+        with self._store.transaction():
+            run_no = self._check(lease)
+            place = {"run_no": run_no, "lane_no": lease.lane_no, "numbers": json.dumps(list(numbers)), "now": now}
+            claimed = self._store.run("claim_these", place)
+            if claimed != len(set(numbers)):
+                raise LedgerError(f"{len(set(numbers)) - claimed} rows of lane {lease.lane_no} were not planned")
+            count_rows(self._store, run_no, {(RowState.PLANNED, ""): -claimed, (RowState.CLAIMED, ""): claimed})
+
     def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
         ordered = sorted(set(keys))
         rows: list[LedgerRow] = []
@@ -134,7 +159,7 @@ class LaneStore:
                 part = ordered[start : start + KEYS_MAX]
                 sql = statements()["match_keys"].format(keys=",".join("?" * len(part)))
                 found = self._store.connection.execute(sql, (run_no, lease.lane_no, *part))
-                rows.extend(LedgerRow(v[0], v[1], RowState(v[2]), *v[3:]) for v in found)
+                rows.extend(map(_ledger_row, found))
         return rows
 
     def write(
@@ -180,6 +205,11 @@ def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settleme
 def count_rows(store: Store, run_no: int, counts: Mapping[tuple[RowState, str], int]) -> None:
     """Change the run's counters inside the caller's transaction."""
     store.many("add_row_count", [(run_no, state, outcome, n) for (state, outcome), n in counts.items() if n])
+
+
+def _ledger_row(values: tuple[Any, ...]) -> LedgerRow:
+    row_no, line, state, *rest = values
+    return LedgerRow(row_no, line, RowState(state), *rest)
 
 
 def _taken_over(lease: Lease) -> StaleLeaseError:

@@ -1,6 +1,7 @@
 """Runs and their plans in SQLite: everything that happens to a run outside its lanes."""
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -99,6 +100,23 @@ class PlanStore:
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
         return row_no
 
+    def copy_made(self, run_id: RunId, parent: RunId) -> int:
+        with self._store.transaction():
+            run_no, parent_no = self._store.run_no(run_id), self._store.run_no(parent)
+            self._store.run("copy_lanes", {"run_no": run_no, "parent_no": parent_no})
+            row_no = 0
+            for page in _pages(self._store, "select_made", (parent_no,)):
+                plans: list[tuple[object, ...]] = []
+                states: list[tuple[object, ...]] = []
+                for line, lane_no, scope, key, spec, carried, *known in page:
+                    row_no += 1
+                    plans.append(((run_no << 32) + row_no, line, lane_no, scope, key, spec, carried))
+                    states.append((run_no, lane_no, row_no, *known))
+                self._store.many("insert_plan", plans)
+                self._store.many("insert_made_row", states)
+            count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
+        return row_no
+
     def index_keys(self, run_id: RunId) -> int:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
@@ -133,6 +151,17 @@ class PlanStore:
             if self._store.run("open_run", values) != 1:
                 raise LedgerError(f"run `{run_id}` is not being planned")
 
+    def plan_drifted(self, run_id: RunId) -> Mapping[int, Sequence[int]]:
+        found: dict[int, array[int]] = {}
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            for lane_no, row_no in self._store.all("plan_drifted", (run_no,)):
+                found.setdefault(lane_no, array("I")).append(row_no)
+            again = sum(map(len, found.values()))
+            counts = {(RowState.PLANNED, ""): again, (RowState.SETTLED, str(Outcome.DRIFTED)): -again}
+            count_rows(self._store, run_no, counts)
+        return found
+
     def drop_run(self, run_id: RunId) -> None:
         with self._store.transaction():
             try:
@@ -140,7 +169,7 @@ class PlanStore:
             except RunNotFoundError:
                 return
             if self._store.run("drop_run", numbers):
-                for name in ("drop_plan", "drop_rows", "drop_keys", "drop_lanes", "drop_counts"):
+                for name in ("drop_plan", "drop_rows", "drop_keys", "drop_lanes", "drop_counts", "drop_calls"):
                     self._store.run(name, numbers)
                 self._store.forget(run_id)
                 self._lanes.pop(run_id, None)

@@ -22,6 +22,7 @@ from batcher.model import (
     NaturalKey,
     PlanRow,
     RowRecord,
+    RowState,
     RunId,
     RunRecord,
     ScopeLoad,
@@ -115,6 +116,9 @@ class SqliteLedger:
     async def copy_rows(self, run_id: RunId, parent: RunId) -> int:
         return await self._call(self._plans.copy_rows, run_id, parent)
 
+    async def copy_made(self, run_id: RunId, parent: RunId) -> int:
+        return await self._call(self._plans.copy_made, run_id, parent)
+
     async def index_keys(self, run_id: RunId) -> int:
         return await self._call(self._plans.index_keys, run_id)
 
@@ -126,6 +130,9 @@ class SqliteLedger:
 
     async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]], found: Mapping[str, object]) -> None:
         await self._call(self._plans.open_run, run_id, columns, found)
+
+    async def plan_drifted(self, run_id: RunId) -> Mapping[int, Sequence[int]]:
+        return await self._call(self._plans.plan_drifted, run_id)
 
     async def drop_run(self, run_id: RunId) -> None:
         await self._call(self._plans.drop_run, run_id)
@@ -198,6 +205,15 @@ class SqliteLedger:
 
     async def scopes(self, lease: Lease) -> list[ScopeLoad]:
         return await self._call(self._lanes.scopes, lease)
+
+    async def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
+        return await self._call(self._lanes.numbers, lease, state)
+
+    async def rows(self, lease: Lease, numbers: Sequence[int]) -> list[LedgerRow]:
+        return await self._call(self._lanes.rows, lease, numbers)
+
+    async def claim_these(self, lease: Lease, numbers: Sequence[int], now: float) -> None:
+        await self._call(self._lanes.claim_these, lease, numbers, now)
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
         return await self._call(self._lanes.match, lease, keys)

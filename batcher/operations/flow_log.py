@@ -30,14 +30,17 @@ from batcher.model import (
     LaneKey,
     NaturalKey,
     Page,
+    Quota,
     Refused,
     Remote,
     Token,
     Wish,
 )
 from batcher.operations.flow_log_row import COLUMNS, TRUE_WORDS, FlowLogRow, RowDefaults, read_row
-from batcher.operations.surroundings import PAGE_LIMIT
+from batcher.operations.ground import FlowLogGround
+from batcher.operations.surroundings import PAGE_LIMIT, show_quota
 from batcher.policy.token import derive_token
+from batcher.ports import Ask
 
 LANES_KEPT = 4096
 """Lane keys kept while planning: rows of one lane share one."""
@@ -58,7 +61,10 @@ _SPEC = (
 )
 _LISTED = ("id", "state", "resource_id", "log_group_id", "log_stream_id")
 _SAFE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+GONE_CODE = "ER.04008501"
+"""There is no such flow log (error codes of Enterprise Router, 2025-11-11), to all calls but a look at it."""
 _ACCEPTED = frozenset({202})
+_REMOVED = frozenset({202, 204})
 _OK = frozenset({200})
 
 
@@ -197,6 +203,24 @@ class FlowLogs:
         log = reply.body["flow_log"]
         is_done = all((log.get(name, text) or "") == text for name, text in changes.items())
         return replace(applied, as_wished=is_done)
+
+    async def remove(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
+        """`DELETE .../flow-logs/{id}`; one that is gone already is as good as deleted."""
+        tail = f"/{from_json(spec)[3]}/flow-logs/{remote.remote_id}"
+        reply = await self._calls.call(lane, "DELETE", tail, expected=_REMOVED)
+        if isinstance(reply, Refused):
+            if reply.code != GONE_CODE and not (reply.http_status == 404 and reply.code.startswith("ER.04048")):
+                return reply
+            return Applied(remote.remote_id, "deleted", None, True, reply.http_status or 404, reply.request_id)
+        return Applied(remote.remote_id, "deleting", remote.enabled, True, reply.status, reply.request_id)
+
+    async def quota(self, lane: LaneKey) -> Quota | Refused:
+        """The quota of flow logs as the lane's project sees it."""
+        return await show_quota(self._calls, lane)
+
+    def ground(self, lane: LaneKey, ask: Ask, tell: Callable[[str, str], None]) -> FlowLogGround:
+        """Attachments, log groups and log streams."""
+        return FlowLogGround(self._calls, lane, ask, tell)
 
     async def page(
         self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()

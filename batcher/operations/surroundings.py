@@ -7,12 +7,12 @@ and has no pages.
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from batcher.cloud.client import CloudClient, Reply
 from batcher.cloud.endpoints import Service
 from batcher.cloud.refusal import bad_answer
-from batcher.model import LaneKey, Page, Refused
+from batcher.model import LaneKey, Page, Quota, Refused
 
 LTS_CONTENT_TYPE = "application/json;charset=UTF-8"
 QUOTA_KEY = "flow_log"
@@ -21,13 +21,6 @@ PAGE_LIMIT = 2000
 
 _SAFE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _OK = frozenset({200})
-
-
-class Quota(NamedTuple):
-    """How many flow logs there may be (-1: as many as you like) and are; whose, the provider does not say."""
-
-    limit: int
-    used: int
 
 
 async def show_quota(client: CloudClient, lane: LaneKey) -> Quota | Refused:

@@ -80,7 +80,7 @@ def judge_twin(twin: Twin, operation: Operation, now: float) -> Settlement:
     else:
         mine, first = operation.columns_of(twin.spec), operation.columns_of(twin.first_spec)
         differing = "; ".join(f"{c} `{mine[c]}` there `{first[c]}`" for c in mine if mine[c] != first[c])
-        outcome, code = Outcome.INVALID, "BATCHER.Invalid"
+        outcome, code = Outcome.INVALID, "BATCHER.Conflict"
         message = f"contradicts line {twin.first_line}, which asks for the same flow log otherwise: {differing}"
     return Settlement(
         row_no=twin.row_no,

@@ -55,6 +55,14 @@ def parse_rate(text: str) -> Window:
     return Window(calls=int(match[1]), period_s=float(match[2] or 1) * _UNITS[match[3]])
 
 
+def parse_duration(text: str) -> float:
+    """`6h`, `90min`, `45s` in seconds. Raises `ValueError` that says what is expected."""
+    match = re.fullmatch(r"\s*(\d{1,5})\s*([a-z]+)\s*", text.lower())
+    if match is None or match[2] not in _UNITS or match[2] == "ms" or int(match[1]) == 0:
+        raise ValueError(f"`{text}` is no time: write a number and a unit, such as `6h` or `90min`")
+    return int(match[1]) * _UNITS[match[2]]
+
+
 def pace_of(window: Window) -> Pace:
     """The pace that keeps a window by the law above."""
     if window.calls < 2:

@@ -34,6 +34,7 @@ class OwnCode(StrEnum):
     IN_DOUBT = "BATCHER.InDoubt"
     UNVERIFIED = "BATCHER.Unverified"
     INVALID = "BATCHER.Invalid"
+    CONFLICT = "BATCHER.Conflict"
     DUPLICATE = "BATCHER.Duplicate"
     DRIFTED = "BATCHER.Drifted"
     REMOTE_FAILED = "BATCHER.RemoteFailed"
@@ -44,6 +45,13 @@ class OwnCode(StrEnum):
     LISTING_INCOMPLETE = "BATCHER.ListingIncomplete"
     NO_CREDENTIALS = "BATCHER.NoCredentials"
     PROJECT_UNKNOWN = "BATCHER.ProjectUnknown"
+    NO_ATTACHMENT = "BATCHER.NoAttachment"
+    NOT_AN_ATTACHMENT = "BATCHER.NotAnAttachment"
+    ATTACHMENT_NOT_READY = "BATCHER.AttachmentNotReady"
+    NO_LOG_GROUP = "BATCHER.NoLogGroup"
+    NO_LOG_STREAM = "BATCHER.NoLogStream"
+    MOVED = "BATCHER.Moved"
+    KEPT = "BATCHER.Kept"
 
 
 OWN_CODES: Mapping[str, str] = {
@@ -60,6 +68,7 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.IN_DOUBT: "the row may have been sent, and nothing reliable is known of its effect",
     OwnCode.UNVERIFIED: "the provider accepted the row, and its final state has not been seen yet",
     OwnCode.INVALID: "the row breaks a rule of the inventory; each fault is named",
+    OwnCode.CONFLICT: "an earlier row asks for the same flow log otherwise; the differences are named",
     OwnCode.DUPLICATE: "an earlier row asks for the same",
     OwnCode.DRIFTED: "it stands there already, but otherwise than wished; each difference is named",
     OwnCode.REMOTE_FAILED: "the provider shows it in state `failed`",
@@ -71,6 +80,15 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.NO_CREDENTIALS: "the account's temporary credentials ended, and their source has no new ones",
     OwnCode.PROJECT_UNKNOWN: "the look-up of the row's project was refused, so it could not be planned:"
     " run the inventory again",
+    OwnCode.NO_ATTACHMENT: "the preflight check did not find the attachment on its router, so nothing was sent",
+    OwnCode.NOT_AN_ATTACHMENT: "`resource_id` is the id of what is attached, such as a VPC, and not the attachment's,"
+    " which is named; nothing was sent",
+    OwnCode.ATTACHMENT_NOT_READY: "the preflight check found the attachment in another state than `available`,"
+    " so the row was not attempted",
+    OwnCode.NO_LOG_GROUP: "the preflight check did not find the log group in its project, so nothing was sent",
+    OwnCode.NO_LOG_STREAM: "the preflight check did not find the log stream in its log group, so nothing was sent",
+    OwnCode.MOVED: "it was there when the plan was reviewed and is not shown any more, so it was left alone",
+    OwnCode.KEPT: "`undo` left it there: it is not known to be what the run has made, or it was changed since",
 }
 """Every own code and its meaning, in the order of the documentation."""
 
@@ -86,7 +104,9 @@ EXIT_DONE = 0
 EXIT_FAULTY_ROWS = 3
 EXIT_UNFINISHED = 5
 
-DONE: frozenset[str] = frozenset({Outcome.CREATED, Outcome.EXISTS, Outcome.UPDATED, Outcome.DUPLICATE})
+DONE: frozenset[str] = frozenset(
+    {Outcome.CREATED, Outcome.EXISTS, Outcome.UPDATED, Outcome.DUPLICATE, Outcome.DELETED, Outcome.ABSENT}
+)
 """The outcomes that need nothing more from anybody."""
 
 _PROJECTED: Mapping[RowState, Outcome] = {

@@ -83,7 +83,7 @@ class ProgressTally:
             return f"planning: {self.planned:,} rows"
         outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(self.outcomes.items()))
         parts = [f"{self.settled:,} of {self.open_rows:,} rows", outcomes or "none settled yet"]
-        waiting = max(0, self.accepted - self.outcomes["created"])
+        waiting = max(0, self.accepted - self.outcomes["created"] - self.outcomes["deleted"])
         if waiting:
             parts.append(f"{waiting:,} accepted, not yet final")
         limit = f"rate {self.rate}" + (f", learnt {self.learnt}" if self.learnt else "")

@@ -19,6 +19,7 @@ from batcher.model import (
     LaneKey,
     Outcome,
     Page,
+    Remote,
     RunId,
     Token,
     Window,

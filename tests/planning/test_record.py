@@ -146,14 +146,14 @@ def test_every_fault_is_told_in_one_line(faults: tuple[Fault, ...], text: str) -
             {"name": "a"},
             {"name": "b"},
             Outcome.INVALID,
-            "BATCHER.Invalid",
+            "BATCHER.Conflict",
             "contradicts line 2, which asks for the same flow log otherwise: name `a` there `b`",
         ),
         (
             {"name": "a", "description": "x", "enabled": "no"},
             {"name": "b"},
             Outcome.INVALID,
-            "BATCHER.Invalid",
+            "BATCHER.Conflict",
             "contradicts line 2, which asks for the same flow log otherwise: name `a` there `b`; "
             "description `x` there ``; enabled `false` there `true`",
         ),

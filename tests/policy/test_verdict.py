@@ -12,6 +12,8 @@ SETTLED_EXITS = {
     Outcome.EXISTS: 0,
     Outcome.UPDATED: 0,
     Outcome.DUPLICATE: 0,
+    Outcome.DELETED: 0,
+    Outcome.ABSENT: 0,
     Outcome.DRIFTED: 3,
     Outcome.FAILED: 3,
     Outcome.IN_DOUBT: 3,

@@ -5,6 +5,7 @@ safe: what is there already is found and not sent.
 """
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batcher.cli.options import (
@@ -26,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's words."""
     add_inventory_options(parser)
     parser.add_argument("--strict", action="store_true", help="stop before the first call if any row is invalid")
+    parser.add_argument(
+        "--plan", metavar="FILE", help="do exactly what `batcher plan --out FILE` planned, or nothing if it has moved"
+    )
     add_work_options(parser)
     add_output_options(parser)
     add_settings_options(parser)
@@ -37,6 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
     async def command(session: "Session") -> "RunResult":
         from batcher.app import run_inventory  # late: it imports everything
 
-        return await run_inventory(arguments.inventory, session)
+        plan = None if arguments.plan is None else Path(arguments.plan)
+        return await run_inventory(arguments.inventory, session, plan=plan)
 
     return work(arguments, command)

@@ -7,11 +7,11 @@ import argparse
 import json
 import sys
 
+from batcher.cli.exit_codes import FAULTY
 from batcher.cli.options import add_inventory_options, add_settings_options, add_talk_options, read_settings
 from batcher.cli.work import show_config
 
 HELP = "check every row, offline"
-FAULTY = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return 0
     import anyio  # late, as what follows
 
-    from batcher.app import check_inventory
+    from batcher.preview import check_inventory
     from batcher.wiring import Session
 
     session = Session(settings=read_settings(arguments).settings, stdin=sys.stdin.buffer)

@@ -45,6 +45,19 @@ FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.run_no = ? AND r.outcome IN ('failed', 'in_doubt')
 ORDER BY r.row_no
 
+-- name: select_made
+-- What a run has made or may have made: whatever the provider took, and whatever may have been sent.
+SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation, r.remote_id,
+       coalesce(r.intent_at, r.first_sent_at)
+FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+WHERE r.run_no = ? AND (r.state IN ('claimed', 'accepted') OR r.outcome IN ('created', 'in_doubt')
+                        OR (r.outcome = 'failed' AND r.remote_id IS NOT NULL))
+ORDER BY r.row_no
+
+-- name: insert_made_row
+INSERT INTO row (run_no, lane_no, row_no, state, token, generation, remote_id, intent_at)
+VALUES (?, ?, ?, 'planned', ?, ?, ?, ?)
+
 -- name: copy_lanes
 INSERT INTO lane (run_no, lane_no, account, region, project_id)
 SELECT :run_no, lane_no, account, region, project_id FROM lane WHERE run_no = :parent_no
@@ -111,6 +124,12 @@ UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code 
                intent_at = CASE WHEN first_sent_at IS NULL THEN NULL ELSE intent_at END
 WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
 
+-- name: plan_drifted
+UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
+               remote_id = NULL, remote_state = NULL, remote_enabled = NULL
+WHERE run_no = ? AND outcome = 'drifted' AND remote_state = 'available'
+RETURNING lane_no, row_no
+
 -- name: reopen_run
 UPDATE run SET state = 'open', ended_at = NULL, stop_code = '', stop_message = '', exit_code = NULL
 WHERE run_no = ? AND state <> 'planning'
@@ -134,6 +153,9 @@ DELETE FROM lane WHERE run_no = :run_no
 
 -- name: drop_counts
 DELETE FROM row_count WHERE run_no = :run_no
+
+-- name: drop_calls
+DELETE FROM call_count WHERE run_no = :run_no
 
 -- name: drop_run
 DELETE FROM run WHERE run_no = :run_no AND state = 'planning'
@@ -237,8 +259,27 @@ FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.run_no = ? AND r.lane_no = ? AND r.state IN ('planned', 'accepted')
 GROUP BY p.scope ORDER BY p.scope
 
+-- name: select_numbers
+SELECT p.scope, r.row_no
+FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+WHERE r.run_no = ? AND r.lane_no = ? AND r.state = ?
+ORDER BY r.row_no
+
+-- name: select_rows
+SELECT r.row_no, p.line, r.state, p.scope, p.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id, r.remote_id
+FROM json_each(:numbers) AS n
+JOIN row AS r ON r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no = n.value
+JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+WHERE r.state <> 'settled'
+ORDER BY r.row_no
+
+-- name: claim_these
+UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, :now)
+WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'planned'
+  AND row_no IN (SELECT value FROM json_each(:numbers))
+
 -- name: match_keys
-SELECT r.row_no, p.line, r.state, p.scope, k.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id
+SELECT r.row_no, p.line, r.state, p.scope, k.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id, r.remote_id
 FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
 JOIN plan AS p ON p.plan_id = (k.run_no << 32) + k.row_no

@@ -1,0 +1,186 @@
+"""What `run` would do with an inventory now, and what it would cost: rows, calls, time, quota. Reads only.
+
+What is there is listed, attachments, log groups and streams are checked. `--out FILE` writes the plan for review;
+`batcher run INVENTORY --plan FILE` does exactly that, or refuses if inventory, settings or cloud have moved since.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batcher.cli.exit_codes import FAULTY, REFUSED, UNFINISHED
+from batcher.cli.options import (
+    add_cloud_options,
+    add_inventory_options,
+    add_pace_options,
+    add_preflight_option,
+    add_settings_options,
+    add_talk_options,
+)
+from batcher.cli.work import show_config, supervise
+from batcher.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batcher.forecast import Forecast, LaneForecast
+    from batcher.policy.prospect import Prospect
+    from batcher.wiring import Session
+
+HELP = "what `run` would do and what it would cost"
+ROUTERS_SHOWN_MAX = 20
+"""Routers with something to say that are shown as text; `--output json` has them all."""
+FINDINGS_SHOWN_MAX = 20
+LANES_SHOWN_MAX = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's words."""
+    add_inventory_options(parser)
+    group = parser.add_argument_group("plan")
+    group.add_argument("--out", metavar="FILE", help="write the plan there, for `batcher run --plan FILE`")
+    group.add_argument("--check", action="store_true", help="end with 3 unless everything is there as wished")
+    group.add_argument("--for", dest="night", metavar="TIME", help="time of a night, as 6h or 90min: how many it takes")
+    group.add_argument("--fix-drift", action="store_true", help="plan to put right what is there otherwise than wished")
+    group.add_argument("--strict", action="store_true", help="no plan if any row is invalid")
+    work = parser.add_argument_group("work")
+    work.add_argument("--emulator", action="store_true", help="against the embedded emulator")
+    add_pace_options(work)
+    work.add_argument("--reconcile", choices=("auto", "always", "never"), help="as the run would be given it")
+    add_preflight_option(work)
+    work.add_argument("--no-verify", action="store_true", help="as the run would be given it")
+    add_cloud_options(parser)
+    add_talk_options(parser)
+    add_settings_options(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    if show_config(arguments):
+        return 0
+    from batcher.policy.pace import parse_duration  # late, as what follows
+    from batcher.policy.prospect import AS_WISHED, Prospect
+    from batcher.policy.verdict import EXIT_OF_STOP
+    from batcher.review import describe
+
+    try:
+        night_s = None if arguments.night is None else parse_duration(arguments.night)
+    except ValueError as error:
+        raise ConfigError(f"`--for`: {error}") from None
+    out = None if arguments.out is None else Path(arguments.out)
+
+    async def command(session: "Session") -> "Forecast":
+        from batcher.preview import plan_inventory  # late: it imports everything
+
+        return await plan_inventory(arguments.inventory, session, out=out, night_s=night_s)
+
+    forecast = supervise(arguments, command, if_stopped="nothing was changed")
+    if isinstance(forecast, int):
+        return forecast
+    if arguments.output == "json":
+        print(json.dumps(describe(forecast, night_s), ensure_ascii=False))
+    else:
+        print("\n".join(lines_of(forecast, night_s, out)))
+    if forecast.stop_code:
+        print(f"batcher: stopped: {forecast.stop_code} {forecast.stop_message}".rstrip(), file=sys.stderr)
+        if forecast.stop_advice:
+            print(f"hint: {forecast.stop_advice}", file=sys.stderr)
+        return EXIT_OF_STOP.get(forecast.stop_code, REFUSED)
+    rows = {prospect for prospect, count in forecast.rows.items() if count}
+    if Prospect.UNKNOWN in rows:
+        return UNFINISHED
+    return FAULTY if arguments.check and rows - AS_WISHED else 0
+
+
+def lines_of(forecast: "Forecast", night_s: float | None, out: Path | None) -> list[str]:
+    """A forecast as text."""
+    from batcher.policy.prospect import PROSPECTS  # late, as above
+
+    rows = {prospect: count for prospect, count in forecast.rows.items() if count}
+    routers = sum(1 for scope in forecast.scopes if scope.scope)
+    lines = [f"{forecast.inventory_name}: {sum(rows.values()):,} rows, {routers:,} routers"]
+    lines += [f"  {count:>10,} {PROSPECTS[prospect]}" for prospect, count in sorted(rows.items(), key=_order)]
+    lines += _routers(forecast)
+    lines += _costs(forecast, night_s)
+    lines += _limited("quota", [_quota(lane) for lane in forecast.lanes], LANES_SHOWN_MAX)
+    found = [
+        f"{finding.count:,} {finding.prospect}"
+        + (f", {finding.code}" if finding.code else "")
+        + f", as line {finding.line}"
+        + (f": {finding.message}" if finding.message else "")
+        for finding in forecast.findings
+    ]
+    lines += _limited("finding", found, FINDINGS_SHOWN_MAX)
+    lines += _limited("warning", list(forecast.warnings), FINDINGS_SHOWN_MAX)
+    if out is not None:
+        lines += [f"plan     {out}", f"hint     review it, then `batcher run {forecast.inventory_name} --plan {out}`"]
+    return lines
+
+
+def _order(item: "tuple[Prospect, int]") -> int:
+    from batcher.policy.prospect import PROSPECTS  # late, as above
+
+    return list(PROSPECTS).index(item[0])
+
+
+def _routers(forecast: "Forecast") -> list[str]:
+    """What is to be done or said on each router, where that is more than that all is as wished."""
+    from batcher.policy.prospect import AS_WISHED  # late, as above
+
+    busy = []
+    for scope in forecast.scopes:
+        rows = {prospect: count for prospect, count in scope.rows.items() if prospect not in AS_WISHED}
+        if scope.scope and scope.lane is not None and rows:
+            counts = ", ".join(f"{count:,} {prospect}" for prospect, count in sorted(rows.items(), key=_order))
+            there = "?" if scope.things is None else f"{scope.things:,}"
+            place = f"{scope.scope} in project {scope.lane.project_id}, {scope.lane.region}"
+            busy.append(f"{place}: {counts}; {there} flow logs there")
+    return _limited("router", busy, ROUTERS_SHOWN_MAX)
+
+
+def _costs(forecast: "Forecast", night_s: float | None) -> list[str]:
+    """Calls and time, as far as they can be known."""
+    from batcher.policy.pace import rate_text  # late, as above
+    from batcher.policy.prospect import nights_of
+    from batcher.report.rows import utc_text
+    from batcher.telemetry.tally import duration_text
+
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(forecast.calls.items()))
+    total = sum(forecast.calls.values())
+    spent = sum(forecast.survey_calls.values())
+    lines = [f"calls    {total:,} at least{f': {kinds}' if kinds else ''} (this plan cost {spent:,})"]
+    rates = {
+        rate_text(lane.window) + (f", learnt {utc_text(lane.learnt_at)[:10]}" if lane.learnt_at else ", as given")
+        for lane in forecast.lanes
+    }
+    shown = " or ".join(sorted(rates)[:3]) + (" and others" if len(rates) > 3 else "")
+    nights = ""
+    if night_s is not None:
+        count = nights_of(forecast.time_s, night_s)
+        nights = f"; {count:,} night{'s' if count > 1 else ''} of {duration_text(night_s)}"
+    at = f", at {shown} for each account, region and project" if shown else ""
+    lines.append(f"time     {duration_text(forecast.time_s)} at least{at}{nights}")
+    return lines
+
+
+def _quota(lane: "LaneForecast") -> str:
+    """The quota of a lane against what is to be created there."""
+    from batcher.model import Quota, Refused  # late, as above
+
+    project = f"project {lane.lane.project_id}, {lane.lane.region}"
+    if isinstance(lane.quota, Quota):
+        limit, used = lane.quota
+        if limit < 0:
+            return f"{project}: no limit, used {used:,}, {lane.to_create:,} to create"
+        refused = lane.refused_by_quota
+        rest = f": {refused:,} will be refused" if refused else ""
+        return f"{project}: quota {limit:,}, used {used:,}, {lane.to_create:,} to create{rest}"
+    why = f": {lane.quota.code} {lane.quota.message}" if isinstance(lane.quota, Refused) else ""
+    return f"{project}: not known{why}"
+
+
+def _limited(name: str, texts: list[str], lines_max: int) -> list[str]:
+    """The first of many lines, and how many more there are."""
+    lines = [f"{name:<8} {text}" for text in texts[:lines_max]]
+    more = len(texts) - lines_max
+    return [*lines, f"{name:<8} and {more:,} more: `--output json` has them all"] if more > 0 else lines

@@ -1,0 +1,72 @@
+"""Delete the flow logs that RUN created, and only those: their ids are known, they were made by it, and are as made.
+
+What stood there before, and what was changed since, is kept. An undo is a run itself: it can be killed, `batcher
+resume` or the same command goes on, and it has a report. The run that is undone is not gone on with any more.
+"""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from batcher.cli.exit_codes import USAGE
+from batcher.cli.options import (
+    add_cloud_options,
+    add_output_options,
+    add_pace_options,
+    add_settings_options,
+    read_settings,
+)
+from batcher.cli.work import work
+from batcher.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batcher.sitting import RunResult
+    from batcher.wiring import Session
+
+HELP = "delete the flow logs that a run created, and only those"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's words."""
+    parser.add_argument("run_id", metavar="RUN", help="the run that is taken back; `batcher status` lists them")
+    group = parser.add_argument_group("work")
+    group.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where there is no terminal")
+    group.add_argument("--force", action="store_true", help="also delete what was changed since it was made")
+    group.add_argument("--emulator", action="store_true", help="of a rehearsal")
+    add_pace_options(group)
+    group.add_argument("--no-verify", action="store_true", help="do not wait until what is deleted is gone")
+    add_cloud_options(parser)
+    add_output_options(parser)
+    add_settings_options(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    if not arguments.show_config and not arguments.yes and not _is_confirmed(arguments):
+        print("batcher: not confirmed; nothing was deleted", file=sys.stderr)
+        return USAGE
+
+    async def command(session: "Session") -> "RunResult":
+        from batcher.app import undo_run  # late: it imports everything
+
+        return await undo_run(arguments.run_id, session, force=arguments.force)
+
+    return work(arguments, command)
+
+
+def _is_confirmed(arguments: argparse.Namespace) -> bool:
+    """Ask on the terminal. Raises `ConfigError` where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigError(
+            "`undo` deletes flow logs, and there is no terminal on which to ask", hint="give `--yes` if that is meant"
+        )
+    import anyio  # late, as what follows
+
+    from batcher.app import made_by
+    from batcher.wiring import Session
+
+    session = Session(settings=read_settings(arguments).settings, emulator=arguments.emulator)
+    count = anyio.run(made_by, arguments.run_id, session)
+    question = f"delete the flow logs that run {arguments.run_id} created, {count:,} at most? [y/N] "
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,339 @@
+"""What a run would do and what it would cost: drawn from a recorded plan that was surveyed.
+
+The survey is the engine's own (`engine.survey`), so a forecast cannot disagree with the run that follows but by what
+happens in between. `digest` of a scope stands for what was decided on each of its rows, and why: a plan that was
+reviewed is the present one if all digests are equal.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from batcher.clock import SystemClock
+from batcher.engine.reconcile import pays
+from batcher.engine.survey import LaneSurvey, Survey
+from batcher.errors import leaf
+from batcher.events import CallMade, Event, Warned
+from batcher.model import LaneKey, Quota, Refused, RowRecord, RunId, RunRecord, ScopeLoad, Window
+from batcher.operations.flow_log import FlowLogs
+from batcher.operations.surroundings import PAGE_LIMIT
+from batcher.policy.pace import parse_rate, stricter
+from batcher.policy.prospect import (
+    CHANGES,
+    LaneCost,
+    Prospect,
+    duration_s,
+    pages_of,
+    prospect_of,
+    refused_by_quota,
+)
+from batcher.ports import Ledger
+from batcher.sitting import new_engine
+from batcher.telemetry.sinks import Tee
+from batcher.wiring import Cloud, Session, engine_policy, flow_logs
+
+RECORDS_AT_ONCE = 2_000
+FINDINGS_MAX = 1_000
+"""Kinds of finding that are told apart; there are some thirty codes of ours and some fifty of the provider's."""
+WARNINGS_MAX = 100
+CHECKS = ("attachments", "log_groups", "log_streams")
+"""The kinds of call that a preflight check makes."""
+_QUIET = frozenset({Prospect.CREATE, Prospect.EXISTS})
+"""Prospects of which nothing needs to be said row by row."""
+
+
+@dataclass(slots=True)
+class ScopeForecast:
+    """One router's share: its rows by prospect, and how many flow logs it has (None: not known)."""
+
+    lane: LaneKey | None
+    scope: str
+    things: int | None
+    rows: Counter[Prospect] = field(default_factory=Counter)
+    digest: str = ""
+
+
+@dataclass(slots=True)
+class Finding:
+    """Rows of one prospect and code that an operator should know of, with an example."""
+
+    prospect: Prospect
+    code: str
+    line: int
+    message: str
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneForecast:
+    """One lane's share: calls that a run makes at least, the limit they are made under, and the quota.
+
+    `learnt_at` is when the provider named the limit; None: it is the one that was asked for.
+    """
+
+    lane: LaneKey
+    calls: Mapping[str, int]
+    window: Window
+    learnt_at: float | None
+    quota: Quota | Refused | None
+    to_create: int
+
+    @property
+    def refused_by_quota(self) -> int:
+        """How many creates the quota leaves no room for, as far as it is known."""
+        return refused_by_quota(*self.quota, self.to_create) if isinstance(self.quota, Quota) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run of an inventory would do now. `calls` and `time_s` are at least so many; `made_at` is wall clock.
+
+    `survey_calls` are those that the forecast itself has cost. `stop_code` tells that access was refused on the way.
+    """
+
+    inventory_name: str
+    inventory_sha256: str
+    fingerprint: str
+    target: str
+    made_at: float
+    fix_drift: bool
+    scopes: Sequence[ScopeForecast]
+    lanes: Sequence[LaneForecast]
+    time_s: float
+    findings: Sequence[Finding]
+    warnings: Sequence[str]
+    survey_calls: Mapping[str, int]
+    stop_code: str
+    stop_message: str
+    stop_advice: str
+
+    @property
+    def rows(self) -> dict[Prospect, int]:
+        """Rows by prospect, those without rows too."""
+        counts = Counter[Prospect]()
+        for scope in self.scopes:
+            counts.update(scope.rows)
+        return {prospect: counts[prospect] for prospect in Prospect}
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """The calls of a run by kind, at least."""
+        counts = Counter[str]()
+        for lane in self.lanes:
+            counts.update(lane.calls)
+        return dict(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the ledger knows of before: whether anything, and the limits that were learnt, with their time, by lane."""
+
+    has_history: bool = False
+    learnt: Mapping[str, tuple[Window, float]] = field(default_factory=dict)
+
+
+async def knowledge_of(ledger: Ledger) -> Knowledge:
+    """What a ledger knows."""
+    learnt: dict[str, tuple[Window, float]] = {}
+    for run in await ledger.runs():  # newest first
+        found = run.rates.get("learnt")
+        for lane, rate in found.items() if isinstance(found, Mapping) else ():
+            learnt.setdefault(lane, (parse_rate(str(rate)), run.ended_at or run.started_at))
+    return Knowledge(await ledger.has_history(), learnt)
+
+
+class _Notes:
+    """Keeps of what the engine tells what a forecast needs."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.calls: Counter[tuple[LaneKey, str]] = Counter()
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""
+        if isinstance(event, CallMade):
+            self.calls[event.lane, event.kind] += 1
+        elif isinstance(event, Warned) and len(self.warnings) < WARNINGS_MAX:
+            self.warnings.append(event.message)
+
+
+async def survey_run(
+    ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session, knowledge: Knowledge
+) -> tuple[Forecast, Survey]:
+    """Survey a recorded plan, whose run may still be `planning`, and forecast it.
+
+    What is there already is settled in the ledger; nothing is changed at the provider.
+    """
+    await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
+    notes, survey = _Notes(), Survey()
+    policy = replace(
+        engine_policy(session), reconcile="always", fix_drift=False, preflight=not session.emulator, verify=False
+    )
+    looking = replace(session, sink=Tee([session.sink, notes]))
+    engine = new_engine(ledger, run.run_id, cloud, looking, policy=policy, work_lane=survey.look)
+    try:
+        await engine.work()
+    except BaseException as error:
+        raise leaf(error) from error
+    tally = _Tally(session, survey)
+    async for record in records(ledger, run.run_id):
+        tally.add(record)
+    lanes = [_lane_forecast(lane, tally, notes, session, knowledge) for lane in tally.lanes()]
+    if session.emulator:
+        notes.warnings.append("a rehearsal takes any attachment, log group and stream: they were not checked")
+    calls = Counter[str]()
+    for (_, kind), count in notes.calls.items():
+        calls[kind] += count
+    forecast = Forecast(
+        inventory_name=run.inventory_name,
+        inventory_sha256=run.inventory_sha256,
+        fingerprint=run.fingerprint,
+        target=session.target,
+        made_at=SystemClock().now(),
+        fix_drift=session.settings.run.fix_drift,
+        scopes=tally.finished(),
+        lanes=lanes,
+        time_s=duration_s((LaneCost(sum(lane.calls.values()), lane.window) for lane in lanes), policy.lanes_max),
+        findings=tally.findings(),
+        warnings=notes.warnings,
+        survey_calls=dict(calls),
+        stop_code=session.stop.code or engine.stop_code,
+        stop_message=engine.stop_message,
+        stop_advice=engine.stop_advice,
+    )
+    return forecast, survey
+
+
+async def records(ledger: Ledger, run_id: RunId) -> AsyncIterator[RowRecord]:
+    """Every row of a run, in inventory order."""
+    after = 0
+    while page := await ledger.records(run_id, after, RECORDS_AT_ONCE):
+        for record in page:
+            yield record
+        after = page[-1].row_no
+
+
+class Judge:
+    """The prospect of each row of a surveyed run."""
+
+    def __init__(self, session: Session, survey: Survey) -> None:
+        self.operation = flow_logs(None, session)
+        self._survey = survey
+        self._fix_drift = session.settings.run.fix_drift
+
+    def scope_of(self, record: RowRecord) -> str:
+        """The router of a row; empty for a row without a wish."""
+        return "" if record.spec is None else self.operation.identity_of(record.spec)[SCOPE_AT]
+
+    def lane_survey(self, record: RowRecord) -> LaneSurvey | None:
+        """What was seen of a row's lane."""
+        return None if record.lane is None else self._survey.lanes.get(record.lane)
+
+    def prospect(self, record: RowRecord, scope: str) -> Prospect:
+        """What a run would make of a row."""
+        seen = self.lane_survey(record)
+        return prospect_of(
+            record.state,
+            record.outcome,
+            record.error_code,
+            record.remote_state,
+            is_listed=seen is not None and scope in seen.listed,
+            is_refused=seen is not None and scope in seen.refused,
+            fix_drift=self._fix_drift,
+        )
+
+
+SCOPE_AT = FlowLogs.identity_columns.index("er_id")
+
+
+class _Tally:
+    """Counts the rows of a surveyed run as they pass by."""
+
+    def __init__(self, session: Session, survey: Survey) -> None:
+        self.judge = Judge(session, survey)
+        self.survey = survey
+        self._scopes: dict[tuple[LaneKey | None, str], ScopeForecast] = {}
+        self._hashes: dict[tuple[LaneKey | None, str], hashlib.blake2b] = {}
+        self._by_lane: dict[LaneKey, list[ScopeForecast]] = {}
+        self._findings: dict[tuple[Prospect, str], Finding] = {}
+        self.due: dict[LaneKey, Counter[str]] = {}
+        """The calls that rows need, by lane and kind."""
+
+    def add(self, record: RowRecord) -> None:
+        """Count one row."""
+        scope = self.judge.scope_of(record)
+        prospect = self.judge.prospect(record, scope)
+        place = record.lane, scope
+        if place not in self._scopes:
+            seen = self.judge.lane_survey(record)
+            found = ScopeForecast(record.lane, scope, seen.listed.get(scope) if seen else None)
+            self._scopes[place] = found
+            if record.lane is not None:
+                self._by_lane.setdefault(record.lane, []).append(found)
+            self._hashes[place] = hashlib.blake2b(digest_size=16)
+        self._scopes[place].rows[prospect] += 1
+        known = f"{record.row_no} {prospect} {record.remote_id or ''} {record.error_code} {record.error_message}\n"
+        self._hashes[place].update(known.encode("utf-8", "surrogatepass"))
+        if record.lane is not None and record.spec is not None:
+            self._count_calls(record.lane, record.spec, record, prospect)
+        if prospect not in _QUIET:
+            self._find(prospect, record)
+
+    def _count_calls(self, lane: LaneKey, spec: str, record: RowRecord, prospect: Prospect) -> None:
+        due = self.due.setdefault(lane, Counter())
+        if prospect not in CHANGES:
+            return
+        is_on = self.judge.operation.columns_of(spec)["enabled"] == "true"
+        if prospect is Prospect.CREATE:
+            due["create"] += 1
+            due["amend"] += not is_on
+        else:
+            due["update"] += not record.error_message.startswith("enabled:")
+            due["amend"] += record.remote_enabled is not None and record.remote_enabled != is_on
+
+    def _find(self, prospect: Prospect, record: RowRecord) -> None:
+        key = prospect, record.error_code
+        if key not in self._findings and len(self._findings) < FINDINGS_MAX:
+            self._findings[key] = Finding(prospect, record.error_code, record.line, record.error_message)
+        if key in self._findings:
+            self._findings[key].count += 1
+
+    def lanes(self) -> Iterator[LaneKey]:
+        """Every lane that has rows."""
+        return iter(self.due)
+
+    def scopes_of(self, lane: LaneKey) -> list[ScopeForecast]:
+        """The scopes of one lane."""
+        return self._by_lane.get(lane, [])
+
+    def finished(self) -> list[ScopeForecast]:
+        """Every scope with its digest, in the order of the inventory."""
+        for place, scope in self._scopes.items():
+            scope.digest = self._hashes[place].hexdigest()
+        return list(self._scopes.values())
+
+    def findings(self) -> list[Finding]:
+        """What an operator should know of, most rows first."""
+        return sorted(self._findings.values(), key=lambda finding: -finding.count)
+
+
+def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session, knowledge: Knowledge) -> LaneForecast:
+    run = session.settings.run
+    calls = Counter({kind: count for kind, count in tally.due[lane].items() if count})
+    for scope in tally.scopes_of(lane):
+        rows = sum(scope.rows.values()) - scope.rows[Prospect.DUPLICATE] - scope.rows[Prospect.CONFLICT]
+        things, new = scope.things or 0, scope.rows[Prospect.CREATE]
+        if pays(ScopeLoad(scope.scope, rows, 0), run.reconcile, has_history=knowledge.has_history):
+            calls["list"] += pages_of(things, PAGE_LIMIT)
+        if run.verify and new:
+            calls["list"] += pages_of(things + new, PAGE_LIMIT)
+    if run.preflight:
+        calls.update({kind: notes.calls[lane, kind] for kind in CHECKS if notes.calls[lane, kind]})
+    asked = parse_rate(run.rate)
+    learnt = knowledge.learnt.get("/".join((lane.account, lane.region, lane.project_id)))
+    window, learnt_at = asked, None
+    if learnt is not None and stricter(asked, learnt[0]) != asked:
+        window, learnt_at = learnt
+    seen = tally.survey.lanes.get(lane)
+    return LaneForecast(lane, calls, window, learnt_at, seen.quota if seen else None, tally.due[lane]["create"])

@@ -1,0 +1,140 @@
+"""What flow logs stand on, row by row: the attachment on its router, the log group and its stream.
+
+The trap that rows fall into: a flow log wants the *attachment's* id, and the provider's lists show the VPC's id
+under the name `resource_id`. A check that cannot be made holds nothing up: what is not known is no obstacle.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from pydantic_core import from_json
+
+from batcher.cloud.client import NO_CREDENTIALS, CloudClient
+from batcher.errors import ConfigError
+from batcher.model import LaneKey, Obstacle, Page, Refused, Stops
+from batcher.operations.surroundings import Item, attachments_page, log_groups, log_streams
+from batcher.policy.paging import Reading
+from batcher.ports import Ask
+
+T = TypeVar("T")
+
+SHOWN_MAX = 5
+"""Ids that are named where a VPC has several attachments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """A router's attachments: the state of each, and those that hang on each VPC or gateway."""
+
+    states: Mapping[str, str]
+    behind: Mapping[str, Sequence[str]]
+
+    def obstacle(self, resource_id: str) -> Obstacle | None:
+        """What is wrong with a row's `resource_id`. Pure."""
+        state = self.states.get(resource_id)
+        if state == "available":
+            return None
+        if state is not None:
+            message = f"attachment `{resource_id}` is in state `{state}`"
+            return Obstacle("BATCHER.AttachmentNotReady", message, passing=True)
+        right = self.behind.get(resource_id)
+        if right is None:
+            return Obstacle("BATCHER.NoAttachment", f"the router has no attachment `{resource_id}`")
+        ids = " or ".join(f"`{each}`" for each in right[:SHOWN_MAX])
+        message = f"`resource_id` is the id of what is attached, such as a VPC; the attachment's is {ids}"
+        return Obstacle("BATCHER.NotAnAttachment", message)
+
+
+class FlowLogGround:
+    """The `Ground` of flow logs: a router's attachments while its rows are asked for, log groups and streams once."""
+
+    def __init__(self, client: CloudClient, lane: LaneKey, ask: Ask, tell: Callable[[str, str], None]) -> None:
+        self._client = client
+        self._lane = lane
+        self._ask = ask
+        self._tell = tell
+        self._scope: str | None = None
+        self._attachments: Attachments | None = None
+        self._groups: frozenset[str] | None = None
+        self._asked_groups = False
+        self._streams: dict[str, frozenset[str] | None] = {}
+
+    async def obstacles(self, scope: str, specs: Sequence[str]) -> list[Obstacle | None]:
+        """What stands in the way of each row."""
+        if scope != self._scope:
+            self._scope, self._attachments = scope, await self._read_attachments(scope)
+        return [await self._obstacle(spec) for spec in specs]
+
+    async def _obstacle(self, spec: str) -> Obstacle | None:
+        _, _, _, _, resource_id, group_id, stream_id, *_ = from_json(spec)
+        found = [
+            None if self._attachments is None else self._attachments.obstacle(resource_id),
+            await self._log_obstacle(group_id, stream_id),
+        ]
+        there = [each for each in found if each is not None]
+        if not there:
+            return None
+        lasting = [each for each in there if not each.passing] or there
+        return replace(lasting[0], message="; ".join(each.message for each in there))
+
+    async def _log_obstacle(self, group_id: str, stream_id: str) -> Obstacle | None:
+        if not self._asked_groups:
+            self._asked_groups = True
+            whose = f"the log groups of project `{self._lane.project_id}`"
+            self._groups = await self._read(whose, "log_groups", partial(log_groups, self._client, self._lane))
+        if self._groups is None:
+            return None
+        if group_id not in self._groups:
+            return Obstacle("BATCHER.NoLogGroup", f"the project has no log group `{group_id}`")
+        if group_id not in self._streams:
+            call = partial(log_streams, self._client, self._lane, group_id)
+            self._streams[group_id] = await self._read(f"the streams of log group `{group_id}`", "log_streams", call)
+        streams = self._streams[group_id]
+        if streams is None or stream_id in streams:
+            return None
+        return Obstacle("BATCHER.NoLogStream", f"log group `{group_id}` has no stream `{stream_id}`")
+
+    async def _read_attachments(self, scope: str) -> Attachments | None:
+        """All attachments of a router; None where they cannot be read to their end."""
+        states: dict[str, str] = {}
+        behind: dict[str, list[str]] = {}
+        what = f"the attachments of router `{scope}`"
+        reading: Reading[Item] = Reading(lambda item: str(item["id"]))
+        while not reading.is_over:
+            call = partial(attachments_page, self._client, self._lane, scope, reading.marker)
+            page: Page[Item] | None = await self._read(what, "attachments", call)
+            if page is None:
+                return None
+            for item in reading.take(page):
+                attachment_id = str(item["id"]).lower()
+                states[attachment_id] = str(item.get("state"))
+                behind.setdefault(str(item.get("resource_id")).lower(), []).append(attachment_id)
+        if not reading.is_whole:
+            self._tell(f"{what} were not checked: the list could not be read to its end", "")
+            return None
+        return Attachments(states, behind)
+
+    async def _read(self, what: str, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | None:
+        """An answer, or None with the reason told; only refused keys and a router that is not there stop anything."""
+
+        async def softly() -> T | Refused:
+            answer = await make()
+            return _confined(answer) if isinstance(answer, Refused) else answer
+
+        try:
+            answer = await self._ask(kind, softly)
+        except ConfigError as error:  # an endpoint that nobody has named
+            self._tell(f"{what} were not checked: {error}", error.hint)
+            return None
+        if isinstance(answer, Refused):
+            self._tell(f"{what} were not checked: {answer.code}: {answer.message}", answer.advice)
+            return None
+        return answer
+
+
+def _confined(refused: Refused) -> Refused:
+    """A refusal as it concerns a check: that something may not be read does not say that nothing may be made. Pure."""
+    is_about_keys = refused.http_status == 401 or refused.code == NO_CREDENTIALS
+    return refused if is_about_keys or refused.stops is Stops.SCOPE else replace(refused, stops=Stops.ROW)

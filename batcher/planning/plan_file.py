@@ -1,0 +1,118 @@
+"""A plan on paper: what was reviewed, in a file that shows whether it is still what was written.
+
+The file is JSON, a line for each router and for each row that would be changed, so that it can be read and compared
+by people. Its last member, `seal`, is the SHA-256 of all bytes before it: it guards against an edit that was meant to
+change the plan and would not, not against an enemy.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from batcher.errors import ConfigError, ReportError
+
+FORMAT = 1
+LINE_BYTES_MAX = 1 << 20
+"""A line of a plan holds one router or one row; a longer one is no plan of ours."""
+_CHANGES = b'"changes": [\n'
+_SEAL = b'"seal": "'
+
+
+@contextmanager
+def write_plan(path: Path, head: Mapping[str, Any]) -> Iterator["PlanFile"]:
+    """A plan to write rows to; at the end of the block it is sealed and in place, unless the block raises.
+
+    Raises `ReportError` where it cannot be written; an old file stays then.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            plan = PlanFile(file, head)
+            yield plan
+            plan.seal()
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise ReportError(f"cannot write the plan `{path}`: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+class PlanFile:
+    """A plan while it is written; its methods raise `OSError`."""
+
+    def __init__(self, file: BinaryIO, head: Mapping[str, Any]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._changes = 0
+        lines = [f"{_dump(name)}: {_members(value)},\n" for name, value in {"format": FORMAT, **head}.items()]
+        self._write("{\n" + "".join(lines) + _CHANGES.decode())
+
+    def change(self, row: Mapping[str, Any]) -> None:
+        """Add a row that would be changed."""
+        self._write((",\n" if self._changes else "") + _dump(row))
+        self._changes += 1
+
+    def seal(self) -> None:
+        """Write the end, with the seal of all that stands before it."""
+        self._write("\n],\n")
+        self._file.write(_SEAL + self._hash.hexdigest().encode() + b'"\n}\n')
+
+    def _write(self, text: str) -> None:
+        data = text.encode("ascii")
+        self._hash.update(data)
+        self._file.write(data)
+
+
+def read_plan(path: Path) -> Mapping[str, Any]:
+    """All members of a plan but its `changes`, once its `seal` is found to be right. Raises `ConfigError`."""
+    head: list[bytes] = []
+    digest = hashlib.sha256()
+    in_head = True
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LINE_BYTES_MAX):
+                if line.startswith(_SEAL):
+                    return _opened(path, head, line, digest.hexdigest(), file.read(4))
+                digest.update(line)
+                in_head = in_head and line != _CHANGES
+                if in_head:
+                    head.append(line)
+    except OSError as error:
+        raise ConfigError(f"the plan `{path}` cannot be read: {error.strerror or error}") from None
+    raise _no_plan(path, "it has no seal")
+
+
+def _opened(path: Path, head: list[bytes], line: bytes, digest: str, rest: bytes) -> Mapping[str, Any]:
+    if line != _SEAL + digest.encode() + b'"\n' or rest != b"}\n":
+        raise ConfigError(f"the plan `{path}` was changed since it was made", hint="make it anew: `batcher plan --out`")
+    try:
+        found = json.loads(b"".join(head).rstrip().removesuffix(b",") + b"}")
+    except ValueError as error:
+        raise _no_plan(path, str(error)) from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ConfigError(
+            f"the plan `{path}` has format {found.get('format')!r}, and this batcher reads {FORMAT}",
+            hint="make it anew: `batcher plan --out`",
+        )
+    return {**found, "seal": digest}
+
+
+def _no_plan(path: Path, why: str) -> ConfigError:
+    return ConfigError(f"`{path}` is no plan: {why}", hint="`batcher plan INVENTORY --out FILE` makes one")
+
+
+def _members(value: object) -> str:
+    """A list a line for each item, anything else in one."""
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(map(_dump, value)) + "\n]"
+    return _dump(value)
+
+
+_dump = json.JSONEncoder(ensure_ascii=True).encode

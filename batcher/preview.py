@@ -1,0 +1,83 @@
+"""The commands that look at an inventory and change nothing: hold it to its rules, and foretell its run."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from batcher.clock import SystemClock
+from batcher.forecast import Forecast, Knowledge, knowledge_of, records, survey_run
+from batcher.intake import fingerprint_of, new_run, record_run
+from batcher.ledger.open import open_ledger
+from batcher.model import Outcome
+from batcher.planning.record import record_plan
+from batcher.ports import Ledger
+from batcher.review import write_reviewable
+from batcher.wiring import Session, flow_logs, open_cloud, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What an offline check of an inventory found: rows by outcome (`valid`, `invalid`, `duplicate`)."""
+
+    name: str
+    counts: Mapping[str, int]
+
+
+async def check_inventory(path: str, session: Session, tell: Callable[[int, str, str], None]) -> Check:
+    """Hold every row to its rules, offline. `tell(line, outcome, message)` hears of each row that is not valid.
+
+    The plan goes to a temporary ledger, so duplicates are found and memory stays flat.
+    """
+    async with _scratch_ledger() as ledger:
+        with open_source(path, session) as inventory:
+            run = new_run(inventory.name, inventory.sha256, "", session, runs=[])
+            await ledger.create_run(run)
+            operation = flow_logs(None, session)
+            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
+        counts = {"valid": 0, str(Outcome.INVALID): 0, str(Outcome.DUPLICATE): 0}
+        async for row in records(ledger, run.run_id):
+            outcome = str(row.outcome or "valid")
+            counts[outcome] += 1
+            if row.outcome is not None:
+                tell(row.line, outcome, row.error_message)
+        return Check(inventory.name, counts)
+
+
+async def plan_inventory(
+    path: str, session: Session, *, out: Path | None = None, night_s: float | None = None
+) -> Forecast:
+    """What a run of an inventory would do now and what it would cost; reads only, and works beside a run.
+
+    `out` is where the plan is written for `run_inventory`; only a whole one is. `night_s`: the time of one night.
+    """
+    with open_source(path, session) as inventory:
+        fingerprint = fingerprint_of(inventory, session)
+        async with _scratch_ledger() as ledger, open_cloud(session, keep_rehearsal=_has_rehearsed(session)) as cloud:
+            run = new_run(inventory.name, inventory.sha256, fingerprint, session, runs=[])
+            await record_run(ledger, run, inventory, cloud, session)
+            forecast, survey = await survey_run(ledger, run, cloud, session, await _knowledge(session))
+            if out is not None:
+                await write_reviewable(out, forecast, survey, ledger, run.run_id, session=session, night_s=night_s)
+            return forecast
+
+
+def _has_rehearsed(session: Session) -> bool:
+    return session.ledger_path.exists()
+
+
+async def _knowledge(session: Session) -> Knowledge:
+    """What the session's ledger knows, if there is one."""
+    if not session.ledger_path.exists():
+        return Knowledge()
+    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+        return await knowledge_of(ledger)
+
+
+@asynccontextmanager
+async def _scratch_ledger() -> AsyncIterator[Ledger]:
+    """A ledger that is gone with the block: twins are found and rows are judged in it, and memory stays flat."""
+    async with anyio.TemporaryDirectory(prefix="batcher-") as folder, open_ledger(f"{folder}/scratch.db") as ledger:
+        yield ledger

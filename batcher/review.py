@@ -1,0 +1,238 @@
+"""A forecast on paper: what a person reviews, and whether it still holds when the run comes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from batcher.engine.context import Seen
+from batcher.engine.survey import Survey
+from batcher.errors import AccessError, ConfigError, MovedError, UnfinishedPlanError
+from batcher.forecast import Forecast, Judge, Knowledge, LaneForecast, ScopeForecast, records, survey_run
+from batcher.model import LaneKey, Quota, Refused, RowRecord, RunId, RunRecord
+from batcher.planning.plan_file import read_plan, write_plan
+from batcher.policy.pace import rate_text
+from batcher.policy.prospect import CHANGES, Prospect, nights_of
+from batcher.ports import Ledger
+from batcher.report.rows import utc_text
+from batcher.wiring import Cloud, Session
+
+PLAN = "plan"
+"""Among a run's settings: the seal of the plan that it was made from."""
+MOVED_SHOWN_MAX = 10
+"""Routers that are named where a plan does not hold any more."""
+
+
+def describe(forecast: Forecast, night_s: float | None = None) -> dict[str, Any]:
+    """A forecast as JSON: what `plan --output json` prints, and the head of a plan file."""
+    return {
+        "inventory": {"name": forecast.inventory_name, "sha256": forecast.inventory_sha256},
+        "fingerprint": forecast.fingerprint,
+        "target": forecast.target,
+        "made_at": utc_text(forecast.made_at),
+        "fix_drift": forecast.fix_drift,
+        "rows": {str(prospect): count for prospect, count in forecast.rows.items()},
+        "calls": {"total": sum(forecast.calls.values()), "by_kind": forecast.calls},
+        "survey_calls": {"total": sum(forecast.survey_calls.values()), "by_kind": dict(forecast.survey_calls)},
+        "time_s": round(forecast.time_s, 1),
+        "nights": None if night_s is None else nights_of(forecast.time_s, night_s),
+        "lanes": [_lane(lane) for lane in forecast.lanes],
+        "findings": [
+            {
+                "prospect": str(finding.prospect),
+                "code": finding.code or None,
+                "count": finding.count,
+                "example": {"line": finding.line, "message": finding.message or None},
+            }
+            for finding in forecast.findings
+        ],
+        "warnings": list(forecast.warnings),
+        "scopes": [_scope(scope) for scope in forecast.scopes],
+    }
+
+
+def _lane(lane: LaneForecast) -> dict[str, Any]:
+    quota: dict[str, Any] | None = None
+    if isinstance(lane.quota, Quota):
+        quota = {"limit": lane.quota.limit, "used": lane.quota.used, "refused": lane.refused_by_quota}
+    refused = lane.quota if isinstance(lane.quota, Refused) else None
+    return {
+        **_place(lane.lane),
+        "calls": sum(lane.calls.values()),
+        "to_create": lane.to_create,
+        "rate": rate_text(lane.window),
+        "learnt_at": None if lane.learnt_at is None else utc_text(lane.learnt_at),
+        "quota": quota,
+        "quota_refusal": None if refused is None else f"{refused.code}: {refused.message}",
+    }
+
+
+def _scope(scope: ScopeForecast) -> dict[str, Any]:
+    return {
+        **_place(scope.lane),
+        "er_id": scope.scope or None,
+        "flow_logs": scope.things,
+        "rows": {str(prospect): count for prospect, count in scope.rows.items()},
+        "digest": scope.digest,
+    }
+
+
+def _place(lane: LaneKey | None) -> dict[str, Any]:
+    if lane is None:
+        return {"account": None, "region": None, "project_id": None}
+    return {"account": lane.account, "region": lane.region, "project_id": lane.project_id}
+
+
+def whole(forecast: Forecast) -> None:
+    """Raise where a forecast does not know of every row: access was refused, or a listing ended short."""
+    if forecast.stop_code:
+        message = forecast.stop_message or forecast.stop_code
+        raise AccessError(f"the plan is not whole: {message}", hint=forecast.stop_advice)
+    unknown = forecast.rows[Prospect.UNKNOWN]
+    if unknown:
+        raise UnfinishedPlanError(
+            f"the plan is not whole: what is there could not be read for {unknown:,} rows", hint="run it again"
+        )
+
+
+async def write_reviewable(
+    path: Path,
+    forecast: Forecast,
+    survey: Survey,
+    ledger: Ledger,
+    run_id: RunId,
+    *,
+    session: Session,
+    night_s: float | None,
+) -> None:
+    """Write a whole forecast with each row that would be changed. Raises `ReportError`, and as `whole`."""
+    whole(forecast)
+    judge = Judge(session, survey)
+    with write_plan(path, describe(forecast, night_s)) as file:
+        async for record in records(ledger, run_id):
+            prospect = judge.prospect(record, judge.scope_of(record))
+            if prospect in CHANGES:
+                file.change(_change(judge, record, prospect))
+
+
+def _change(judge: Judge, record: RowRecord, prospect: Prospect) -> dict[str, Any]:
+    operation = judge.operation
+    identity = zip(operation.identity_columns, operation.identity_of(record.spec or ""), strict=True)
+    change = {"row": record.row_no, "line": record.line, "change": str(prospect), **dict(identity)}
+    return {**change, "differences": record.error_message} if prospect is Prospect.UPDATE else change
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A plan that was reviewed: its file and its head."""
+
+    path: Path
+    head: Mapping[str, Any]
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """What a run's settings remember of it."""
+        return {PLAN: self.head["seal"]}
+
+    def applied_to(self, session: Session) -> Session:
+        """The session with what the plan decides. Raises `ConfigError` where something else is asked for."""
+        run, wanted = session.settings.run, bool(self.head["fix_drift"])
+        if "fix_drift" in run.model_fields_set and run.fix_drift != wanted:
+            raise ConfigError(
+                f"the plan `{self.path}` was made {'with' if wanted else 'without'} `--fix-drift`", hint=self.again
+            )
+        update = {"run": run.model_copy(update={"fix_drift": wanted})}
+        return replace(session, settings=session.settings.model_copy(update=update))
+
+    def check_begun(self, run: RunRecord) -> None:
+        """Raise `MovedError` if the unfinished run of the inventory was not made from this plan."""
+        if run.settings.get(PLAN) != self.head["seal"]:
+            raise MovedError(
+                f"run `{run.run_id}` of this inventory is unfinished, and was not made from the plan `{self.path}`",
+                hint=f"`batcher resume {run.run_id}` goes on with it; then {self.again}",
+            )
+
+    def check(self, forecast: Forecast) -> None:
+        """Raise `MovedError` unless all that would be done now is what was reviewed; as `whole` before."""
+        whole(forecast)
+        moved = list(_moved(self.head, forecast))
+        if moved:
+            more = f"; and {len(moved) - MOVED_SHOWN_MAX:,} more" if len(moved) > MOVED_SHOWN_MAX else ""
+            raise MovedError(
+                f"the cloud has moved since the plan `{self.path}` was made:"
+                f" {'; '.join(moved[:MOVED_SHOWN_MAX])}{more}; nothing was sent",
+                hint=self.again,
+            )
+
+    @property
+    def again(self) -> str:
+        """What to do about a plan that does not hold."""
+        return f"make it anew and review it: `batcher plan INVENTORY --out {self.path}`"
+
+
+def read_reviewed(path: Path, fingerprint: str, sha256: str, session: Session) -> Reviewed:
+    """A plan file that is for this inventory and these settings. Raises `ConfigError`, `MovedError`."""
+    head = read_plan(path)
+    reviewed = Reviewed(path, head)
+    if head.get("inventory", {}).get("sha256") != sha256:
+        raise MovedError(f"the inventory is not the one of the plan `{path}`", hint=reviewed.again)
+    if head.get("target") != session.target:
+        raise MovedError(f"the plan `{path}` was made for the {head.get('target')}", hint=reviewed.again)
+    if head.get("fingerprint") != fingerprint:
+        raise MovedError(
+            f"the settings that shape rows are not those of the plan `{path}`",
+            hint=f"endpoint, defaults, `--map` and the like must be the same; else {reviewed.again}",
+        )
+    return reviewed
+
+
+class Review:
+    """The check of a recorded plan against the reviewed one, before anything is sent; `seen` is known after it."""
+
+    def __init__(self, reviewed: Reviewed, ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session) -> None:
+        self.seen: Mapping[LaneKey, Seen] = {}
+        """What the survey saw of each lane: the run need not list it again."""
+        self._reviewed = reviewed
+        self._ledger = ledger
+        self._run = run
+        self._cloud = cloud
+        self._session = session
+
+    async def hold(self) -> None:
+        """Survey the run, which is still `planning`, and raise `MovedError` unless it is as reviewed."""
+        ledger, run_id = self._ledger, self._run.run_id
+        forecast, survey = await survey_run(ledger, self._run, self._cloud, self._session, Knowledge())
+        self._reviewed.check(forecast)
+        drifted = {(scope.lane, scope.scope) for scope in forecast.scopes if scope.rows[Prospect.UPDATE]}
+        expected: Mapping[int, Sequence[int]] = {}
+        if drifted:  # listed again by the run, which puts right what it finds; what it does not find it leaves alone
+            expected = await ledger.plan_drifted(run_id)
+        numbers = {lane: lane_no for lane_no, lane, _ in await ledger.lanes(run_id)}
+        self.seen = {
+            lane: Seen(
+                {scope: things for scope, things in seen.listed.items() if (lane, scope) not in drifted},
+                frozenset(expected.get(numbers.get(lane, 0), ())),
+            )
+            for lane, seen in survey.lanes.items()
+        }
+
+
+def _moved(head: Mapping[str, Any], forecast: Forecast) -> Iterator[str]:
+    """Each router of which something else would be done now, or was found, than was reviewed."""
+    reviewed = {_key(scope): scope for scope in head.get("scopes", [])}
+    present = {_key(scope): scope for scope in map(_scope, forecast.scopes)}
+    for key in {**reviewed, **present}:
+        old, new = reviewed.get(key, {}), present.get(key, {})
+        if old.get("digest") != new.get("digest"):
+            then, now = _counts(old), _counts(new)
+            what = f"then {then}, now {now}" if then != now else f"{now} as then, but of other rows or flow logs"
+            yield f"router `{key[-1]}`: {what}" if key[-1] else f"rows without a router: {what}"
+
+
+def _key(scope: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(scope.get(name) or "") for name in ("account", "region", "project_id", "er_id"))
+
+
+def _counts(scope: Mapping[str, Any]) -> str:
+    rows = {name: count for name, count in dict(scope.get("rows", {})).items() if count}
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(rows.items())) or "none"
