@@ -14,13 +14,14 @@ a request that a web page made (it has an `Origin`) is refused.
 | POST `/_emulator/flow-logs` | a list of `{project_id, er_id, state?}` with the fields of a create | `{"ids": [...]}` |
 | POST `/_emulator/projects` | a list of `{name, id, access_key?}`; without a key for all | `{"ids": [...]}` |
 | POST `/_emulator/log-groups` | a list of `{project_id, id, name?, streams: [{id, name?}]}` | `{"ids": [...]}` |
-| DELETE `/_emulator/flow-logs/{id}` | | 204, or 404 |
+| POST `/_emulator/fates` | a list of `{project_id, er_id, resource_id, state}`: see `fates` | `{"fates": n}` |
+| DELETE `/_emulator/flow-logs/{id}` | | 204, or 404; it is gone at once, whatever `deleting_s` says |
 | POST `/_emulator/clock` | `{"advance_s": n}` | `{"offset_s": n}` |
 | POST `/_emulator/reset` | | 204 |
 
-Routers, attachments, log groups and streams that are there already are changed to what is given. A list takes effect
-as a whole or not at all. Errors are `{"error": text}`: 400 for a wrong body, 403 for a caller from elsewhere, 404,
-409 for a natural key that is taken.
+Routers, attachments, log groups and streams that are there already are changed to what is given, and a fate takes the
+place of the one before. A list takes effect as a whole or not at all. Errors are `{"error": text}`: 400 for a wrong
+body, 403 for a caller from elsewhere, 404, 409 for a natural key that is taken.
 """
 
 import json
@@ -30,7 +31,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from batcher.emulator import control_bodies, flow_logs, identity, inventory, log_groups
+from batcher.emulator import control_bodies, fates, flow_logs, identity, inventory, log_groups
 from batcher.emulator.faults import Script
 from batcher.emulator.routes import Api
 from batcher.emulator.settings import is_loopback
@@ -45,6 +46,7 @@ async def handle(api: Api, request: web.BaseRequest) -> web.Response:
     """Serve one control request."""
     if foreign := _foreign(request):
         return _error(403, foreign)
+    api.sweep()
     path = request.path.removeprefix(PREFIX)
     if request.method == "DELETE" and path.startswith("/flow-logs/"):
         return _vanish(api, unquote(path.removeprefix("/flow-logs/")))
@@ -162,6 +164,15 @@ def _seed_log_groups(api: Api, document: object) -> web.Response:
     return web.json_response({"ids": [given["id"] for given in groups]})
 
 
+def _put_fates(api: Api, document: object) -> web.Response:
+    given = control_bodies.fates(document)
+    at = api.now()
+    with api.state.transaction():
+        for place, fate in given:
+            fates.put_fate(api.state, place, fate, at)
+    return web.json_response({"fates": len(given)})
+
+
 def _vanish(api: Api, flow_log_id: str) -> web.Response:
     scope = flow_logs.scope_of(api.state, flow_log_id)
     if scope is None:
@@ -193,6 +204,7 @@ ACTIONS: Mapping[tuple[str, str], Action] = {
     ("POST", "/flow-logs"): _seed_flow_logs,
     ("POST", "/projects"): _seed_projects,
     ("POST", "/log-groups"): _seed_log_groups,
+    ("POST", "/fates"): _put_fates,
     ("POST", "/clock"): _advance_clock,
     ("POST", "/reset"): _reset,
 }

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from batcher.emulator.bodies import NAME_CHARS_MAX, NewFlowLog, is_id, new_flow_log
+from batcher.emulator.fates import STATES
 from batcher.emulator.faults import FaultShares, Kind, Rule
 from batcher.emulator.settings import EmulatorSettings
 from batcher.emulator.throttle import Throttle
@@ -22,6 +23,7 @@ _ATTACHMENT: Kinds = {**_ROUTER, "er_id": str, "resource_type": _OPTIONAL_TEXT, 
 _PROJECT: Kinds = {"name": str, "id": str, "access_key": _OPTIONAL_TEXT}
 _LOG_GROUP: Kinds = {"project_id": str, "id": str, "name": _OPTIONAL_TEXT, "streams": list}
 _LOG_STREAM: Kinds = {"id": str, "name": _OPTIONAL_TEXT}
+_FATE: Kinds = {"project_id": str, "er_id": str, "resource_id": str, "state": str}
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 _RULE: Kinds = {
     "operation": str,
@@ -47,6 +49,8 @@ PATCHABLE: Kinds = {
     "faults": dict,
     "open_world": bool,
     "failed_share": _NUMBER,
+    "deleting_s": _NUMBER,
+    "page_max": int,
     "clock_skew_s": _NUMBER,
     "keys": dict,
 }
@@ -82,6 +86,8 @@ def shown(settings: EmulatorSettings) -> dict[str, object]:
         "faults": {**shares, "on": sorted(settings.faults.on)},
         "open_world": settings.open_world,
         "failed_share": settings.failed_share,
+        "deleting_s": settings.deleting_s,
+        "page_max": settings.page_max,
         "clock_skew_s": settings.clock_skew_s,
         "token_lifetime_s": settings.token_lifetime_s,
         "state_path": settings.state_path and str(settings.state_path),
@@ -141,6 +147,14 @@ def seeded_flow_logs(document: object) -> list[tuple[str, str, str, NewFlowLog]]
             raise ValueError(new)
         found.append((project_id, str(er_id), str(state), new))
     return found
+
+
+def fates(document: object) -> list[tuple[tuple[str, str, str], str]]:
+    """What becomes of attachments, each given as project, router and attachment."""
+    found = [_with_ids(_object(item, _FATE), ("er_id", "resource_id")) for item in _list(document)]
+    if strange := [given["state"] for given in found if given["state"] not in STATES]:
+        raise ValueError(f"no fate `{strange[0]}`; there are {', '.join(sorted(STATES))}")
+    return [((given["project_id"], given["er_id"], given["resource_id"]), given["state"]) for given in found]
 
 
 def advance_s(document: object) -> float:

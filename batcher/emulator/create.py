@@ -9,7 +9,7 @@ refused. 429 and 5xx are not remembered. A replayed 202 shows the flow log as it
 import hashlib
 import json
 
-from batcher.emulator import answers, bodies, flow_logs, inventory
+from batcher.emulator import answers, bodies, fates, flow_logs, inventory
 from batcher.emulator.answers import Answer, refusal
 from batcher.emulator.bodies import NewFlowLog
 from batcher.emulator.calls import Call
@@ -52,20 +52,26 @@ def _create(world: World, call: Call) -> Answer | int:
         return invalid(new)
     if fault := _place_fault(world, call, new):
         return fault
-    settings, key = world.settings, call.key
-    final_state = "available"
-    if settings.failed_share:
-        nth = world.state.count_identity(f"made:{key}")
-        final_state = "failed" if chance_of(settings.seed, "failed", key, nth) < settings.failed_share else final_state
+    fate = _fate(world, call, new)
     return flow_logs.insert(
         world.state,
         new,
         project_id=call.project_id,
         er_id=call.er_id,
         at=world.now,
-        ready_at=world.now + settings.pending_s,
-        final_state=final_state,
+        ready_at=flow_logs.FOREVER if fate == "pending" else world.now + world.settings.pending_s,
+        final_state="failed" if fate == "failed" else "available",
     )
+
+
+def _fate(world: World, call: Call, new: NewFlowLog) -> str:
+    """What the flow log will be: as it was decided for its attachment, or else by the share of those that fail."""
+    settings, key = world.settings, call.key
+    decided = fates.fate_of(world.state, (call.project_id, call.er_id, new.resource_id))
+    if decided is not None or not settings.failed_share:
+        return decided or "available"
+    nth = world.state.count_identity(f"made:{key}")
+    return "failed" if chance_of(settings.seed, "failed", key, nth) < settings.failed_share else "available"
 
 
 def _place_fault(world: World, call: Call, new: NewFlowLog) -> Answer | None:

@@ -5,7 +5,7 @@ fault a share gives is a hash of the seed, the call's identity and how often tha
 so it does not depend on how calls interleave, and a repeated call gets a fresh draw.
 
 A fault either commits (the operation takes effect, then the answer goes wrong) or does not (nothing
-happened).
+happened). A lie commits too, and its answer is in order, but it is not true: only listings tell lies (`lies.py`).
 """
 
 import base64
@@ -42,6 +42,11 @@ class Kind(StrEnum):
     STATUS = "status"
     STATUS_AFTER = "status_after"
     HANG = "hang"
+    MARKER_LEFT = "marker_left"
+    MARKER_GONE = "marker_gone"
+    PAGE_REPEATED = "page_repeated"
+    PAGE_EMPTY = "page_empty"
+    PAGE_SHORT = "page_short"
 
 
 class Manner(StrEnum):
@@ -62,9 +67,18 @@ SHARED = (
     Kind.THROTTLED,
     Kind.DELAYED,
 )
-COMMITTING = frozenset(
-    {Kind.ERROR_AFTER, Kind.LOST_AFTER, Kind.TRUNCATED_AFTER, Kind.DELAYED, Kind.STATUS_AFTER, Kind.HANG}
-)
+LIES = frozenset({Kind.MARKER_LEFT, Kind.MARKER_GONE, Kind.PAGE_REPEATED, Kind.PAGE_EMPTY, Kind.PAGE_SHORT})
+FOLLOWING = frozenset({Kind.MARKER_GONE, Kind.PAGE_REPEATED})
+"""The lies about a page that follows another: only calls with a marker can hear them."""
+PAGED = frozenset({Operation.LIST, Operation.ROUTERS, Operation.ATTACHMENTS})
+COMMITTING = LIES | {
+    Kind.ERROR_AFTER,
+    Kind.LOST_AFTER,
+    Kind.TRUNCATED_AFTER,
+    Kind.DELAYED,
+    Kind.STATUS_AFTER,
+    Kind.HANG,
+}
 MANNERS: Mapping[Kind, Manner] = {
     Kind.LOST_BEFORE: Manner.DROPPED,
     Kind.LOST_AFTER: Manner.DROPPED,
@@ -72,6 +86,8 @@ MANNERS: Mapping[Kind, Manner] = {
     Kind.HANG: Manner.HANGING,
 }
 SCRIPTED = "scripted fault"
+ANY = "*"
+"""In a rule's `match`: any text but the empty one."""
 JSON = "application/json"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_BREAK = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
@@ -115,12 +131,16 @@ class FaultShares:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to one call: `answer` takes the place of the real one, `delay_s` comes before it."""
+    """What happens to one call: `answer` takes the place of the real one, `delay_s` comes before it.
+
+    `lie` is what a listing does instead of telling the truth.
+    """
 
     commits: bool
     manner: Manner = Manner.WHOLE
     answer: Answer | None = None
     delay_s: float = 0.0
+    lie: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +148,19 @@ class Rule:
     """A scripted fault: strikes `times` calls (None: all) that match, after the first `skip` of them.
 
     `match` compares texts: `project_id`, `er_id`, `flow_log_id`, `client_token`, fields of the body and of
-    the query, `access_key`. `status`, `headers` and one of two shape the answer of `status` and `status_after`:
+    the query, `access_key`. The empty text matches what is empty or absent, `*` what is neither: `{"marker": ""}` is
+    a first page, `{"marker": "*"}` one that follows another.
+
+    The operations `list`, `routers` and `attachments` know faults of their own, lies about a page:
+
+    - `marker_left`: a page that is right but names a next one, `1`, although it is the last.
+    - `marker_gone`: a call with a marker is refused as if the marker's item were gone; others are not struck.
+    - `page_repeated`: a call with a marker gets the first page again, its marker included; others are not struck.
+    - `page_empty`: no items and no next page; `total_count` as it is.
+    - `page_short`: the first half of the page's items (of an odd number the smaller half) and no next page;
+      `total_count` as it is.
+
+    `status`, `headers` and one of two shape the answer of `status` and `status_after`:
     `code` and `message`, an error of Enterprise Router's shape, or `body` (text, sent as UTF-8) or `body_base64`
     (any bytes), sent as it is with `content_type` (`application/json` unless said otherwise). Without either the
     answer is an HTML page, as a proxy in between would give. ValueError when a value is out of range or two
@@ -154,6 +186,10 @@ class Rule:
             raise ValueError(f"fault script: no operation `{self.operation}`")
         if (self.status is None) is (self.fault in {Kind.STATUS, Kind.STATUS_AFTER}):
             raise ValueError("fault script: `status` goes with the faults `status` and `status_after` only")
+        if self.fault in LIES and self.operation not in PAGED:
+            raise ValueError(f"fault script: `{self.fault}` goes with the operations {', '.join(sorted(PAGED))} only")
+        if self.fault in FOLLOWING and self.match.get("marker") == "":
+            raise ValueError(f"fault script: `{self.fault}` needs a marker, and `match` wants none")
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError(f"fault script: `status` must lie in 200..599, not `{self.status}`")
         if self.skip < 0 or (self.times is not None and self.times < 1):
@@ -199,7 +235,11 @@ class Rule:
 
     def matches(self, operation: str, facts: Mapping[str, str]) -> bool:
         """Whether the rule speaks of this call."""
-        return self.operation == operation and all(facts.get(name) == text for name, text in self.match.items())
+        return (
+            self.operation == operation
+            and all(_fits(text, facts.get(name, "")) for name, text in self.match.items())
+            and (self.fault not in FOLLOWING or bool(facts.get("marker")))
+        )
 
     def answer(self) -> Answer | None:
         """The scripted answer, None for the faults that bring their own."""
@@ -210,6 +250,10 @@ class Rule:
         if self.code is None:
             return Answer(self.status, f"<html><body><h1>{self.status}</h1></body></html>", self.headers)
         return Answer(self.status, {"error_code": self.code, "error_msg": self.message or SCRIPTED}, self.headers)
+
+
+def _fits(wanted: str, text: str) -> bool:
+    return bool(text) if wanted == ANY else text == wanted
 
 
 class Script:
@@ -257,7 +301,8 @@ def fault_of(
             answer = refusal(429, THROTTLED, threshold_message(throttle))
         case _:
             pass
-    return Fault(kind in COMMITTING, MANNERS.get(kind, Manner.WHOLE), answer, delay_s)
+    lie = kind if kind in LIES else None
+    return Fault(kind in COMMITTING, MANNERS.get(kind, Manner.WHOLE), answer, delay_s, lie)
 
 
 def _unavailable(operation: Operation) -> Answer:

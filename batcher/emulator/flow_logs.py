@@ -1,9 +1,13 @@
 """Flow logs as rows: add, find, change, delete.
 
-The state of a flow log is not stored but told from the clock: `pending` until `ready_at`, then `final_state`.
+The state of a flow log is not stored but told from the clock: `pending` until `ready_at`, then `final_state`, and
+`deleting` from a delete until `gone_at`. One that is `deleting` is live: it has its natural key and counts. `sweep`
+takes those off the live ones whose time has come; every call begins with it.
 """
 
+import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -17,10 +21,14 @@ AGGREGATION_INTERVAL_S = 600
 Scope = Mapping[str, str]
 """Where one flow log is: its `project_id`, `er_id` and `id`."""
 
+FOREVER = math.inf
+"""The `ready_at` of what stays `pending` until its fate is another."""
+
 _SELECT = (
     "SELECT id, name, description, project_id, 'attachment' AS resource_type, resource_id, log_group_id,"
     " log_stream_id, created_at, updated_at, enabled, CASE WHEN deleted_at IS NOT NULL THEN 'deleted'"
-    " WHEN ready_at > :now THEN 'pending' ELSE final_state END AS state, er_id FROM flow_logs"
+    " WHEN gone_at IS NOT NULL THEN 'deleting' WHEN ready_at > :now THEN 'pending' ELSE final_state END AS state,"
+    " er_id FROM flow_logs"
 )
 _LIVE = "project_id = :project_id AND er_id = :er_id AND id = :id AND deleted_at IS NULL"
 
@@ -40,7 +48,7 @@ def insert(
     n, flow_log_id = state.next_flow_log()
     texts = (new.name, new.description, new.resource_id, new.log_group_id, new.log_stream_id)
     state.db.execute(
-        "INSERT INTO flow_logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, NULL)",
+        "INSERT INTO flow_logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, NULL, NULL)",
         (n, flow_log_id, project_id, er_id, *texts, at, at, ready_at, final_state),
     )
     state.db.execute(
@@ -101,11 +109,27 @@ def switch(state: State, scope: Scope, at: float, *, enabled: bool) -> None:
 
 
 def delete(state: State, scope: Scope, at: float) -> None:
-    """Take a flow log, if it is live, off the live ones."""
+    """Take a flow log, if it is live, off the live ones at once."""
     values = {**scope, "at": at}
     sql = "UPDATE flow_logs SET deleted_at = :at WHERE " + _LIVE  # noqa: S608 - text of ours
     if state.db.execute(sql, values).rowcount:
         state.db.execute("UPDATE projects SET live = live - 1 WHERE id = ?", (scope["project_id"],))
+
+
+def leave(state: State, scope: Scope, at: float, *, gone_at: float) -> None:
+    """Show a live flow log as `deleting` until `gone_at`; one that is on its way already goes when it would have."""
+    sql = f"UPDATE flow_logs SET gone_at = :gone_at, updated_at = :at WHERE {_LIVE} AND gone_at IS NULL"  # noqa: S608
+    state.db.execute(sql, {**scope, "at": at, "gone_at": gone_at})
+
+
+def sweep(state: State, now: float) -> None:
+    """Take off the live ones what was on its way out until now."""
+    gone = state.db.execute(
+        "UPDATE flow_logs SET deleted_at = gone_at WHERE gone_at <= ? AND deleted_at IS NULL RETURNING project_id",
+        (now,),
+    ).fetchall()
+    for project_id, count in Counter(project_id for (project_id,) in gone).items():
+        state.db.execute("UPDATE projects SET live = live - ? WHERE id = ?", (count, project_id))
 
 
 def live(state: State, project_id: str) -> int:

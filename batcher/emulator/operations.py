@@ -4,15 +4,18 @@ files of their own.
 Where the documents are silent or differ, the choice is this. A deleted flow log is 404 to a show, as the
 Terraform provider's acceptance tests meet it (2026-08-21), and 400 ER.04008501 to the rest, as the list of
 error codes has it (OTC, 2025-11-11). A flow log that is `pending` refuses update, delete, enable and disable
-with ER.04008502.
+with ER.04008502. One that is `deleting` refuses the same but a delete, which is answered as the first one was and
+changes nothing ("only in state available, deleting or failed": OTC, deleting_a_flow_log).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
-from batcher.emulator import answers, bodies, flow_logs, inventory
+from batcher.emulator import answers, bodies, flow_logs, inventory, lies
 from batcher.emulator.answers import Answer, refusal
 from batcher.emulator.calls import Call, Operation
 from batcher.emulator.create import create
+from batcher.emulator.faults import Kind
 from batcher.emulator.identity import list_projects
 from batcher.emulator.log_groups import list_log_groups, list_log_streams
 from batcher.emulator.pages import Listing, Page, UnknownMarkerError, page
@@ -32,6 +35,9 @@ QUOTAS = (
     "flow_log",
 )
 """The quota types that ShowQuotas documents (2025-12-15)."""
+
+BEING_MADE = frozenset({"pending"})
+BEING_OPERATED = frozenset({"pending", "deleting"})
 
 
 def act(world: World, call: Call) -> Answer:
@@ -70,10 +76,13 @@ def update(world: World, call: Call) -> Answer:
 
 
 def delete(world: World, call: Call) -> Answer:
-    """Delete a flow log; it is gone at once."""
-    if fault := _fault(world, call):
+    """Delete a flow log; it is gone at once, or `deleting` until it is."""
+    if fault := _fault(world, call, BEING_MADE):
         return fault
-    flow_logs.delete(world.state, _scope(call), world.now)
+    if deleting_s := world.settings.deleting_s:
+        flow_logs.leave(world.state, _scope(call), world.now, gone_at=world.now + deleting_s)
+    else:
+        flow_logs.delete(world.state, _scope(call), world.now)
     return Answer(202)
 
 
@@ -158,14 +167,14 @@ def _scope(call: Call) -> flow_logs.Scope:
     return {"project_id": call.project_id, "er_id": call.er_id, "id": call.flow_log_id}
 
 
-def _fault(world: World, call: Call) -> Answer | None:
-    """Why this flow log cannot be changed now."""
+def _fault(world: World, call: Call, busy: Collection[str] = BEING_OPERATED) -> Answer | None:
+    """Why this flow log cannot be changed now; in the `busy` states it cannot."""
     if fault := router_fault(world, call):
         return fault
     found = flow_logs.by_id(world.state, _scope(call), world.now)
     if found is None:
         return _gone(400, call)
-    if found["state"] == "pending":
+    if found["state"] in busy:
         return refusal(400, answers.BEING_OPERATED, f"The flow log {call.flow_log_id} is being operated.")
     return None
 
@@ -178,8 +187,11 @@ def _page(world: World, call: Call, listing: Listing, scope: Mapping[str, str], 
     query = bodies.page_query(call.query, filters)
     if isinstance(query, str):
         return invalid(query)
+    query = replace(lies.heard(world.lie, query), limit=min(query.limit, world.settings.page_max))
     try:
-        return page(world.state, listing, scope, query, world.now)
+        if world.lie is Kind.MARKER_GONE:
+            raise UnknownMarkerError(query.marker)
+        return lies.told(world.lie, page(world.state, listing, scope, query, world.now))
     except UnknownMarkerError:
         return invalid("the item of `marker` is gone; start again, or sort by id")
 

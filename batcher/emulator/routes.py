@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from batcher.emulator import faults, signature
+from batcher.emulator import faults, flow_logs, signature
 from batcher.emulator.answers import (
     NOT_AUTHENTICATED,
     NOT_PUBLISHED,
@@ -77,6 +77,11 @@ class Api:
         self.script = Script()
         self._windows = Windows(self.settings.throttle)
 
+    def sweep(self) -> None:
+        """Let go what was on its way out until now; calls of the API do so by themselves."""
+        with self.state.transaction():
+            flow_logs.sweep(self.state, self.now())
+
     def _new_windows(self, throttle: Throttle | None) -> Windows:
         if throttle is None:
             return Windows(None)
@@ -103,13 +108,14 @@ class Api:
         """Decide, act and log a call, in one transaction; `refused` is what its body brought it already."""
         world = World(self.state, self.settings, self.now())
         with self.state.transaction():
+            flow_logs.sweep(self.state, world.now)
             n, request_id = self.state.next_call()
             admitted = self._windows.admit(call.project_id, world.now)
             if not admitted:
                 refused = refusal(429, THROTTLED, threshold_message(self.settings.throttle))
             refused = refused or self._refusal(call, method, headers)
             fault = Fault(commits=False, answer=refused) if refused else self._fault(call)
-            answer = act(world, call) if fault.commits else None
+            answer = act(replace(world, lie=fault.lie), call) if fault.commits else None
             answer = fault.answer or answer or NOTHING
             if call.operation is Operation.PROJECTS and not refused:
                 answer = _traced(answer, request_id)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batcher.emulator.bodies import PAGE_ITEMS_MAX
 from batcher.emulator.faults import FaultShares
 from batcher.emulator.throttle import Throttle
 
@@ -22,7 +23,11 @@ class EmulatorSettings:
     - `state_path`: the state file, made if missing; None keeps the state in memory.
     - `keys`: access keys with their secrets; `auth_tokens`: accepted `X-Auth-Token` values.
     - `pending_s`: how long a new flow log stays `pending`; with 0 the 202 itself says `available`.
-    - `failed_share`: the share (0..1) of flow logs that end in `failed` instead of `available`.
+    - `failed_share`: the share (0..1) of flow logs that end in `failed` instead of `available`; what control decided
+      for an attachment (`fates.py`) comes first.
+    - `deleting_s`: how long a deleted flow log is still listed and shown, as `deleting`; with 0 it is gone at once.
+      Until it is gone it keeps its natural key and counts for the quota.
+    - `page_max`: the most items (1..2000) of a page of routers, attachments or flow logs, whatever `limit` says.
     - `throttle`: calls admitted per project; None admits all.
     - `quota`: flow logs per project; -1 is unlimited.
     - `latency_s`: added to every answer of the API, after the call took effect.
@@ -43,6 +48,8 @@ class EmulatorSettings:
     auth_tokens: frozenset[str] = frozenset()
     pending_s: float = 0.0
     failed_share: float = 0.0
+    deleting_s: float = 0.0
+    page_max: int = PAGE_ITEMS_MAX
     throttle: Throttle | None = None
     quota: int = -1
     latency_s: float = 0.0
@@ -58,7 +65,7 @@ class EmulatorSettings:
             raise ValueError(f"emulator: `host` must be a loopback address, not `{self.host}`")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"emulator: `port` must lie in 0..65535, not `{self.port}`")
-        for name in ("pending_s", "latency_s", "token_lifetime_s"):
+        for name in ("pending_s", "deleting_s", "latency_s", "token_lifetime_s"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"emulator: `{name}` must be 0 or more, not `{value}`")
@@ -67,6 +74,8 @@ class EmulatorSettings:
             raise ValueError(f"emulator: `clock_skew_s` must lie in {limits}, not `{self.clock_skew_s}`")
         if not 0 <= self.failed_share <= 1:
             raise ValueError(f"emulator: `failed_share` must lie in 0..1, not `{self.failed_share}`")
+        if not 1 <= self.page_max <= PAGE_ITEMS_MAX:
+            raise ValueError(f"emulator: `page_max` must lie in 1..{PAGE_ITEMS_MAX}, not `{self.page_max}`")
         if self.quota < -1:
             raise ValueError(f"emulator: `quota` must be -1 (unlimited) or more, not `{self.quota}`")
 

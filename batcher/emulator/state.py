@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # The schema of each version as what it adds to the one before: an old file is brought up by the rest of them.
 _VERSION_1 = """
@@ -114,7 +114,20 @@ CREATE TABLE log_streams (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE unauthorized (access_key TEXT PRIMARY KEY, calls INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
-VERSIONS = (_VERSION_1, _VERSION_2)
+
+# `gone_at` is set while a deleted flow log is still shown as `deleting`, and then; `deleted_at` when it is gone.
+_VERSION_3 = """
+ALTER TABLE flow_logs ADD COLUMN gone_at REAL;
+CREATE INDEX flow_logs_leaving ON flow_logs (gone_at) WHERE gone_at IS NOT NULL AND deleted_at IS NULL;
+CREATE TABLE fates (
+    project_id TEXT NOT NULL,
+    er_id TEXT NOT NULL,
+    resource_id TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('available', 'failed', 'pending')),
+    PRIMARY KEY (project_id, er_id, resource_id)
+) STRICT, WITHOUT ROWID;
+"""
+VERSIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 TABLES = (
     "flow_logs",
@@ -128,6 +141,7 @@ TABLES = (
     "log_groups",
     "log_streams",
     "unauthorized",
+    "fates",
 )
 
 

@@ -5,17 +5,22 @@ from dataclasses import dataclass
 from batcher.emulator import answers, bodies, inventory
 from batcher.emulator.answers import Answer, refusal
 from batcher.emulator.calls import Call
+from batcher.emulator.faults import Kind
 from batcher.emulator.settings import EmulatorSettings
 from batcher.emulator.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The state and the settings of one moment; `now` is the emulator's clock in Unix seconds."""
+    """The state and the settings of one moment; `now` is the emulator's clock in Unix seconds.
+
+    `lie` is the fault of a listing that says something else than what is there (`lies.py`).
+    """
 
     state: State
     settings: EmulatorSettings
     now: float
+    lie: Kind | None = None
 
 
 def invalid(message: str) -> Answer:

@@ -16,7 +16,7 @@ from tests.emulator.test_gateway import date_of
 async def test_the_command_can_set_the_clock_wrong_and_serves_the_other_services(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "batcher.cli.main", "emulator", "--port", "0", "--clock-skew", "-600"),
+        *("-m", "batcher.cli.main", "emulator", "--port", "0", "--clock-skew", "-600", "--deleting", "5"),
         stdout=asyncio.subprocess.PIPE,
         cwd=tmp_path,
     )
@@ -25,6 +25,8 @@ async def test_the_command_can_set_the_clock_wrong_and_serves_the_other_services
         url = (await process.stdout.readline()).decode().removeprefix("endpoint: ").strip()
         async with aiohttp.ClientSession() as session:
             reply = await Client(Emulator(url), session).ask("/v3/projects", "name=cn-north-4")
+            settings = (await Client(Emulator(url), session).control("GET", "/settings")).json
+        assert settings["deleting_s"] == 5
         assert (reply.status, len(reply.json["projects"])) == (200, 1)
         assert abs(date_of(reply) - time.time() + 600) < 5
     finally:

@@ -15,6 +15,7 @@ SEED = {
     "log_group_id": GROUP,
     "log_stream_id": STREAM,
 }
+FATE = {"project_id": PROJECT, "er_id": ROUTER, "resource_id": some_id(1)}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,9 @@ def test_only_loopback_addresses_are_bound(host: str) -> None:
         {"pending_s": -1},
         {"latency_s": float("nan")},
         {"failed_share": 1.1},
+        {"deleting_s": -1},
+        {"page_max": 0},
+        {"page_max": 2001},
         {"quota": -2},
         {"token_lifetime_s": float("inf")},
         {"clock_skew_s": float("nan")},
@@ -85,6 +89,8 @@ async def test_settings_change_while_it_runs(client: Client) -> None:
         "faults": {"delayed": 0.5, "delay_s": 0.001, "on": ["show"]},
         "open_world": False,
         "failed_share": 0.25,
+        "deleting_s": 1.5,
+        "page_max": 10,
         "clock_skew_s": -30.5,
     }
     reply = await client.control("PATCH", "/settings", changes)
@@ -104,6 +110,9 @@ async def test_settings_change_while_it_runs(client: Client) -> None:
         {"quota": "1"},
         {"pending_s": -1},
         {"failed_share": 2},
+        {"deleting_s": -1},
+        {"page_max": 0},
+        {"page_max": 1.5},
         {"clock_skew_s": 1e12},
         {"clock_skew_s": "5"},
         {"keys": {"AK": 5}},
@@ -149,6 +158,11 @@ async def test_seeded_flow_logs_are_there_and_are_no_creates(client: Client) -> 
         ("/flow-logs", [SEED, {**SEED, "state": "modifying"}], 400),
         ("/flow-logs", [SEED, 5], 400),
         ("/flow-logs", SEED, 400),
+        ("/fates", [{**FATE, "state": "failed"}, {**FATE, "state": "deleting"}], 400),
+        ("/fates", [{**FATE, "state": "failed", "er_id": "er-1"}], 400),
+        ("/fates", [{**FATE, "state": "failed", "name": "n"}], 400),
+        ("/fates", [FATE], 400),
+        ("/fates", FATE, 400),
         ("/routers", [{"project_id": PROJECT, "id": "er-1"}], 400),
         ("/routers", [{"project_id": PROJECT}], 400),
         ("/attachments", [{"project_id": PROJECT, "er_id": ROUTER, "id": some_id(1), "kind": "vpc"}], 400),
@@ -167,6 +181,7 @@ async def test_seeds_take_effect_as_a_whole_or_not_at_all(
     assert reply.status == status
     assert (await client.statistics())["flow_logs"] == 0
     assert (await client.call("GET", "instances")).json["instances"] == []
+    assert (await client.create()).flow_log["state"] == "available"
 
 
 async def test_a_flow_log_can_vanish_behind_the_clients_back(client: Client) -> None:

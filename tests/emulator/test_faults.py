@@ -150,6 +150,21 @@ async def test_rules_match_other_operations_by_path_query_and_token(client: Clie
     assert (await client.call("DELETE", f"{ROUTER}/flow-logs/{flow_log_id}")).status == 202
 
 
+async def test_rules_match_what_is_there_at_all_and_what_is_not(client: Client) -> None:
+    """The empty text stands for what is absent, a star for any other text."""
+    fault = {"fault": "status", "status": 418, "code": "X.1", "times": None}
+    await client.script(
+        {**fault, "operation": "list", "match": {"marker": "*", "resource_id": ""}},
+        {**fault, "operation": "create", "match": {"client_token": ""}},
+    )
+    statuses = [
+        (await client.page(query)).status
+        for query in ("", "?limit=1&marker=m", f"?limit=1&marker=m&resource_id={some_id(1)}", "?limit=1&marker=m")
+    ]
+    assert statuses == [200, 418, 200, 418]
+    assert [(await client.create(token=token)).status for token in (None, "t")] == [418, 202]
+
+
 async def test_shares_strike_only_the_operations_they_name() -> None:
     shares = FaultShares(refused_before=1.0, on=frozenset({"list", "delete"}))
     async with talking(faults=shares) as client:
@@ -222,6 +237,10 @@ def test_shares_that_make_no_sense_are_refused(shares: dict[str, Any]) -> None:
         ({"operation": "create", "fault": "hang", "match": {"resource_id": 5}}, "texts"),
         ({"operation": "create", "fault": "hang", "often": 5}, "no field `often`"),
         ({"operation": "create", "fault": "hang", "skip": "1"}, "`skip`"),
+        ({"operation": "create", "fault": "page_empty"}, "attachments, list, routers only"),
+        ({"operation": "quotas", "fault": "marker_left"}, "attachments, list, routers only"),
+        ({"operation": "list", "fault": "marker_gone", "match": {"marker": ""}}, "`match` wants none"),
+        ({"operation": "list", "fault": "page_short", "status": 200}, "`status` goes with"),
         ("hang", "object"),
     ],
 )

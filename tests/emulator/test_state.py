@@ -14,7 +14,7 @@ import pytest
 from batcher.emulator.server import Emulator, EmulatorSettings, StateError, Throttle, running
 from batcher.emulator.state import VERSIONS, State
 from batcher.emulator.statistics import statistics
-from tests.emulator.client import Client, Clock, body, key, talking
+from tests.emulator.client import GROUP, PROJECT, ROUTER, STREAM, Client, Clock, body, key, some_id, talking
 
 
 async def test_a_restart_keeps_everything(tmp_path: Path) -> None:
@@ -75,9 +75,10 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         State(tmp_path / "state.db", 0)
 
 
-def test_a_file_of_the_first_version_goes_on_and_gets_the_schema_of_a_new_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_an_old_version_goes_on_and_gets_the_schema_of_a_new_one(tmp_path: Path, version: int) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "old.db")) as db:
-        db.executescript(f"{VERSIONS[0]} PRAGMA user_version = 1;")
+        db.executescript(f"{''.join(VERSIONS[:version])} PRAGMA user_version = {version};")
         db.execute("INSERT INTO routers VALUES ('p', 'r', 'old', 'available', 0)")
         db.commit()
     schemas = []
@@ -86,9 +87,25 @@ def test_a_file_of_the_first_version_goes_on_and_gets_the_schema_of_a_new_one(tm
             State(tmp_path / name, 0).close()
         with contextlib.closing(sqlite3.connect(tmp_path / name)) as db:
             schemas.append(db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2").fetchall())
-            assert db.execute("PRAGMA user_version").fetchone() == (2,)
+            assert db.execute("PRAGMA user_version").fetchone() == (3,)
             assert db.execute("SELECT count(*) FROM routers").fetchone() == (int(name == "old.db"),)
     assert schemas[0] == schemas[1]
+
+
+async def test_what_an_old_file_holds_can_be_deleted_and_gets_no_fate(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "old.db")) as db:
+        db.executescript(f"{''.join(VERSIONS[:2])} PRAGMA user_version = 2;")
+        ids = f"'{some_id(9)}', '{PROJECT}', '{ROUTER}', 'old', '', '{some_id(1)}', '{GROUP}', '{STREAM}'"
+        db.execute(f"INSERT INTO flow_logs VALUES (1, {ids}, 0, 0, 0, 'available', 1, NULL)")
+        db.execute(f"INSERT INTO projects VALUES ('{PROJECT}', 1, 1)")
+        db.commit()
+    async with talking(state_path=tmp_path / "old.db", deleting_s=10) as client:
+        assert (await client.show(some_id(9))).flow_log["state"] == "available"
+        assert (await client.call("DELETE", f"{ROUTER}/flow-logs/{some_id(9)}")).status == 202
+        assert (await client.show(some_id(9))).flow_log["state"] == "deleting"
+        await client.control("POST", "/clock", {"advance_s": 10})
+        found = await client.statistics()
+        assert (found["flow_logs"], found["created_total"]) == (0, 1)
 
 
 EMBEDDED = """
@@ -150,7 +167,7 @@ async def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
 def test_statistics_would_show_a_key_that_was_created_twice() -> None:
     state = State(None, 0)
     state.db.execute("DROP INDEX flow_logs_by_key")
-    insert = "INSERT INTO flow_logs VALUES (?, ?, 'p', 'r', '', '', ?, 'g', 's', ?, 0, 0, 'available', 1, ?)"
+    insert = "INSERT INTO flow_logs VALUES (?, ?, 'p', 'r', '', '', ?, 'g', 's', ?, 0, 0, 'available', 1, ?, NULL)"
     rows = [
         (1, "a", "twice", 10.0, None),
         (2, "b", "twice", 20.0, None),

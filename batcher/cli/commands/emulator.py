@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="FILE", help="file that keeps its world over restarts (default: memory)")
     group = parser.add_argument_group("behaviour")
     group.add_argument("--pending", type=float, default=0.0, metavar="S", help="seconds a new flow log is `pending`")
+    group.add_argument("--deleting", type=float, default=0.0, metavar="S", help="seconds a deleted one is `deleting`")
     group.add_argument("--throttle", metavar="RATE", help="its rate limit for each project, as 200/s or 100/min")
     group.add_argument("--quota", type=int, default=-1, metavar="N", help="flow logs of a project (default: no limit)")
     group.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds added to every answer")
@@ -72,6 +73,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         port=arguments.port,
         state_path=Path(arguments.state) if arguments.state else None,
         pending_s=arguments.pending,
+        deleting_s=arguments.deleting,
         throttle=Throttle(window.calls, window.period_s) if window else None,
         quota=arguments.quota,
         latency_s=arguments.latency,
