@@ -133,6 +133,18 @@ async def doctor() -> str:
         return "\n".join([f"$ batcher {' '.join(words)}", *ended.out.strip().splitlines()])
 
 
+async def plan() -> str:
+    """The plan of an inventory of which a part is there."""
+    inventory = str(ROOT / "inputs" / "attachments.csv")
+    words = ("plan", "inputs/attachments.csv", "--emulator", "--rate", "50/s", "--for", "6h")
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part.csv"
+        part.write_text("".join(Path(inventory).read_text(encoding="utf-8").splitlines(keepends=True)[:61]), "utf-8")
+        await batcher(Path(folder), "run", str(part), "--emulator", "--rate", "200/s")
+        ended = await batcher(Path(folder), words[0], inventory, *words[2:])
+        return "\n".join([f"$ batcher {' '.join(words)}", *ended.out.strip().splitlines()])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "exit codes": exit_codes,
     "settings": settings,
@@ -141,6 +153,7 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 OUTPUTS = {
     "output of the main job": main_job,
+    "output of the plan": plan,
     "output of the report": report,
     "output of the resume": resume,
     "output of the doctor": doctor,

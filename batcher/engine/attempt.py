@@ -14,7 +14,7 @@ from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
 from batcher.engine.settling import elapsed_ms, ended, found_settlement, record
 from batcher.events import RowRetried
-from batcher.model import Applied, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
+from batcher.model import Applied, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
 from batcher.policy.breaker import skip_code, skip_message
 from batcher.policy.found import AVAILABLE, FAILED
 from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide, is_attempt
@@ -187,6 +187,9 @@ async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work
             return
         message = f"{refused.message}; {unreadable(listing)}"
         _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
+    elif remote is not None and refused.kind is Kind.EXISTS:
+        leaving = f"it is there in state `{remote.state}`: `batcher retry` once it is gone"
+        _settle(context, work, Outcome.FAILED, refused.code, f"{refused.message}; {leaving}")
     else:
         # A definitive refusal is an answer; after mere silence, how soon a listing shows a thing is not documented.
         outcome = Outcome.FAILED if refused.definitive else Outcome.IN_DOUBT
@@ -226,7 +229,8 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
         http_status=refused.http_status if refused else None,
         request_id=refused.request_id if refused else "",
         first_sent_at=work.first_sent_at,
-        spent=refused is not None and refused.definitive,
+        # Also a refusal because it exists, of which no listing knows, may be repeated to this token for ever.
+        spent=refused is not None and (refused.definitive or refused.kind is Kind.EXISTS),
     )
     settlement = ended(context, settlement, outcome, code, message, started=work.started)
     record(context, work.row.scope, work.row.line, settlement)

@@ -1,8 +1,9 @@
-"""JSON Schemas of what programs read: a line of `report.jsonl`, and `summary.json`."""
+"""JSON Schemas of what programs read: a line of `report.jsonl`, `summary.json`, and a plan."""
 
 from typing import Any
 
 from batcher.model import Outcome, RunState
+from batcher.policy.prospect import Prospect
 from batcher.report.rows import report_columns
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -80,6 +81,54 @@ def summary_schema() -> dict[str, Any]:
                 "stop_message": text_or_null,
                 "exit_code": {"type": "integer"},
                 "files": {"type": "array", "items": text},
+            }
+        ),
+    }
+
+
+def plan_schema() -> dict[str, Any]:
+    """The schema of a plan: what `plan --output json` prints; a plan file has more."""
+    text, text_or_null = {"type": "string"}, {"type": ["string", "null"]}
+    number, number_or_null = {"type": "integer", "minimum": 0}, {"type": ["integer", "null"], "minimum": 0}
+    counts = {"type": "object", "additionalProperties": number}
+    calls = _object({"total": number, "by_kind": counts})
+    place = {"account": text_or_null, "region": text_or_null, "project_id": text_or_null}
+    quota = {**_object({"limit": {"type": "integer"}, "used": number, "refused": number}), "type": ["object", "null"]}
+    lane = {
+        **place,
+        "calls": number,
+        "to_create": number,
+        "rate": text,
+        "learnt_at": {"type": ["string", "null"], "format": "date-time"},
+        "quota": quota,
+        "quota_refusal": text_or_null,
+    }
+    finding = {
+        "prospect": {"enum": [str(prospect) for prospect in Prospect]},
+        "code": text_or_null,
+        "count": number,
+        "example": _object({"line": number, "message": text_or_null}),
+    }
+    scope = {**place, "er_id": text_or_null, "flow_logs": number_or_null, "rows": counts, "digest": text}
+    return {
+        "$schema": DIALECT,
+        "title": "batcher plan",
+        **_object(
+            {
+                "inventory": _object({"name": text, "sha256": text}),
+                "fingerprint": text,
+                "target": {"enum": ["cloud", "emulator"]},
+                "made_at": {"type": "string", "format": "date-time"},
+                "fix_drift": {"type": "boolean"},
+                "rows": counts,
+                "calls": calls,
+                "survey_calls": calls,
+                "time_s": {"type": "number", "minimum": 0},
+                "nights": number_or_null,
+                "lanes": {"type": "array", "items": _object(lane)},
+                "findings": {"type": "array", "items": _object(finding)},
+                "warnings": {"type": "array", "items": text},
+                "scopes": {"type": "array", "items": _object(scope)},
             }
         ),
     }

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from batcher.model import Outcome, RowState, RunRecord
+from batcher.model import UNDO, Outcome, RowState, RunRecord
 from batcher.policy.verdict import DONE, OwnCode, exit_code
 from batcher.report.rows import ReportRow, utc_text
 
@@ -100,6 +100,9 @@ def next_command(run: RunRecord, group: FailureGroup) -> str:
     """The shell command that goes on with a group of rows, once its cause is mended."""
     if group.open_rows:
         return command_for(run, f"resume {run.run_id}")
+    if run.operation == UNDO:
+        force = " --force" if group.outcomes[Outcome.DRIFTED] else ""
+        return command_for(run, f"undo {run.parent}{force}")
     if group.outcomes[Outcome.FAILED] or group.outcomes[Outcome.IN_DOUBT]:
         return command_for(run, f"retry {run.run_id}")
     inventory = shlex.quote(run.inventory_name)

@@ -24,9 +24,11 @@ WITH_PASSWORD = f"https://{PROXY}@er.cloud.invalid"
 INVENTORY = "routers.csv"
 ASKED = {
     "run": (INVENTORY,),
+    "plan": (INVENTORY,),
     "validate": (INVENTORY,),
     "resume": (),
     "retry": (),
+    "undo": ("a-run",),
     "status": (),
     "report": (),
     "doctor": (INVENTORY,),
@@ -141,7 +143,7 @@ async def test_no_command_shows_a_secret_in_its_help_or_its_settings(tmp_path: P
     extra = {**KEYS, **secrets.TOKEN, "HTTPS_PROXY": f"http://{PROXY}@127.0.0.1:1"}
     lines = [(name, *words, "--show-config") for name, words in ASKED.items()]
     lines += [(name, "--help") for name in COMMANDS]
-    lines += [("schema", what) for what in ("inventory", "report", "summary")]
+    lines += [("schema", what) for what in ("inventory", "report", "summary", "plan")]
     lines += [("validate", INVENTORY, "-vv", "--output", "json")]
     ended = await side_by_side(batcher(tmp_path, *words, extra=extra) for words in lines)
     assert_none(leaks(tmp_path, *ended))

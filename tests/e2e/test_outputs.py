@@ -43,6 +43,18 @@ async def test_json_is_one_document_that_fits_its_schema(tmp_path: Path) -> None
         assert faults(json.loads(line), row_schema) == []
 
 
+async def test_a_plan_is_one_document_that_fits_its_schema(tmp_path: Path) -> None:
+    words = ("plan", str(INPUTS / "faulty.csv"), *RUN, "--output", "json", "--for", "6h", "--out", "plan.json")
+    ended = await batcher(tmp_path, *words)
+    assert ended.code == 0, ended.err
+    found, plan_schema = json.loads(ended.out), await schema(tmp_path, "plan")
+    assert faults(found, plan_schema) == []
+    written = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert {name: written[name] for name in found} == found
+    assert [change["change"] for change in written["changes"]] == ["create"] * 9
+    assert found["rows"]["create"] == 9
+
+
 async def test_the_examples_fit_the_schema_of_an_inventory(tmp_path: Path) -> None:
     wish_schema = await schema(tmp_path, "inventory")
     for line in (INPUTS / "attachments.jsonl").read_text(encoding="utf-8").splitlines()[:5]:

@@ -38,6 +38,8 @@ def test_rows_are_counted_by_outcome_and_open_rows_as_projected() -> None:
             "invalid": 1,
             "duplicate": 1,
             "skipped": 3,
+            "deleted": 0,
+            "absent": 0,
         },
     }
 
