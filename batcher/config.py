@@ -7,24 +7,39 @@ this file nothing reads the environment; each part gets its own small policy.
 import difflib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from batcher.errors import ConfigError
-from batcher.policy.pace import parse_rate
+from batcher.policy.deadline import parse_clock
+from batcher.policy.pace import AUTO, parse_duration, parse_rate
+from batcher.policy.threshold import parse_tolerance
 
 FILE_NAME = "batcher.toml"
 
 
-def _rate(text: str) -> str:
-    parse_rate(text)
-    return text
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    """A text that `check` can read."""
+
+    def read(text: str) -> str:
+        check(text)
+        return text
+
+    return AfterValidator(read)
 
 
-Rate = Annotated[str, AfterValidator(_rate)]
+def _rate_or_auto(text: str) -> object:
+    return text if text == AUTO else parse_rate(text)
+
+
+Rate = Annotated[str, _checked(parse_rate)]
+RateOrAuto = Annotated[str, _checked(_rate_or_auto)]
+ToleranceText = Annotated[str, _checked(parse_tolerance)]
+DurationText = Annotated[str, _checked(parse_duration)]
+ClockText = Annotated[str, _checked(parse_clock)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -48,7 +63,7 @@ class ErrorEntry(Section):
     status: int = Field(description="HTTP status")
     code: str = Field("", max_length=64, description="the provider's code; empty: an answer without one")
     kind: Literal["transient", "throttled", "exists", "permanent"]
-    stops: Literal["row", "router", "project", "account", "run"] | None = Field(
+    stops: Literal["row", "attachment", "router", "project", "account", "run"] | None = Field(
         None, description="what stops; if absent what the built-in table says, or the row"
     )
     advice: str = Field("", max_length=300, description="what to do about it")
@@ -110,8 +125,20 @@ class InventorySettings(Section):
 class RunSettings(Section):
     """How the work is done."""
 
-    rate: Rate = Field("10/s", description="most calls in a time, for each account, region and project")
-    concurrency: int = Field(16, ge=1, le=512, description="calls in flight, for each account, region and project")
+    rate: RateOrAuto = Field(
+        "10/s", description="most calls in a time, for each account, region and project; `auto` finds it"
+    )
+    reserve: int = Field(0, ge=0, description="calls of each window of the rate that are left to other clients")
+    jitter_s: float = Field(0.05, ge=0, le=60, description="how much the way to the provider varies, seconds")
+    concurrency: int = Field(
+        64, ge=1, le=512, description="most rows side by side, for each account, region and project"
+    )
+    max_failures: ToleranceText | None = Field(
+        None, description="failed rows after which a run stops, a number or a share; if absent 50% of at least 1,000"
+    )
+    until: ClockText | None = Field(None, description="time of day at which a run stops")
+    time: DurationText | None = Field(None, description="time after which a run stops, as `6h`")
+    wait_lock: bool = Field(False, description="wait for another run that holds the ledger")
     reconcile: Literal["auto", "always", "never"] = Field("auto", description="read what is there before sending")
     fix_drift: bool = Field(False, description="put right what is there otherwise than wished")
     preflight: bool = Field(False, description="check attachments, log groups and streams before sending")

@@ -19,13 +19,12 @@ from batcher.cloud.client import CloudClient
 from batcher.engine.limiter import LaneLimiter
 from batcher.errors import AccessError, ConfigError
 from batcher.events import CallMade
-from batcher.model import LaneKey, Page, Refused
+from batcher.model import CallClass, LaneKey, Page, Refused
 from batcher.operations.surroundings import Item, attachments_page, flow_logs_page, routers_page
 from batcher.planning.patience import ask
 from batcher.policy.defusing import defuse
-from batcher.policy.pace import parse_rate
 from batcher.policy.paging import Reading
-from batcher.wiring import Session, open_cloud, row_defaults
+from batcher.wiring import Session, asked_window, open_cloud, row_defaults
 
 BYTES_IN_MEMORY_MAX = 8 << 20
 """What is found waits here, and beyond it in a temporary file, until all was read."""
@@ -99,7 +98,7 @@ class _Reader:
     def __init__(self, session: Session, client: CloudClient, lane: LaneKey) -> None:
         self._session = session
         self._clock = SystemClock()
-        self._limiter = LaneLimiter(parse_rate(session.settings.run.rate), self._clock)
+        self._limiter = LaneLimiter(asked_window(session.settings), self._clock)
         self._chance = random.SystemRandom()
         self.client = client
         self.lane = lane
@@ -119,7 +118,7 @@ class _Reader:
             raise AccessError(f"{what} ended after {reading.count:,}{of}", hint="run it again")
 
     async def _call(self, kind: str, page_of: PageOf, marker: str | None) -> Page[Item] | Refused:
-        await self._limiter.acquire()
+        await self._limiter.acquire(CallClass.READ)
         page = await page_of(marker)
         result = "200" if isinstance(page, Page) else str(page.http_status or page.code)
         self._session.sink.emit(CallMade(self.lane, kind, result))

@@ -65,11 +65,12 @@ class RowRetried:
 
 @dataclass(frozen=True, slots=True)
 class LanePaused:
-    """The provider asked a lane to wait; `window` is the limit that it named, if it did."""
+    """A lane is silent for so long, because of `code`; `window` is the limit that the provider named, if it did."""
 
     lane: LaneKey
     pause_s: float
     window: Window | None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The command cannot begin yet, because of `why`; told again and again while that lasts."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The sitting is over."""
 
@@ -116,5 +124,6 @@ Event = (
     | ScopeStopped
     | ClockSkewed
     | Warned
+    | Waiting
     | RunEnded
 )

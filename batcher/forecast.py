@@ -15,10 +15,10 @@ from batcher.engine.reconcile import pays
 from batcher.engine.survey import LaneSurvey, Survey
 from batcher.errors import leaf
 from batcher.events import CallMade, Event, Warned
-from batcher.model import LaneKey, Quota, Refused, RowRecord, RunId, RunRecord, ScopeLoad, Window
+from batcher.model import CallClass, LaneKey, Limit, Quota, Refused, RowRecord, RunId, RunRecord, ScopeLoad, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.surroundings import PAGE_LIMIT
-from batcher.policy.pace import parse_rate, stricter
+from batcher.policy.pace import AUTO, stricter
 from batcher.policy.prospect import (
     CHANGES,
     LaneCost,
@@ -28,10 +28,11 @@ from batcher.policy.prospect import (
     prospect_of,
     refused_by_quota,
 )
+from batcher.policy.rate_search import RateSearch
 from batcher.ports import Ledger
 from batcher.sitting import new_engine
 from batcher.telemetry.sinks import Tee
-from batcher.wiring import Cloud, Session, engine_policy, flow_logs
+from batcher.wiring import Cloud, Session, asked_window, engine_policy, flow_logs
 
 RECORDS_AT_ONCE = 2_000
 FINDINGS_MAX = 1_000
@@ -130,17 +131,12 @@ class Knowledge:
     """What the ledger knows of before: whether anything, and the limits that were learnt, with their time, by lane."""
 
     has_history: bool = False
-    learnt: Mapping[str, tuple[Window, float]] = field(default_factory=dict)
+    limits: Sequence[Limit] = ()
 
 
 async def knowledge_of(ledger: Ledger) -> Knowledge:
     """What a ledger knows."""
-    learnt: dict[str, tuple[Window, float]] = {}
-    for run in await ledger.runs():  # newest first
-        found = run.rates.get("learnt")
-        for lane, rate in found.items() if isinstance(found, Mapping) else ():
-            learnt.setdefault(lane, (parse_rate(str(rate)), run.ended_at or run.started_at))
-    return Knowledge(await ledger.has_history(), learnt)
+    return Knowledge(await ledger.has_history(), await ledger.limits())
 
 
 class _Notes:
@@ -166,6 +162,7 @@ async def survey_run(
     What is there already is settled in the ledger; nothing is changed at the provider.
     """
     await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
+    await ledger.write(run.run_id, [], {}, knowledge.limits)  # the survey keeps them, too
     notes, survey = _Notes(), Survey()
     policy = replace(
         engine_policy(session), reconcile="always", fix_drift=False, preflight=not session.emulator, verify=False
@@ -330,10 +327,10 @@ def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session
             calls["list"] += pages_of(things + new, PAGE_LIMIT)
     if run.preflight:
         calls.update({kind: notes.calls[lane, kind] for kind in CHECKS if notes.calls[lane, kind]})
-    asked = parse_rate(run.rate)
-    learnt = knowledge.learnt.get("/".join((lane.account, lane.region, lane.project_id)))
-    window, learnt_at = asked, None
-    if learnt is not None and stricter(asked, learnt[0]) != asked:
-        window, learnt_at = learnt
+    window, learnt_at = asked_window(session.settings) or RateSearch().window, None
+    for limit in knowledge.limits:
+        is_due = limit.lane == lane and limit.call_class is not CallClass.READ
+        if is_due and (run.rate == AUTO or stricter(window, limit.window) != window):
+            window, learnt_at = limit.window, limit.learnt_at
     seen = tally.survey.lanes.get(lane)
     return LaneForecast(lane, calls, window, learnt_at, seen.quota if seen else None, tally.due[lane]["create"])

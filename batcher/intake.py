@@ -9,7 +9,7 @@ import anyio
 
 from batcher.clock import SystemClock
 from batcher.cloud.credentials import DEFAULT_ACCOUNT
-from batcher.engine.stop import Stop
+from batcher.engine.stop import Stop, stop_at
 from batcher.errors import BatcherError, InventoryError, leaf
 from batcher.inventory.open import Inventory
 from batcher.model import Outcome, RowState, RunId, RunRecord, RunState
@@ -105,6 +105,8 @@ async def record_run(
         await check_default_account(inventory, cloud, session)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on_stop, session.stop, tasks.cancel_scope)
+            if session.deadline is not None:
+                tasks.start_soon(stop_at, session.stop, session.deadline, SystemClock().now)
             operation = flow_logs(cloud, session)
             await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
             tasks.cancel_scope.cancel()

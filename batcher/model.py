@@ -73,6 +73,8 @@ class Stops(StrEnum):
     """Second question about a refusal: what stops because of it?"""
 
     ROW = "row"
+    SUBJECT = "subject"
+    """What the row is about, and other rows may be too: for flow logs the attachment."""
     SCOPE = "scope"
     LANE = "lane"
     ACCOUNT = "account"
@@ -148,7 +150,10 @@ class PlanRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work a lane until `until` (wall clock); a write under an older `epoch` is refused."""
+    """The right to work a lane until `until` (wall clock); a write under an older `epoch` is refused.
+
+    `last_call_at` is when a call may last have been made in the lane's place before, in any run (None: never).
+    """
 
     run_id: RunId
     lane_no: int
@@ -156,6 +161,7 @@ class Lease:
     owner: str
     epoch: int
     until: float
+    last_call_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +291,24 @@ class Window:
 
     calls: int
     period_s: float
+
+
+class CallClass(StrEnum):
+    """What a limit is for: the provider counts by API, so what writes and what reads may be counted apart."""
+
+    ALL = "all"
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that the provider has named for calls of a lane, and when (wall clock)."""
+
+    lane: LaneKey
+    call_class: CallClass
+    window: Window
+    learnt_at: float
 
 
 @dataclass(frozen=True, slots=True)

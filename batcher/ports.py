@@ -14,6 +14,7 @@ from batcher.model import (
     LaneKey,
     Lease,
     LedgerRow,
+    Limit,
     NaturalKey,
     Obstacle,
     Page,
@@ -65,6 +66,10 @@ class Settler(Protocol):
 
     def count_call(self, kind: str, result: str) -> None:
         """Count a call to the provider; recorded with the next write."""
+        ...
+
+    def note_limit(self, limit: Limit) -> None:
+        """The provider has named a limit; recorded with the next write."""
         ...
 
     @property
@@ -154,6 +159,10 @@ class Operation(Protocol):
 
     def needs_amending(self, spec: str, remote: Remote) -> bool:
         """Whether `amend` has a call to make before the thing is as wished. Pure."""
+        ...
+
+    def subject(self, spec: str) -> str:
+        """What a row is about, and other rows of its scope may be too: for flow logs the attachment. Pure."""
         ...
 
     def is_trusted(self, lane: LaneKey) -> bool:
@@ -279,6 +288,14 @@ class Ledger(Protocol):
         """The next `limit` rows after `row_no`, in inventory order."""
         ...
 
+    async def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
+        """Record what somebody has changed of a run while it works."""
+        ...
+
+    async def changes_of(self, run_id: RunId) -> list[tuple[float, str, str]]:
+        """What was changed of a run while it worked: (time, action, value), in order."""
+        ...
+
     async def has_history(self) -> bool:
         """Whether any run before has learnt of anything that exists or was tried."""
         ...
@@ -304,8 +321,12 @@ class Ledger(Protocol):
         """Hold the lane longer. Raises `StaleLeaseError` when it was taken over. Repeatable."""
         ...
 
-    async def release_lane(self, lease: Lease) -> None:
-        """Give the lane back. Repeatable."""
+    async def release_lane(self, lease: Lease, now: float) -> None:
+        """Give the lane back; no call was made in it after `now`. Repeatable."""
+        ...
+
+    async def limits(self) -> list[Limit]:
+        """Every limit that the provider has ever named, the newest for each lane and class of calls."""
         ...
 
     async def claim(self, lease: Lease, *, after: int, limit: int, now: float) -> list[ClaimedRow]:
@@ -358,9 +379,13 @@ class Ledger(Protocol):
         ...
 
     async def write(
-        self, run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Mapping[tuple[str, str], int]
+        self,
+        run_id: RunId,
+        batch: Sequence[tuple[Lease, Settlement]],
+        calls: Mapping[tuple[str, str], int],
+        limits: Sequence[Limit] = (),
     ) -> None:
-        """Record settlements of a run and counted calls in one transaction.
+        """Record settlements of a run, counted calls and named limits in one transaction.
 
         Each row must be in a state from which the move is legal and under the lease's epoch. Raises
         `StaleLeaseError` otherwise, and nothing of the batch is written.

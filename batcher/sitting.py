@@ -7,17 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import anyio
+
 from batcher.clock import SystemClock
 from batcher.engine.context import EnginePolicy, Seen
 from batcher.engine.lane import run_lane
 from batcher.engine.run import RunEngine, WorkLane
+from batcher.engine.stop import FailureGuard, stop_at
 from batcher.engine.undo import undo_lane
 from batcher.errors import leaf
 from batcher.events import RunEnded, RunStarted, Warned
 from batcher.ledger.group_commit import GroupCommit
-from batcher.model import UNDO, LaneKey, RunId, RunRecord
+from batcher.model import UNDO, LaneKey, Outcome, RowState, RunId, RunRecord
 from batcher.policy.breaker import planning_stop_code
-from batcher.policy.verdict import exit_code
+from batcher.policy.deadline import nights_left
+from batcher.policy.threshold import FailureCount, tolerance_of
+from batcher.policy.verdict import OwnCode, exit_code
 from batcher.ports import Ledger
 from batcher.report.publish import Publication, publish
 from batcher.wiring import Cloud, Session, advice, engine_policy, flow_logs
@@ -47,6 +52,7 @@ def new_engine(
     *,
     policy: EnginePolicy,
     work_lane: WorkLane,
+    tolerance: FailureGuard | None = None,
     known: Mapping[LaneKey, Seen] | None = None,
 ) -> RunEngine:
     """An engine over the run's lanes; `known` is what a survey has just seen of each."""
@@ -62,6 +68,7 @@ def new_engine(
         owner=f"{socket.gethostname()}/{os.getpid()}",
         seed=random.SystemRandom().getrandbits(32),
         work_lane=work_lane,
+        tolerance=tolerance,
         known=known,
     )
 
@@ -92,17 +99,27 @@ async def work(
     session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, session.settings.run.rate))
     began, calls_before = clock.steady(), sum(run.calls.values())
     policy = engine_policy(session)
+    guard = _failure_guard(run, session)
     engine = new_engine(
-        ledger, run_id, cloud, session, policy=policy, work_lane=_lane_work(run, force=force), known=known
+        ledger,
+        run_id,
+        cloud,
+        session,
+        policy=policy,
+        work_lane=_lane_work(run, force=force),
+        tolerance=guard,
+        known=known,
     )
-    try:
-        await engine.work()
-    except BaseException as error:
-        raise leaf(error) from error
+    await _work_in_time(engine, session)
     run = await ledger.run(run_id)
     stop_code, stop_message, stop_advice = _what_stopped(session, engine, None if continued else cloud)
-    code = exit_code(run.counts, stop_code)
     duration_s = max(clock.steady() - began, 0.001)
+    if stop_code == OwnCode.DEADLINE:
+        stop_message = _left_text(session, open_rows, _open_rows(run), duration_s)
+    elif stop_code == OwnCode.TOO_MANY_FAILURES:
+        stop_message = f"{guard.count.failed:,} of {guard.count.decided:,} rows failed"
+        stop_advice = "look at `failed.csv` before going on; `batcher resume --max-failures 100%` goes on all the same"
+    code = exit_code(run.counts, stop_code)
     rates = {
         "asked": session.settings.run.rate,
         "learnt": dict(engine.learnt),
@@ -115,6 +132,43 @@ async def work(
     publication = await publish_run(ledger, run, session)
     session.sink.emit(RunEnded(run_id, code))
     return RunResult(run, code, continued, changes, publication, stop_advice)
+
+
+async def _work_in_time(engine: RunEngine, session: Session) -> None:
+    """Let the engine work, until the deadline if there is one."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            if session.deadline is not None:
+                tasks.start_soon(stop_at, session.stop, session.deadline, SystemClock().now)
+            await engine.work()
+            tasks.cancel_scope.cancel()
+    except BaseException as error:
+        raise leaf(error) from error
+
+
+def _failure_guard(run: RunRecord, session: Session) -> FailureGuard:
+    """What ends the run when too many rows have failed; those of earlier sittings count, and may end it at once."""
+    rows, count = sum(run.counts.values()), FailureCount()
+    for (_, outcome), number in run.counts.items():
+        if outcome:
+            count.note(Outcome(outcome), "", number)
+    guard = FailureGuard(tolerance_of(session.settings.run.max_failures, rows), session.stop, count)
+    guard.check()
+    return guard
+
+
+def _open_rows(run: RunRecord) -> int:
+    return sum(number for (state, _), number in run.counts.items() if state != RowState.SETTLED)
+
+
+def _left_text(session: Session, before: int, left: int, worked_s: float) -> str:
+    """How much a deadline has left, and for how long."""
+    night_s = (session.deadline or 0.0) - session.began_at
+    nights = nights_left(left, before - left, worked_s, night_s)
+    if not left:
+        return "no row is left"
+    pace = "" if nights is None else f"; {nights:,} more such sitting{'s' if nights > 1 else ''} at this pace"
+    return f"{left:,} rows are left{pace}"
 
 
 def _lane_work(run: RunRecord, *, force: bool) -> WorkLane:

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,15 +32,16 @@ from batcher.cloud.transport import open_transport
 from batcher.config import EmulatorSection, ErrorEntry, Section, Settings
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
-from batcher.errors import ConfigError
-from batcher.events import ClockSkewed
+from batcher.errors import ConfigError, LedgerHeldError
+from batcher.events import ClockSkewed, Waiting
 from batcher.inventory.open import Inventory, ReadOptions, open_inventory
 from batcher.ledger.open import open_ledger
-from batcher.model import LaneKey, RunRecord, Stops
+from batcher.model import LaneKey, RunRecord, Stops, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import REQUIRED, RowDefaults
 from batcher.planning.projects import ProjectBook
-from batcher.policy.pace import parse_rate
+from batcher.policy.deadline import next_clock, parse_clock
+from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.retry import RetryBudget
 from batcher.ports import EventSink, Ledger
 from batcher.telemetry.sinks import Silent
@@ -52,6 +55,8 @@ ACCOUNTS_KEPT = 1024
 """Accounts whose own project is looked up once."""
 CONNECTIONS_MAX = 1024
 """Sockets of one run: below the usual limit of open files."""
+LOCK_POLL_S = 1.0
+"""How often a ledger that another run holds is tried again."""
 METADATA_S_MAX = 3.0
 """Time for the metadata service of an ECS, which is next door or not there at all (official SDK 3.1.219)."""
 
@@ -66,6 +71,7 @@ class Session:
     stop: Stop = field(default_factory=Stop)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     home: Path = field(default_factory=Path.home)
+    began_at: float = field(default_factory=time.time)
     stdin: BinaryIO | None = None
 
     def __post_init__(self) -> None:
@@ -104,6 +110,15 @@ class Session:
     def reports(self) -> Path:
         """The directory in which each run has its folder."""
         return Path(self.settings.report.directory)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the command stops by itself (wall clock), by `run.until` and `run.time`, whichever comes first."""
+        run, began = self.settings.run, datetime.fromtimestamp(self.began_at).astimezone()
+        ends = [] if run.time is None else [self.began_at + parse_duration(run.time)]
+        if run.until is not None:
+            ends.append(next_clock(began, *parse_clock(run.until)).timestamp())
+        return min(ends, default=None)
 
     @property
     def target(self) -> str:
@@ -239,9 +254,18 @@ def _offline_projects(session: Session) -> PlaceText:
 @asynccontextmanager
 async def run_ledger(session: Session) -> AsyncIterator[Ledger]:
     """The session's ledger, locked. Raises `LedgerHeldError`, `LedgerError`, and `ConfigError` for one that
-    belongs to another target.
+    belongs to another target. With `run.wait_lock` it waits for who holds it, until the deadline or a stop.
     """
-    async with open_ledger(str(session.ledger_path)) as ledger:
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                ledger = await stack.enter_async_context(open_ledger(str(session.ledger_path)))
+                break
+            except LedgerHeldError as error:
+                if not session.settings.run.wait_lock or _is_over(session):
+                    raise
+                session.sink.emit(Waiting(str(error)))
+                await session.stop.sleep(LOCK_POLL_S)
         for run in await ledger.runs():
             if run.settings.get("target") != session.target:
                 raise ConfigError(
@@ -252,11 +276,23 @@ async def run_ledger(session: Session) -> AsyncIterator[Ledger]:
         yield ledger
 
 
+def _is_over(session: Session) -> bool:
+    deadline = session.deadline
+    return session.stop.is_requested or (deadline is not None and time.time() >= deadline)
+
+
+def asked_window(settings: Settings) -> Window | None:
+    """The rate that was asked for; None: it is to be found."""
+    return None if settings.run.rate == AUTO else parse_rate(settings.run.rate)
+
+
 def engine_policy(session: Session) -> EnginePolicy:
     """What the engine is told of the settings. A rehearsal has no ground to check: its emulator takes any."""
     run = session.settings.run
     return EnginePolicy(
-        window=parse_rate(run.rate),
+        window=asked_window(session.settings),
+        reserve=run.reserve,
+        jitter_s=run.jitter_s,
         concurrency=run.concurrency,
         reconcile=run.reconcile,
         fix_drift=run.fix_drift,

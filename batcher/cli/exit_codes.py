@@ -27,7 +27,8 @@ EXIT_CODES = (
         "finished, and some rows are failed, invalid, drifted, in doubt or skipped;"
         " of `plan --check`: not all is there as wished",
     ),
-    ("5", "unfinished: rows are left; `batcher resume` goes on"),
+    ("4", "stopped by the failure threshold: look before going on"),
+    ("5", "unfinished: deadline, or rows are left for another reason; `batcher resume` goes on"),
     ("6", "another run holds the ledger"),
     ("7", "stopped: credentials, account, permission or endpoint refused"),
     ("130, 143", "interrupted (SIGINT, SIGTERM) after settling what was in flight; `batcher resume` goes on"),

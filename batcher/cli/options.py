@@ -62,12 +62,27 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fix-drift", action="store_true", help="put right what is there otherwise than wished")
     add_preflight_option(group)
     group.add_argument("--no-verify", action="store_true", help="do not wait until accepted rows are available")
+    add_limit_options(group)
+
+
+def add_limit_options(group: "argparse._ArgumentGroup") -> None:
+    """When a run stops by itself, and whether it waits for another."""
+    group.add_argument(
+        "--max-failures", metavar="N|N%", help="stop when more rows have failed (default: 50%% of at least 1,000)"
+    )
+    group.add_argument("--until", metavar="HH:MM", help="stop at this time of day; `resume` goes on")
+    group.add_argument("--for", dest="time", metavar="TIME", help="stop after this time, as 6h or 90min")
+    group.add_argument("--wait-lock", action="store_true", help="wait for another run that holds the ledger")
 
 
 def add_pace_options(group: "argparse._ArgumentGroup") -> None:
     """How fast the provider is called."""
-    group.add_argument("--rate", help="most calls in a time, as 10/s or 100/min, for each project (default: 10/s)")
-    group.add_argument("--concurrency", type=int, metavar="N", help="calls in flight, for each project (default: 16)")
+    group.add_argument(
+        "--rate", help="most calls in a time, as 10/s or 100/min, for each project; `auto` finds it (default: 10/s)"
+    )
+    group.add_argument(
+        "--concurrency", type=int, metavar="N", help="most rows side by side, for each project (default: 64)"
+    )
 
 
 def add_preflight_option(group: "argparse._ArgumentGroup") -> None:
@@ -136,6 +151,8 @@ def _flags(arguments: argparse.Namespace) -> Values:
         values.setdefault("run", {})["verify"] = False
     if words.get("fix_drift"):
         values.setdefault("run", {})["fix_drift"] = True
+    if words.get("wait_lock"):
+        values.setdefault("run", {})["wait_lock"] = True
     if words.get("preflight"):
         values.setdefault("run", {})["preflight"] = True
     if words.get("strict"):
@@ -167,6 +184,9 @@ _PLACES = {
     "log_stream_id": ("defaults", "log_stream_id"),
     "rate": ("run", "rate"),
     "concurrency": ("run", "concurrency"),
+    "max_failures": ("run", "max_failures"),
+    "until": ("run", "until"),
+    "time": ("run", "time"),
     "reconcile": ("run", "reconcile"),
     "ledger": ("ledger", "path"),
     "reports": ("report", "directory"),

@@ -81,7 +81,7 @@ async def _supervise(
     from batcher.cli.console import open_console
     from batcher.engine.stop import Stop
     from batcher.intake import InterruptedPlanError
-    from batcher.policy.verdict import EXIT_OF_STOP
+    from batcher.policy.verdict import EXIT_OF_STOP, EXIT_UNFINISHED
     from batcher.wiring import Session
 
     settings = read_settings(arguments).settings
@@ -95,10 +95,10 @@ async def _supervise(
                     result = await command(session)
                 except InterruptedPlanError as error:
                     print(f"batcher: {error}\nhint: {error.hint}", file=sys.stderr)
-                    return EXIT_OF_STOP[error.code]
+                    return EXIT_OF_STOP.get(error.code, EXIT_UNFINISHED)
     if scope.cancelled_caught:
         print(f"batcher: stopped at once; {if_stopped}", file=sys.stderr)
-        return EXIT_OF_STOP[stop.code]
+        return EXIT_OF_STOP.get(stop.code, EXIT_UNFINISHED)
     return result
 
 

@@ -106,7 +106,7 @@ _FLOW_LOGS: Mapping[tuple[int, str], Verdict] = {
     (400, "ER.04008500"): refusal("leave the row out: this kind of attachment has no flow logs in this region"),
     (400, "ER.04008501"): refusal("nothing: there is no such flow log (any more)"),
     (400, "ER.04009005"): refusal("check the values of the row"),
-    (400, "ER.04009008"): refusal("delete unused flow logs, or ask for a larger quota, then run again", Stops.LANE),
+    (400, "ER.04009008"): refusal("delete unused flow logs, or ask for a larger quota, then run again", Stops.SUBJECT),
     (400, "ER.04009009"): refusal("check the endpoint: it does not know a quota of flow logs"),
     (400, "ER.04009011"): refusal("settle the account's bills: the resource is frozen"),
     (400, "ER.04009012"): refusal("settle the account's bills or restrictions, then `batcher resume`", Stops.ACCOUNT),
@@ -190,6 +190,7 @@ TABLE: Mapping[tuple[int, str], Verdict] = {
 
 STOPS_WORDS: Mapping[str, Stops] = {
     "row": Stops.ROW,
+    "attachment": Stops.SUBJECT,
     "router": Stops.SCOPE,
     "project": Stops.LANE,
     "account": Stops.ACCOUNT,

@@ -45,6 +45,7 @@ PATCHABLE: Kinds = {
     "throttle": (dict, type(None)),
     "pending_s": _NUMBER,
     "quota": int,
+    "project_quotas": dict,
     "latency_s": _NUMBER,
     "faults": dict,
     "open_world": bool,
@@ -64,6 +65,8 @@ def patched(settings: EmulatorSettings, document: object) -> EmulatorSettings:
     changes = _object(document, PATCHABLE, required=())
     if changes.get("throttle") is not None:
         changes["throttle"] = Throttle(**_object(changes["throttle"], {"calls": int, "period_s": _NUMBER}))
+    if not all(type(quota) is int for quota in changes.get("project_quotas", {}).values()):
+        raise ValueError("`project_quotas` holds whole numbers")
     if "keys" in changes:
         _texts(list(changes["keys"].values()))
     if "faults" in changes:
@@ -82,6 +85,7 @@ def shown(settings: EmulatorSettings) -> dict[str, object]:
         "throttle": throttle and {"calls": throttle.calls, "period_s": throttle.period_s},
         "pending_s": settings.pending_s,
         "quota": settings.quota,
+        "project_quotas": dict(settings.project_quotas),
         "latency_s": settings.latency_s,
         "faults": {**shares, "on": sorted(settings.faults.on)},
         "open_world": settings.open_world,

@@ -91,7 +91,7 @@ def _place_fault(world: World, call: Call, new: NewFlowLog) -> Answer | None:
         return fault
     if flow_logs.is_taken(state, new, project_id=project_id, er_id=er_id):
         return refusal(400, answers.DUPLICATE, "The flow log task already exists.")
-    quota = world.settings.quota
+    quota = world.settings.quota_of(project_id)
     if 0 <= quota <= flow_logs.live(state, project_id):
         return refusal(400, answers.QUOTA_USED_UP, f"Insufficient quota: flow_log, limit {quota}.")
     return None

@@ -125,7 +125,7 @@ def show_quotas(world: World, call: Call) -> Answer:
     quotas = [
         {
             "quota_key": name,
-            "quota_limit": world.settings.quota if name == "flow_log" else -1,
+            "quota_limit": world.settings.quota_of(call.project_id) if name == "flow_log" else -1,
             "used": used.get(name, 0),
             "unit": "count",
         }

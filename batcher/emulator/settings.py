@@ -29,7 +29,7 @@ class EmulatorSettings:
       Until it is gone it keeps its natural key and counts for the quota.
     - `page_max`: the most items (1..2000) of a page of routers, attachments or flow logs, whatever `limit` says.
     - `throttle`: calls admitted per project; None admits all.
-    - `quota`: flow logs per project; -1 is unlimited.
+    - `quota`: flow logs per project, -1 is unlimited; `project_quotas`: of those that have another.
     - `latency_s`: added to every answer of the API, after the call took effect.
     - `token_lifetime_s`: how long an `X-Client-Token` can be repeated. The default, 8 h, is what ECS
       documents ("Idempotency", 2025-11-25); Enterprise Router documents nothing.
@@ -52,6 +52,7 @@ class EmulatorSettings:
     page_max: int = PAGE_ITEMS_MAX
     throttle: Throttle | None = None
     quota: int = -1
+    project_quotas: Mapping[str, int] = field(default_factory=dict)
     latency_s: float = 0.0
     token_lifetime_s: float = 8 * 3600
     open_world: bool = True
@@ -76,8 +77,13 @@ class EmulatorSettings:
             raise ValueError(f"emulator: `failed_share` must lie in 0..1, not `{self.failed_share}`")
         if not 1 <= self.page_max <= PAGE_ITEMS_MAX:
             raise ValueError(f"emulator: `page_max` must lie in 1..{PAGE_ITEMS_MAX}, not `{self.page_max}`")
-        if self.quota < -1:
-            raise ValueError(f"emulator: `quota` must be -1 (unlimited) or more, not `{self.quota}`")
+        for quota in (self.quota, *self.project_quotas.values()):
+            if quota < -1:
+                raise ValueError(f"emulator: `quota` must be -1 (unlimited) or more, not `{quota}`")
+
+    def quota_of(self, project_id: str) -> int:
+        """How many flow logs a project may have; -1 is unlimited."""
+        return self.project_quotas.get(project_id, self.quota)
 
     def gateway_now(self) -> float:
         """The gateway's clock in Unix seconds: `now` and its error."""

@@ -22,21 +22,27 @@ from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide, is_a
 
 async def attempt(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     """Bring a row on by one send; True if it waits for another. Cancelled, the row stays claimed."""
-    if context.closing or _is_stopped(context, work):
+    if context.closing or _stopper(context, work) is not None:
         _leave(context, work)
     elif await _prepare(context, look_ups, work):
         return await _send(context, look_ups, work)
     return False
 
 
-def _is_stopped(context: LaneContext, work: Work) -> bool:
-    return work.row.scope in context.stopped_scopes and not work.in_doubt
+def _stopper(context: LaneContext, work: Work) -> Refused | None:
+    """What stopped the row's scope, or what it is about, unless the row itself is in doubt."""
+    if work.in_doubt:
+        return None
+    stopper = context.stopped_scopes.get(work.row.scope)
+    if stopper is None and context.stopped_subjects:
+        stopper = context.stopped_subjects.get(context.operation.subject(work.row.spec))
+    return stopper
 
 
 def _leave(context: LaneContext, work: Work) -> None:
     """Do with a row that is not to be sent now what is true of it: skipped with its scope, or put back."""
-    if _is_stopped(context, work):
-        stopper = context.stopped_scopes[work.row.scope]
+    stopper = _stopper(context, work)
+    if stopper is not None:
         _settle(context, work, Outcome.SKIPPED, skip_code(stopper), skip_message(stopper))
     else:
         put_back(context, work)
@@ -114,6 +120,7 @@ async def _is_absent(context: LaneContext, look_ups: LookUps, work: Work) -> boo
 
 def _applied(context: LaneContext, work: Work, answer: Applied) -> None:
     work.attempts += 1
+    context.quota.note_success()
     outcome, code, message = _outcome(context, work, answer)
     is_final = outcome is not None
     settlement = Settlement(
@@ -160,6 +167,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     )
     if refused.stops is Stops.SCOPE:
         context.stop_scope(work.row.scope, refused)
+    elif refused.stops is Stops.SUBJECT:
+        context.stop_subject(context.operation.subject(work.row.spec), refused)
     match decision:
         case TryAgain(delay_s=delay_s, new_generation=new_generation):
             work.due = context.clock.steady() + delay_s

@@ -7,13 +7,15 @@ from typing import TypeVar
 
 import anyio
 
+from batcher.engine.flow import Flow
 from batcher.engine.limiter import LaneLimiter
-from batcher.engine.stop import Stop
+from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
-from batcher.model import Kind, Lease, Page, Refused, Stops, Window
-from batcher.policy.breaker import stop_code
-from batcher.policy.pace import pause_s
+from batcher.model import CallClass, Kind, Lease, Limit, Page, Refused, Stops, Window
+from batcher.policy.breaker import OPEN_S_MAX, QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
+from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
+from batcher.policy.threshold import Tolerance
 from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
 
 T = TypeVar("T")
@@ -21,10 +23,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePolicy:
-    """What shapes the work on every lane. `concurrency` is a lane's calls in flight; times in seconds."""
+    """What shapes the work on every lane; times in seconds.
 
-    window: Window
-    concurrency: int = 16
+    `window` None: the rate is searched for. `concurrency` is the most of a lane's calls that are in flight.
+    """
+
+    window: Window | None
+    reserve: int = 0
+    jitter_s: float = JITTER_S
+    concurrency: int = 64
     lanes_max: int = 64
     reconcile: str = "auto"
     fix_drift: bool = False
@@ -81,6 +88,8 @@ class LaneContext:
         stop: Stop,
         gate: AccountGate,
         chance: random.Random,
+        tolerance: FailureGuard | None = None,
+        limits: Mapping[CallClass, Window] | None = None,
         known: Seen | None = None,
     ) -> None:
         self.ledger = ledger
@@ -92,7 +101,19 @@ class LaneContext:
         self.stop = stop
         self.chance = chance
         self.lane = lease.lane
-        self.limiter = LaneLimiter(policy.window, clock)
+        self.limiter = LaneLimiter(
+            policy.window,
+            clock,
+            reserve=policy.reserve,
+            jitter_s=policy.jitter_s,
+            since_last_call_s=None if lease.last_call_at is None else max(0.0, clock.now() - lease.last_call_at),
+        )
+        self.limiter.known(limits or {})
+        self.flow = Flow(policy.concurrency)
+        """How many rows are worked side by side."""
+        self.breaker = Breaker()
+        self.quota = QuotaWatch()
+        self.tolerance = tolerance or FailureGuard(Tolerance(), stop)
         self.listed: dict[str, int] = dict(known.listed if known else {})
         """Scopes of which a whole listing was read in this sitting, before any send, and how many things it showed."""
         self.expected = known.expected if known else frozenset()
@@ -100,9 +121,12 @@ class LaneContext:
         self.accepted: dict[str, int] = {}
         """Rows by scope that the provider took and that are not final yet."""
         self.stopped_scopes: dict[str, Refused] = {}
+        self.stopped_subjects: dict[str, Refused] = {}
+        """What of a scope is stopped alone."""
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
         self._gate = gate
+        self._alone = anyio.Lock()
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
         self.hold(lease)
 
@@ -131,23 +155,29 @@ class LaneContext:
         self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None = None
     ) -> T | Refused | None:
         """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent."""
+        call_class = class_of(kind)
         while True:
-            if self.operation.is_trusted(self.lane):
-                if not await self._leave(scope):
+            if self._goes_side_by_side():
+                if not await self._leave(call_class, scope):
                     return None
-                if self.operation.is_trusted(self.lane):
+                if self._goes_side_by_side():
                     return await self._make(kind, make)
             elif not await self.limiter.unpaused():
                 return None
             else:
-                async with self._gate.alone:
+                alone = self._alone if self.operation.is_trusted(self.lane) else self._gate.alone
+                async with alone:
                     # A pause is waited out outside: in here it would be every lane's.
-                    if not self.operation.is_trusted(self.lane) and not self.limiter.is_paused:
-                        return await self._make(kind, make) if await self._leave(scope) else None
+                    if not self._goes_side_by_side() and not self.limiter.is_paused:
+                        return await self._make(kind, make) if await self._leave(call_class, scope) else None
 
-    async def _leave(self, scope: str | None) -> bool:
+    def _goes_side_by_side(self) -> bool:
+        """Whether nothing asks for one call at a time: a canary, a service that fails, a quota that may be used up."""
+        return self.operation.is_trusted(self.lane) and self.breaker.is_closed and not self.quota.is_alert
+
+    async def _leave(self, call_class: CallClass, scope: str | None) -> bool:
         """Wait for the lane's pace; whether the call may be made now."""
-        if not await self.limiter.acquire() or self.closing or scope in self.stopped_scopes:
+        if not await self.limiter.acquire(call_class) or self.closing or scope in self.stopped_scopes:
             return False
         if self.clock.steady() >= self._held_until:
             self._close(Refused(Kind.TRANSIENT, Stops.LANE, "BATCHER.LeaseLost", "the lease ended", sent=False))
@@ -155,33 +185,58 @@ class LaneContext:
         return True
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
+        began = self.clock.steady()
         answer = await make()
-        self._note(kind, answer)
+        self._note(kind, answer, began)
         return answer
 
-    def _note(self, kind: str, answer: object) -> None:
+    def _note(self, kind: str, answer: object, began: float) -> None:
         if isinstance(answer, Refused):
             result = str(answer.http_status) if answer.http_status is not None else answer.code
         elif isinstance(answer, Page):
             result = "200"
         else:
             result = str(getattr(answer, "http_status", ""))
+        call_class, now = class_of(kind), self.clock.steady()
         if not isinstance(answer, Refused) or answer.sent or answer.kind is not Kind.PERMANENT:
             self.commit.count_call(kind, result)
             self.sink.emit(CallMade(self.lane, kind, result))
+        if not isinstance(answer, Refused) or not is_failure(answer):
+            self.breaker.answered()
+        self.flow.answered(now - began, self.limiter.rate_per_s(call_class))
         if not isinstance(answer, Refused):
+            self.limiter.note_answer(call_class)
             return
         if answer.kind is Kind.THROTTLED:
-            self._throttle(answer)
+            self._throttle(answer, call_class)
+        elif is_failure(answer):
+            self._fail(answer, now)
+        else:
+            self.limiter.note_answer(call_class)
         if answer.stops in (Stops.RUN, Stops.ACCOUNT, Stops.LANE):
             self._close(answer)
 
-    def _throttle(self, refused: Refused) -> None:
+    def _fail(self, refused: Refused, now: float) -> None:
+        """A call failed as calls do where the service fails: be silent for a while if too many did."""
+        silence_s = self.breaker.failed(now, self.chance.random())
+        if silence_s is None:
+            return
+        if self.breaker.is_given_up(now):
+            message = f"the service has failed for {OPEN_S_MAX / 60:.0f} minutes: {refused.code}: {refused.message}"
+            self._close(
+                Refused(Kind.TRANSIENT, Stops.LANE, UNAVAILABLE_CODE, message, sent=False, advice=refused.advice)
+            )
+            return
+        self.limiter.pause(silence_s)
+        self.sink.emit(LanePaused(self.lane, silence_s, None, refused.code))
+
+    def _throttle(self, refused: Refused, call_class: CallClass) -> None:
         duration_s = pause_s(refused.pause_s, refused.window, self.chance.random())
         self.limiter.pause(duration_s)
-        if refused.window is not None:
-            self.limiter.learn(refused.window)
-        self.sink.emit(LanePaused(self.lane, duration_s, refused.window))
+        learnt = self.limiter.note_refusal(call_class, refused.window)
+        if learnt is not None and refused.window is not None:
+            self.commit.note_limit(Limit(self.lane, learnt, refused.window, self.clock.now()))
+        self.sink.emit(LanePaused(self.lane, duration_s, refused.window, refused.code))
 
     def _close(self, refused: Refused) -> None:
         if self.stopped is None:
@@ -196,6 +251,12 @@ class LaneContext:
     def stop_unreachable(self, refused: Refused) -> None:
         """Nothing gets through to the provider: no row of this lane is worth trying now."""
         self._close(replace(refused, stops=Stops.LANE))
+
+    def stop_subject(self, subject: str, refused: Refused) -> None:
+        """No other row about this is worth trying after this refusal; after many such none of the lane's."""
+        self.stopped_subjects.setdefault(subject, refused)
+        if refused.code == QUOTA_CODE and self.quota.note_refusal(subject):
+            self._close(replace(refused, stops=Stops.LANE))
 
     def stop_scope(self, scope: str, refused: Refused) -> None:
         """No row of this scope is worth trying after this refusal."""

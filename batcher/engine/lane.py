@@ -12,9 +12,8 @@ from batcher.engine.preflight import preflight
 from batcher.engine.reconcile import reconcile, skip_moved
 from batcher.engine.row_queue import RowQueue, Work
 from batcher.engine.verify import verify
-from batcher.model import ClaimedRow
+from batcher.model import CallClass, ClaimedRow
 from batcher.policy.breaker import skip_code, skip_message, skips_the_rest
-from batcher.policy.pace import pace_of
 
 PAGE_ROWS_MIN, PAGE_ROWS_MAX = 8, 500
 """Rows of one claim: about two seconds of work, so that a kill leaves few rows claimed that were never sent."""
@@ -30,7 +29,7 @@ async def held(context: LaneContext) -> AsyncIterator[None]:
         yield
         await context.commit.flush()
         helpers.cancel_scope.cancel()
-    await context.ledger.release_lane(context.lease)
+    await context.ledger.release_lane(context.lease, context.clock.now())
 
 
 async def run_lane(context: LaneContext, open_rows: int) -> None:
@@ -61,7 +60,7 @@ async def _keep_lease(context: LaneContext) -> None:
 
 
 async def _send(context: LaneContext, open_rows: int) -> None:
-    page_rows = page_rows_of(pace_of(context.policy.window).rate_per_s, context.policy.concurrency)
+    page_rows = page_rows_of(context.limiter.rate_per_s(CallClass.WRITE), context.policy.concurrency)
 
     async def claim(after: int) -> list[ClaimedRow]:
         if context.commit.is_full:
@@ -90,5 +89,6 @@ def page_rows_of(rate_per_s: float, concurrency: int) -> int:
 
 async def _work(context: LaneContext, look_ups: LookUps, queue: RowQueue) -> None:
     while (work := await queue.take()) is not None:
-        again = await attempt(context, look_ups, work)
+        async with context.flow:
+            again = await attempt(context, look_ups, work)
         queue.done(work, again=again)

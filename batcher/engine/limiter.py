@@ -1,35 +1,76 @@
 """The pace of one lane: every call of the lane passes here, and waits here while the lane is paused.
 
-aiolimiter keeps the ceiling; `policy.pace` says how large its bucket is and how fast it drains. Assigning a
-new rate to a living limiter has no true effect (measured), so a change makes a new one.
+aiolimiter keeps the ceiling; `policy.pace` says how large its bucket is, how fast it drains and at which level it
+starts. Assigning a new rate to a living limiter has no true effect (measured), so a change makes a new one.
+
+There is one ceiling for all calls. A limit that the provider names for one class of calls alone (reads, or writes)
+gets a bucket of its own before the ceiling. Who has passed that waits at the ceiling behind one call of the other
+class at most, for calls of a class come to it one by one: that wait is part of the class's jitter.
 """
 
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 from aiolimiter import AsyncLimiter
 
-from batcher.model import Window
-from batcher.policy.pace import pace_of, stricter
+from batcher.model import CallClass, Window
+from batcher.policy.pace import JITTER_S, Pace, counted_together, debt_of, pace_of, stricter
+from batcher.policy.rate_search import RateSearch
 from batcher.ports import Clock
+
+CALLS_KEPT_MAX = 4096
+"""Calls whose time is kept, to tell whether reads and writes are counted together."""
 
 
 class LaneLimiter:
-    """Leave to call, one at a time, at the pace of a window; tightened by what the provider tells."""
+    """Leave to call, one at a time, at the pace of a window; tightened by what the provider tells.
 
-    def __init__(self, window: Window, clock: Clock) -> None:
-        self.window = window
-        self.learnt: Window | None = None
+    `window` None: the rate is searched for. `reserve` of each window is left to others; `since_last_call_s` is how
+    long ago somebody else last called in this lane's name (None: never).
+    """
+
+    def __init__(
+        self,
+        window: Window | None,
+        clock: Clock,
+        *,
+        reserve: int = 0,
+        jitter_s: float = JITTER_S,
+        since_last_call_s: float | None = None,
+    ) -> None:
+        self.search = RateSearch() if window is None else None
+        self.window: Window = window if window is not None else RateSearch().window
+        self.learnt: dict[CallClass, Window] = {}
+        """The limits that the provider has named, by what they are for."""
         self._clock = clock
+        self._reserve = reserve
+        self._jitter_s = jitter_s
         self._paused_until = 0.0
         self._waiting: set[anyio.CancelScope] = set()
         self._closed = False
-        self._bucket = _bucket(window)
+        self._turns = {each: anyio.Lock() for each in (CallClass.READ, CallClass.WRITE)}
+        self._own: dict[CallClass, _Bucket] = {}
+        self._admitted: deque[tuple[float, CallClass]] = deque(maxlen=CALLS_KEPT_MAX)
+        pace = self.pace
+        self._bucket = _Bucket(pace, debt_of(pace, since_last_call_s))
 
-    async def acquire(self) -> bool:
+    @property
+    def pace(self) -> Pace:
+        """The pace of all calls together."""
+        return pace_of(self.window, reserve=self._reserve, jitter_s=self._jitter_s)
+
+    def rate_per_s(self, call_class: CallClass) -> float:
+        """How many calls of a class a second there can be in the long run."""
+        own = self._own.get(call_class)
+        return min(self._bucket.pace.rate_per_s, own.pace.rate_per_s) if own else self._bucket.pace.rate_per_s
+
+    async def acquire(self, call_class: CallClass = CallClass.WRITE) -> bool:
         """Wait for leave to make one call; False when the lane closes instead. Cancelling costs no leave."""
-        if not self._closed and not self.is_paused and self._bucket.has_capacity():
-            await self._bucket.acquire()
+        if call_class in self._own:
+            return await self._unless_closed(lambda: self._leave_of(call_class))
+        if not self._closed and not self.is_paused and self._bucket.has_room():
+            await self._bucket.take()
             return True
         return await self._unless_closed(self._leave)
 
@@ -54,11 +95,23 @@ class LaneLimiter:
                 self._waiting.discard(scope)
         return False
 
+    async def _leave_of(self, call_class: CallClass) -> None:
+        """The leave of a class with a limit of its own: its bucket, then the ceiling, one call at a time."""
+        async with self._turns[call_class]:
+            while True:
+                await self._pass_pause()
+                own = self._own.get(call_class)
+                if own is not None:
+                    await own.take()
+                await self._leave()
+                if own is self._own.get(call_class):
+                    return
+
     async def _leave(self) -> None:
         while True:
             await self._pass_pause()
             bucket = self._bucket
-            await bucket.acquire()
+            await bucket.take()
             if bucket is self._bucket and not self.is_paused:
                 return
 
@@ -73,13 +126,55 @@ class LaneLimiter:
         """No call of the lane for so long; the longer of two pauses holds."""
         self._paused_until = max(self._paused_until, self._clock.steady() + duration_s)
 
-    def learn(self, window: Window) -> None:
-        """The provider named its limit: keep the stricter of it and what was asked for."""
-        self.learnt = window
-        narrower = stricter(self.window, window)
-        if narrower != self.window:
-            self.window = narrower
-            self._bucket = _bucket(narrower)
+    def note_answer(self, call_class: CallClass) -> None:
+        """A call was admitted, whatever came of it."""
+        now = self._clock.steady()
+        self._admitted.append((now, call_class))
+        if self.search is not None and self.search.answered(now):
+            self._change(self.search.window)
+
+    def note_refusal(self, call_class: CallClass, window: Window | None) -> CallClass | None:
+        """A call was throttled, by `window` if the provider named it; what the limit is for, if one was learnt."""
+        if window is None:
+            if self.search is not None and self.search.refused(self._clock.steady()):
+                self._change(self.search.window)
+            return None
+        since = self._clock.steady() - window.period_s
+        recent = [each for at, each in self._admitted if at > since]
+        own = recent.count(call_class)
+        together = counted_together(window, own=own, other=len(recent) - own)
+        return self.learn(window, CallClass.ALL if together else call_class)
+
+    def learn(self, window: Window, call_class: CallClass = CallClass.ALL) -> CallClass:
+        """The provider's limit is known: keep the stricter of it and what held before; what it is for."""
+        self.learnt[call_class] = window
+        if call_class is CallClass.ALL:
+            if self.search is not None:
+                self.search = None
+                self._change(window)
+            elif stricter(self.window, window) != self.window:
+                self._change(window)
+        elif stricter(self.window, window) != self.window:
+            jitter_s = self._jitter_s + len(self._turns) / self._bucket.pace.rate_per_s
+            pace = pace_of(window, reserve=self._reserve, jitter_s=jitter_s)
+            self._own[call_class] = _Bucket(pace, pace.bucket)
+        return call_class
+
+    def _change(self, window: Window) -> None:
+        """From now on this is the ceiling. The new bucket starts full."""
+        self.window = window
+        self._bucket = _Bucket(self.pace, self.pace.bucket)
+
+    def set_window(self, window: Window) -> None:
+        """Somebody has given another rate; a limit that the provider has named still holds."""
+        self.search = None
+        known = self.learnt.get(CallClass.ALL)
+        self._change(window if known is None else stricter(window, known))
+
+    def known(self, limits: Mapping[CallClass, Window]) -> None:
+        """Take over what was learnt in an earlier sitting."""
+        for call_class, window in limits.items():
+            self.learn(window, call_class)
 
     def close(self) -> None:
         """Let nobody through any more, nor anyone who waits."""
@@ -88,6 +183,21 @@ class LaneLimiter:
             scope.cancel()
 
 
-def _bucket(window: Window) -> AsyncLimiter:
-    pace = pace_of(window)
-    return AsyncLimiter(pace.bucket, pace.bucket / pace.rate_per_s)
+class _Bucket:
+    """aiolimiter at a pace, its level at the start raised by `debt`."""
+
+    def __init__(self, pace: Pace, debt: float) -> None:
+        self.pace = pace
+        self._debt = debt
+        self._limiter = AsyncLimiter(pace.bucket, pace.bucket / pace.rate_per_s)
+
+    def has_room(self) -> bool:
+        """Whether `take` would not wait."""
+        return not self._debt and self._limiter.has_capacity()
+
+    async def take(self) -> None:
+        """Wait for room for one call, and take it."""
+        if self._debt:
+            debt, self._debt = self._debt, 0.0
+            await self._limiter.acquire(debt)  # it is empty: this does not wait
+        await self._limiter.acquire()

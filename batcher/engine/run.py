@@ -11,11 +11,14 @@ import anyio
 
 from batcher.engine.context import AccountGate, EnginePolicy, LaneContext, Seen
 from batcher.engine.lane import run_lane
-from batcher.engine.stop import Stop
-from batcher.model import LaneKey, Refused, RunId, Stops
+from batcher.engine.stop import FailureGuard, Stop
+from batcher.model import CallClass, LaneKey, Refused, RunId, Stops, Window
 from batcher.policy.breaker import stop_code
-from batcher.policy.pace import rate_text
+from batcher.policy.pace import limits_text
 from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
+
+LIMIT_S_MAX = 30 * 86_400.0
+"""A limit that was named longer ago is not believed any more: it may have been raised, and only a try can tell."""
 
 WorkLane = Callable[[LaneContext, int], Awaitable[None]]
 """Does what is open in one lane, given how many rows that are; it holds the lane's lease."""
@@ -38,6 +41,7 @@ class RunEngine:
         owner: str,
         seed: int,
         work_lane: WorkLane = run_lane,
+        tolerance: FailureGuard | None = None,
         known: Mapping[LaneKey, Seen] | None = None,
     ) -> None:
         """`work_lane` is what is done with each lane; `known` what a survey has just seen of each."""
@@ -52,7 +56,9 @@ class RunEngine:
         self._owner = owner
         self._seed = seed
         self._do = work_lane
+        self._tolerance = tolerance
         self._known = known or {}
+        self._limits: dict[LaneKey, dict[CallClass, Window]] = {}
         self._contexts: set[LaneContext] = set()
         self._gates: dict[str, AccountGate] = {}
         self._learnt: dict[str, str] = {}
@@ -66,6 +72,10 @@ class RunEngine:
     async def work(self) -> None:
         """Do what is open. Raises what the ledger raises; cancelled, it still writes what has been answered."""
         lanes = iter(await self._ledger.lanes(self._run_id))
+        oldest = self._clock.now() - LIMIT_S_MAX
+        for limit in await self._ledger.limits():
+            if limit.learnt_at >= oldest:
+                self._limits.setdefault(limit.lane, {})[limit.call_class] = limit.window
         try:
             async with anyio.create_task_group() as writer:
                 writer.start_soon(self._commit.serve)
@@ -109,6 +119,8 @@ class RunEngine:
             clock=self._clock,
             stop=self._stop,
             chance=random.Random(f"{self._seed}/{lane_no}"),  # noqa: S311  # jitter, no secret
+            tolerance=self._tolerance,
+            limits=self._limits.get(lease.lane),
             known=self._known.get(lease.lane),
         )
         self._contexts.add(context)
@@ -120,10 +132,9 @@ class RunEngine:
             gate.lanes.discard(context)
             if context.stopped is not None:
                 self._note_stop(context.lane, context.stopped)
-            if context.limiter.learnt is not None:
-                self._learnt["/".join((context.lane.account, context.lane.region, context.lane.project_id))] = (
-                    rate_text(context.limiter.learnt)
-                )
+            if context.limiter.learnt:
+                name = "/".join((context.lane.account, context.lane.region, context.lane.project_id))
+                self._learnt[name] = limits_text(context.limiter.learnt)
 
     def _note_stop(self, lane: LaneKey, refused: Refused) -> None:
         """Keep what ends the run, of the first lane that something ends it for; else of the first that stopped."""

@@ -72,6 +72,8 @@ def record(context: LaneContext, scope: str, line: int, settlement: Settlement) 
     if settlement.state is RowState.ACCEPTED:
         context.accepted[scope] = context.accepted.get(scope, 0) + 1
     context.commit.settle(context.lease, settlement, [_event(context, line, settlement)])
+    if settlement.outcome is not None:
+        context.tolerance.note(settlement.outcome, settlement.error_code)
 
 
 def _event(context: LaneContext, line: int, settlement: Settlement) -> Event:

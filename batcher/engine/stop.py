@@ -1,6 +1,14 @@
 """The two ways in which a run is stopped from outside: softly (`request`) and at once (cancel its task group)."""
 
+from collections.abc import Callable
+
 import anyio
+
+from batcher.model import Outcome
+from batcher.policy.threshold import FailureCount, Tolerance
+
+LOOK_S = 10.0
+"""How often the clock is looked at on the way to a deadline."""
 
 
 class Stop:
@@ -31,3 +39,31 @@ class Stop:
             await self._requested.wait()
             return False
         return True
+
+
+class FailureGuard:
+    """Counts the failures of a run and asks to stop when there are more than is tolerated."""
+
+    def __init__(self, tolerance: Tolerance, stop: Stop, count: FailureCount | None = None) -> None:
+        """`count` has what was decided in earlier sittings."""
+        self.count = count or FailureCount()
+        self._tolerance = tolerance
+        self._stop = stop
+
+    def note(self, outcome: Outcome, code: str) -> None:
+        """Count a row."""
+        self.count.note(outcome, code)
+        self.check()
+
+    def check(self) -> None:
+        """Ask to stop if there are too many already."""
+        if self.count.exceeds(self._tolerance):
+            self._stop.request("BATCHER.TooManyFailures")
+
+
+async def stop_at(stop: Stop, deadline: float, now: Callable[[], float]) -> None:
+    """Ask to stop once the wall clock shows `deadline`; it is looked at often, for it may be set meanwhile."""
+    while (left_s := deadline - now()) > 0:
+        if not await stop.sleep(min(left_s, LOOK_S)):
+            return
+    stop.request("BATCHER.Deadline")

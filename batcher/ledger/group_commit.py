@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import anyio
 
 from batcher.events import Event
-from batcher.model import Lease, RunId, Settlement
+from batcher.model import Lease, Limit, RunId, Settlement
 from batcher.ports import EventSink, Ledger
 
 ROWS_MAX = 500
@@ -33,6 +33,7 @@ class GroupCommit:
         self._wait_s = wait_s
         self._queue: list[tuple[Lease, Settlement, Sequence[Event]]] = []
         self._calls: Counter[tuple[str, str]] = Counter()
+        self._limits: list[Limit] = []
         self._queued = 0
         self._durable = 0
         self._wake = anyio.Event()
@@ -52,6 +53,11 @@ class GroupCommit:
     def count_call(self, kind: str, result: str) -> None:
         """Count a call to the provider; recorded with the next group."""
         self._calls[(kind, result)] += 1
+
+    def note_limit(self, limit: Limit) -> None:
+        """Keep a named limit; recorded with the next group."""
+        self._limits.append(limit)
+        self._wake.set()
 
     @property
     def is_full(self) -> bool:
@@ -86,13 +92,15 @@ class GroupCommit:
     async def _write_group(self) -> None:
         group, self._queue = self._queue[:ROWS_MAX], self._queue[ROWS_MAX:]
         calls, self._calls = self._calls, Counter()
+        limits, self._limits = self._limits, []
         self._wake, self._full = anyio.Event(), anyio.Event()
         if self._queue or self._closing:
             self._wake.set()
             self._full.set()
-        if group or calls:
+        if group or calls or limits:
+            batch = [(lease, settlement) for lease, settlement, _ in group]
             with anyio.CancelScope(shield=True):
-                await self._ledger.write(self._run_id, [(lease, settlement) for lease, settlement, _ in group], calls)
+                await self._ledger.write(self._run_id, batch, calls, limits)
         self._durable += len(group)
         for _, _, events in group:
             for event in events:

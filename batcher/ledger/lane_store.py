@@ -4,15 +4,18 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from batcher.errors import LedgerError, StaleLeaseError
 from batcher.ledger.store import Store, statements, translated
 from batcher.model import (
+    CallClass,
     ClaimedRow,
     LaneKey,
     Lease,
     LedgerRow,
+    Limit,
     NaturalKey,
     Outcome,
     RowState,
@@ -20,6 +23,7 @@ from batcher.model import (
     ScopeLoad,
     Settlement,
     Token,
+    Window,
 )
 from batcher.policy.row_state import may_move
 
@@ -55,8 +59,12 @@ class LaneStore:
             numbers = {"run_no": run_no, "lane_no": lane_no, "owner": owner, "until": now + ttl_s, "epoch": epoch}
             self._store.run("take_lane", numbers)
             self._store.run("mark_unfolded", (run_no,))
+            place = {"account": account, "region": region, "project_id": project_id, "now": now}
+            last_call = self._store.one("select_last_call", place)
+            self._store.run("open_calls", place)
             key = LaneKey(account, region, project_id)
-            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s)
+            last_call_at = last_call[0] if last_call else None
+            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s, last_call_at)
 
     def renew(self, lease: Lease, now: float, ttl_s: float) -> Lease:
         with self._store.transaction():
@@ -64,12 +72,21 @@ class LaneStore:
             place = (now + ttl_s, run_no, lease.lane_no, lease.epoch, lease.owner)
             if self._store.run("renew_lane", place) != 1:
                 raise _taken_over(lease)
-        return Lease(lease.run_id, lease.lane_no, lease.lane, lease.owner, lease.epoch, now + ttl_s)
+        return replace(lease, until=now + ttl_s)
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: Lease, now: float) -> None:
         with self._store.transaction():
             place = (self._store.run_no(lease.run_id), lease.lane_no, lease.epoch, lease.owner)
-            self._store.run("release_lane", place)
+            if self._store.run("release_lane", place):
+                lane = lease.lane
+                self._store.run("close_calls", (now, lane.account, lane.region, lane.project_id))
+
+    def limits(self) -> list[Limit]:
+        with translated(self._store.path, "read"):
+            return [
+                Limit(LaneKey(a, r, p), CallClass(call_class), Window(calls, period_s), learnt_at)
+                for a, r, p, call_class, calls, period_s, learnt_at in self._store.all("select_limits")
+            ]
 
     def _check(self, lease: Lease) -> int:
         run_no = self._store.run_no(lease.run_id)
@@ -163,7 +180,11 @@ class LaneStore:
         return rows
 
     def write(
-        self, run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Mapping[tuple[str, str], int]
+        self,
+        run_id: RunId,
+        batch: Sequence[tuple[Lease, Settlement]],
+        calls: Mapping[tuple[str, str], int],
+        limits: Sequence[Limit] = (),
     ) -> None:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
@@ -171,6 +192,11 @@ class LaneStore:
                 self._check(lease)
             count_rows(self._store, run_no, settle_rows(self._store, run_no, batch))
             self._store.many("add_call_count", [(run_no, kind, result, n) for (kind, result), n in calls.items()])
+            named: list[tuple[object, ...]] = [
+                (n.lane.account, n.lane.region, n.lane.project_id, n.call_class.value, *_window(n), n.learnt_at)
+                for n in limits
+            ]
+            self._store.many("put_limit", named)
 
 
 def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settlement]]) -> Counter[tuple[RowState, str]]:
@@ -205,6 +231,10 @@ def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settleme
 def count_rows(store: Store, run_no: int, counts: Mapping[tuple[RowState, str], int]) -> None:
     """Change the run's counters inside the caller's transaction."""
     store.many("add_row_count", [(run_no, state, outcome, n) for (state, outcome), n in counts.items() if n])
+
+
+def _window(limit: Limit) -> tuple[int, float]:
+    return limit.window.calls, limit.window.period_s
 
 
 def _ledger_row(values: tuple[Any, ...]) -> LedgerRow:

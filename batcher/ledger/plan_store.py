@@ -245,6 +245,17 @@ class PlanStore:
             found = self._store.all("select_records", {"run_no": run_no, "after": after, "limit": limit})
             return [_row_record(values) for values in found]
 
+    def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
+        with self._store.transaction():
+            self._store.run("insert_change", (self._store.run_no(run_id), at, action, value))
+
+    def changes_of(self, run_id: RunId) -> list[tuple[float, str, str]]:
+        with translated(self._store.path, "read"):
+            return [
+                (at, action, value)
+                for at, action, value in self._store.all("select_changes", (self._store.run_no(run_id),))
+            ]
+
     def has_history(self) -> bool:
         with translated(self._store.path, "read"):
             return bool(self._store.one("has_history")[0])

@@ -19,6 +19,7 @@ from batcher.model import (
     LaneKey,
     Lease,
     LedgerRow,
+    Limit,
     NaturalKey,
     PlanRow,
     RowRecord,
@@ -185,8 +186,17 @@ class SqliteLedger:
     async def renew_lane(self, lease: Lease, now: float, ttl_s: float) -> Lease:
         return await self._call(self._lanes.renew, lease, now, ttl_s)
 
-    async def release_lane(self, lease: Lease) -> None:
-        await self._call(self._lanes.release, lease)
+    async def release_lane(self, lease: Lease, now: float) -> None:
+        await self._call(self._lanes.release, lease, now)
+
+    async def limits(self) -> list[Limit]:
+        return await self._call(self._lanes.limits)
+
+    async def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
+        await self._call(self._plans.note_change, run_id, at, action, value)
+
+    async def changes_of(self, run_id: RunId) -> list[tuple[float, str, str]]:
+        return await self._call(self._plans.changes_of, run_id)
 
     async def claim(self, lease: Lease, *, after: int, limit: int, now: float) -> list[ClaimedRow]:
         return await self._call(self._lanes.claim, lease, after=after, limit=limit, now=now)
@@ -219,6 +229,10 @@ class SqliteLedger:
         return await self._call(self._lanes.match, lease, keys)
 
     async def write(
-        self, run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Mapping[tuple[str, str], int]
+        self,
+        run_id: RunId,
+        batch: Sequence[tuple[Lease, Settlement]],
+        calls: Mapping[tuple[str, str], int],
+        limits: Sequence[Limit] = (),
     ) -> None:
-        await self._call(self._lanes.write, run_id, batch, calls)
+        await self._call(self._lanes.write, run_id, batch, calls, limits)

@@ -153,6 +153,10 @@ class FlowLogs:
                 found.append(f"{column}: wished `{_text(want)}`, there is `{_text(have)}`")
         return tuple(found)
 
+    def subject(self, spec: str) -> str:
+        """The attachment."""
+        return str(from_json(spec)[4])
+
     def needs_amending(self, spec: str, remote: Remote) -> bool:
         """Whether it is enabled and should not be, or the other way round."""
         return remote.enabled is not None and remote.enabled != from_json(spec)[-1]

@@ -1,9 +1,99 @@
-"""What a refusal of more than one row means for the rows that were not sent because of it."""
+"""What a refusal, or a row of them, means for more than the row: who stops, for how long, how the rest is called.
 
-from batcher.model import Refused, Stops
+Three things are watched in each lane:
+
+- A refusal that names more than its row stops that at once (`Stops`); its rows are skipped with the cause.
+- **A service that fails**: FAILURES_TO_OPEN calls in a row without any answer of sense open the breaker. It is silent
+  for COOLDOWN_S_FIRST, then one call alone tries (half-open): an answer closes it, a failure doubles the silence up to
+  COOLDOWN_S_MAX. What has failed for OPEN_S_MAX in all is not waited for any longer. (Circuit breaker: M. Nygard,
+  "Release It", 2007; doubling as in the retry law.)
+- **A quota that is used up**: whose it is, an attachment's or a project's, the provider's pages do not agree on. A
+  refusal stops the other rows of its attachment, and makes calls go one by one; refusals on SUBJECTS_TO_STOP
+  attachments with no success between stop the project.
+"""
+
+from dataclasses import dataclass, field
+
+from batcher.model import Kind, Refused, Stops
 
 QUOTA_CODE = "ER.04009008"
 """Insufficient quota (error codes of Enterprise Router, 2025-11-11)."""
+UNAVAILABLE_CODE = "BATCHER.ServiceUnavailable"
+
+FAILURES_TO_OPEN = 5
+"""In a row: at a share of 12 % that fails by chance it happens once in 40,000 calls, and then costs a second."""
+COOLDOWN_S_FIRST = 1.0
+COOLDOWN_S_MAX = 60.0
+COOLDOWN_MARGIN = 0.1
+"""A silence lasts up to this share longer, at random, so that lanes do not come back together."""
+OPEN_S_MAX = 900.0
+"""As long as one row is tried by default; a night should not be spent on a dead service."""
+SUBJECTS_TO_STOP = 3
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Whether a lane's service can be called; times are seconds on a steady clock."""
+
+    failures: int = 0
+    """Calls in a row that had no answer of sense."""
+    opened_at: float | None = None
+    """Since when it is not closed; None: it is."""
+    cooldown_s: float = 0.0
+    silent_until: float = 0.0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether calls can go side by side."""
+        return self.opened_at is None
+
+    def answered(self) -> None:
+        """The service has answered: whatever it said, it is there."""
+        self.failures, self.opened_at, self.cooldown_s = 0, None, 0.0
+
+    def failed(self, now: float, chance: float) -> float | None:
+        """A call failed; how long to be silent now, None for not at all. `chance` in [0, 1)."""
+        self.failures += 1
+        if self.opened_at is None:
+            if self.failures < FAILURES_TO_OPEN:
+                return None
+            self.opened_at = now
+        elif now < self.silent_until:
+            return None  # it was in flight when the breaker opened
+        self.cooldown_s = min(COOLDOWN_S_MAX, self.cooldown_s * 2 or COOLDOWN_S_FIRST)
+        silence_s = self.cooldown_s * (1.0 + COOLDOWN_MARGIN * chance)
+        self.silent_until = now + silence_s
+        return silence_s
+
+    def is_given_up(self, now: float) -> bool:
+        """Whether the service has failed for too long to be waited for."""
+        return self.opened_at is not None and now - self.opened_at >= OPEN_S_MAX
+
+
+def is_failure(refused: Refused) -> bool:
+    """Whether a refusal says that the service fails, and not what it thinks of the call."""
+    return refused.kind is Kind.TRANSIENT and not refused.definitive and not refused.mended
+
+
+@dataclass(slots=True)
+class QuotaWatch:
+    """The attachments, or whatever rows are about, that were refused for quota since the last success."""
+
+    refused: set[str] = field(default_factory=set)
+
+    @property
+    def is_alert(self) -> bool:
+        """Whether the next call should go alone."""
+        return bool(self.refused)
+
+    def note_refusal(self, subject: str) -> bool:
+        """Note a refusal; whether there are so many that the quota must be the project's."""
+        self.refused.add(subject)
+        return len(self.refused) >= SUBJECTS_TO_STOP
+
+    def note_success(self) -> None:
+        """Something was made: there is room somewhere."""
+        self.refused.clear()
 
 
 def skips_the_rest(refused: Refused) -> bool:
@@ -19,6 +109,8 @@ def skip_code(refused: Refused) -> str:
     """The `error_code` of a row that was skipped because of a refusal."""
     if refused.code == QUOTA_CODE:
         return "BATCHER.QuotaExhausted"
+    if refused.stops is Stops.SUBJECT:
+        return "BATCHER.AttachmentStopped"
     return "BATCHER.RouterStopped" if refused.stops is Stops.SCOPE else "BATCHER.LaneStopped"
 
 
@@ -36,4 +128,5 @@ def stop_code(refused: Refused) -> str:
     """How what stopped a lane ends the run: access was refused, nothing got through, or neither (empty)."""
     if refused.stops in (Stops.ACCOUNT, Stops.RUN):
         return "BATCHER.AccessRefused"
-    return "BATCHER.EndpointUnreachable" if not refused.sent and refused.code != "BATCHER.LeaseLost" else ""
+    own = ("BATCHER.LeaseLost", UNAVAILABLE_CODE)
+    return "BATCHER.EndpointUnreachable" if not refused.sent and refused.code not in own else ""

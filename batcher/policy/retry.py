@@ -79,7 +79,7 @@ def decide(
         return again
     if in_doubt and refused.stops not in (Stops.ACCOUNT, Stops.RUN):
         return LookUp()
-    is_answer = refused.definitive or (refused.sent and refused.stops is Stops.ROW)
+    is_answer = refused.definitive or (refused.sent and refused.stops in (Stops.ROW, Stops.SUBJECT))
     return GiveUp() if is_answer and not in_doubt else PutBack()
 
 

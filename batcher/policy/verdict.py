@@ -26,7 +26,11 @@ class OwnCode(StrEnum):
     TERMINATED = "BATCHER.Terminated"
     ACCESS_REFUSED = "BATCHER.AccessRefused"
     ENDPOINT_UNREACHABLE = "BATCHER.EndpointUnreachable"
+    TOO_MANY_FAILURES = "BATCHER.TooManyFailures"
+    DEADLINE = "BATCHER.Deadline"
+    SERVICE_UNAVAILABLE = "BATCHER.ServiceUnavailable"
     QUOTA_EXHAUSTED = "BATCHER.QuotaExhausted"
+    ATTACHMENT_STOPPED = "BATCHER.AttachmentStopped"
     ROUTER_STOPPED = "BATCHER.RouterStopped"
     LANE_STOPPED = "BATCHER.LaneStopped"
     LEASE_LOST = "BATCHER.LeaseLost"
@@ -60,7 +64,11 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.ACCESS_REFUSED: "the credentials, the account, a permission or the address (redirection, TLS) was refused,"
     " and the account or the run stopped",
     OwnCode.ENDPOINT_UNREACHABLE: "the provider's endpoint could not be reached, and the run stopped",
+    OwnCode.TOO_MANY_FAILURES: "more rows failed than `--max-failures` tolerates, and the run stopped",
+    OwnCode.DEADLINE: "the time of `--until` or `--for` was over before the row's turn came",
+    OwnCode.SERVICE_UNAVAILABLE: "the service failed for a quarter of an hour, and the row's project was left",
     OwnCode.QUOTA_EXHAUSTED: "the provider's quota is used up, so the row was not attempted",
+    OwnCode.ATTACHMENT_STOPPED: "the provider refused the row's attachment as a whole, so the row was not attempted",
     OwnCode.ROUTER_STOPPED: "the provider refused the row's router as a whole, so the row was not attempted",
     OwnCode.LANE_STOPPED: "the provider refused the row's project or region as a whole, so the row was not attempted",
     OwnCode.LEASE_LOST: "this process lost its hold on the row's project and stopped working there",
@@ -97,6 +105,7 @@ EXIT_OF_STOP: Mapping[str, int] = {
     OwnCode.TERMINATED: 143,
     OwnCode.ACCESS_REFUSED: 7,
     OwnCode.ENDPOINT_UNREACHABLE: 7,
+    OwnCode.TOO_MANY_FAILURES: 4,
 }
 """The stop codes of a run that decide its exit code, whatever became of its rows."""
 

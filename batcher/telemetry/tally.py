@@ -12,6 +12,7 @@ from batcher.events import (
     RowSettled,
     RunStarted,
     ScopeStopped,
+    Waiting,
 )
 from batcher.policy.pace import rate_text
 
@@ -33,6 +34,7 @@ class ProgressTally:
     rate: str = ""
     learnt: str = ""
     stopped: str = ""
+    waiting: str = ""
     started: float | None = None
     _seconds: deque[tuple[int, int]] = field(default_factory=deque)
 
@@ -41,6 +43,8 @@ class ProgressTally:
         match event:
             case PlanProgress(rows=rows):
                 self.planned = rows
+            case Waiting(why=why):
+                self.waiting = why
             case RunStarted(total=total, open_rows=open_rows, rate=rate):
                 self.total, self.open_rows, self.rate, self.started = total, open_rows, rate, now
             case RowSettled(outcome=outcome):
@@ -80,7 +84,8 @@ class ProgressTally:
     def line(self, now: float) -> str:
         """All of it in one line."""
         if self.started is None:
-            return f"planning: {self.planned:,} rows"
+            waits = self.waiting and not self.planned
+            return f"waiting: {self.waiting}" if waits else f"planning: {self.planned:,} rows"
         outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(self.outcomes.items()))
         parts = [f"{self.settled:,} of {self.open_rows:,} rows", outcomes or "none settled yet"]
         waiting = max(0, self.accepted - self.outcomes["created"] - self.outcomes["deleted"])

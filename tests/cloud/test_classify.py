@@ -26,7 +26,8 @@ DOCUMENTED = """
 400 ER.04008503 exists row -
 400 ER.04008502,ER.04004003,ER.04001003 transient row d
 400 ER.04008500,ER.04008501,ER.04009005,ER.04009009,ER.04009011 permanent row d
-400 ER.04009008,ER.04009019 permanent lane d
+400 ER.04009008 permanent subject d
+400 ER.04009019 permanent lane d
 400 ER.04009012 permanent account d
 400 ER.04009013 permanent scope d
 404 ER.04041001 permanent scope d
@@ -59,7 +60,7 @@ DOCUMENTED = """
 OTHERS = """
 500 ER.05001001,ER.04008503,ER.04009008 transient row a
 403 ER.04039001 permanent row d
-403 ER.04009008 permanent lane d
+403 ER.04009008 permanent subject d
 409 ER.04008503 exists row -
 400 ER.04041001 permanent scope d
 400 ER.05038001,ER.05039006,ER.04088001 transient row a

@@ -99,7 +99,7 @@ async def worked(
             lease = await lease_of(ledger, run_id, now=T0)
             await claimed(ledger, lease, now=T0, limit=1)
             await write(ledger, lease, before)
-            await ledger.release_lane(lease)
+            await ledger.release_lane(lease, T0 + 2)
         sink = Deaf()
         engine = RunEngine(
             ledger=ledger,

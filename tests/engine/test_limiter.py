@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from batcher.engine.limiter import LaneLimiter
-from batcher.model import Window
+from batcher.model import CallClass, Window
 from batcher.policy.pace import GRAIN_S, JITTER_S, pace_of
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -115,7 +115,7 @@ def test_a_limit_that_the_provider_names_is_kept_from_then_on() -> None:
         return limiter, times
 
     limiter, released = run_virtual(learning())
-    assert (limiter.window, limiter.learnt) == (Window(10, 1.0), Window(10, 1.0))
+    assert (limiter.window, limiter.learnt) == (Window(10, 1.0), {CallClass.ALL: Window(10, 1.0)})
     after = [time for time in released if time > 2.0]
     assert _most_in_a_window(after, 1.0) <= 10
     assert len(after) >= 0.97 * pace_of(Window(10, 1.0)).rate_per_s * 28.0
@@ -129,7 +129,7 @@ def test_a_wider_limit_than_the_one_asked_for_changes_nothing_but_is_noted() -> 
 
     limiter, released = run_virtual(learning())
     assert limiter.window == Window(10, 1.0)
-    assert limiter.learnt == Window(1000, 1.0)
+    assert limiter.learnt == {CallClass.ALL: Window(1000, 1.0)}
     assert _most_in_a_window(released, 1.0) <= 10
 
 

@@ -14,7 +14,7 @@ from batcher.errors import LedgerError, StaleLeaseError
 from batcher.events import Event, RowAccepted
 from batcher.ledger.group_commit import BACKLOG_MAX, ROWS_MAX, GroupCommit
 from batcher.ledger.sqlite import SqliteLedger
-from batcher.model import Lease, RunId, Settlement
+from batcher.model import Lease, Limit, RunId, Settlement
 from tests.ledger.book import (
     NORTH,
     assert_counters_hold,
@@ -40,9 +40,15 @@ class CountingLedger(SqliteLedger):
         super().__init__(path, read_only=False)
         self.commits: list[int] = []
 
-    async def write(self, run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Calls) -> None:
+    async def write(
+        self,
+        run_id: RunId,
+        batch: Sequence[tuple[Lease, Settlement]],
+        calls: Calls,
+        limits: Sequence[Limit] = (),
+    ) -> None:
         self.commits.append(len(batch))
-        await super().write(run_id, batch, calls)
+        await super().write(run_id, batch, calls, limits)
 
 
 @dataclass
@@ -241,10 +247,12 @@ async def test_a_flush_waits_for_a_write_that_is_on_its_way(desk: Desk) -> None:
     begun, may_end = anyio.Event(), anyio.Event()
     flushed = []
 
-    async def write_when_told(run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Calls) -> None:
+    async def write_when_told(
+        run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Calls, limits: Sequence[Limit] = ()
+    ) -> None:
         begun.set()
         await may_end.wait()
-        await CountingLedger.write(desk.ledger, run_id, batch, calls)
+        await CountingLedger.write(desk.ledger, run_id, batch, calls, limits)
 
     async def flush() -> None:
         await desk.commit.flush()
@@ -280,8 +288,10 @@ async def test_a_flush_does_not_wait_for_what_others_queue_after_it(desk: Desk) 
     """Another lane settles a row whenever a commit is on its way, twenty times; the flush is of the first row."""
     others = iter(range(2, 22))
 
-    async def write_slowly(run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Calls) -> None:
-        await CountingLedger.write(desk.ledger, run_id, batch, calls)
+    async def write_slowly(
+        run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Calls, limits: Sequence[Limit] = ()
+    ) -> None:
+        await CountingLedger.write(desk.ledger, run_id, batch, calls, limits)
         desk.settle(*itertools.islice(others, 1))
 
     desk.ledger.write = write_slowly  # type: ignore[method-assign]

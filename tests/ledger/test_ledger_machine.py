@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -255,7 +255,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def take(self, run: BookRun, lane_no: int, owner: str) -> None:
         lease = self.do(self.ledger.acquire_lane(run.run_id, lane_no, owner, self.tick(), TTL_S))
         epoch = run.epochs.get(lane_no, 0) + 1
-        assert lease == Lease(run.run_id, lane_no, run.lanes[lane_no], owner, epoch, self.now + TTL_S)
+        assert replace(lease, last_call_at=None) == Lease(
+            run.run_id, lane_no, run.lanes[lane_no], owner, epoch, self.now + TTL_S
+        )
         if lane_no in run.leases:
             run.stale.append(run.leases.pop(lane_no))
         run.epochs[lane_no], run.leases[lane_no], run.folded = epoch, lease, False
@@ -264,7 +266,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def give_back(self, pick: int) -> None:
         run, lease = self.lease_of(pick)
-        self.do(self.ledger.release_lane(lease))
+        self.do(self.ledger.release_lane(lease, T0 + 2))
         run.stale.append(run.leases.pop(lease.lane_no))
 
     @precondition(has_leases)
@@ -334,6 +336,7 @@ class LedgerMachine(RuleBasedStateMachine):
             RowState.PLANNED,
             attempts=line.attempts,
             intent_at=line.intent_at if kind == "put back, sent" else None,
+            first_sent_at=self.now if kind == "put back, sent" else None,
             spent=kind == "put back, spent",
         )
 

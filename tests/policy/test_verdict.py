@@ -32,6 +32,7 @@ STOP_EXITS = {
     "BATCHER.Terminated": 143,
     "BATCHER.AccessRefused": 7,
     "BATCHER.EndpointUnreachable": 7,
+    "BATCHER.TooManyFailures": 4,
 }
 
 

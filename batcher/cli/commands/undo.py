@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from batcher.cli.exit_codes import USAGE
 from batcher.cli.options import (
     add_cloud_options,
+    add_limit_options,
     add_output_options,
     add_pace_options,
     add_settings_options,
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--emulator", action="store_true", help="of a rehearsal")
     add_pace_options(group)
     group.add_argument("--no-verify", action="store_true", help="do not wait until what is deleted is gone")
+    add_limit_options(group)
     add_cloud_options(parser)
     add_output_options(parser)
     add_settings_options(parser)

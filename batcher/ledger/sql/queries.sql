@@ -120,9 +120,11 @@ UPDATE run SET state = 'open', columns = :columns, settings = json_patch(setting
 WHERE run_no = :run_no AND state = 'planning'
 
 -- name: reopen_rows
+-- Rows of lane 0 have no wish that could be worked. What an undo takes back keeps since when it may have been made.
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
-               intent_at = CASE WHEN first_sent_at IS NULL THEN NULL ELSE intent_at END
-WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
+               intent_at = CASE WHEN first_sent_at IS NULL AND run.operation <> 'undo' THEN NULL ELSE intent_at END
+FROM run
+WHERE run.run_no = row.run_no AND row.run_no = ? AND row.outcome = 'skipped' AND row.lane_no <> 0
 
 -- name: plan_drifted
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
@@ -196,6 +198,32 @@ SELECT account, region, project_id, owner, epoch, leased_until FROM lane WHERE r
 -- name: take_lane
 UPDATE lane SET owner = :owner, epoch = epoch + 1, leased_until = :until
 WHERE run_no = :run_no AND lane_no = :lane_no AND epoch = :epoch
+
+-- name: select_last_call
+SELECT CASE WHEN open THEN :now ELSE last_call_at END
+FROM lane_call WHERE account = :account AND region = :region AND project_id = :project_id
+
+-- name: open_calls
+INSERT INTO lane_call (account, region, project_id, last_call_at, open)
+VALUES (:account, :region, :project_id, :now, 1)
+ON CONFLICT DO UPDATE SET open = 1
+
+-- name: close_calls
+UPDATE lane_call SET open = 0, last_call_at = ? WHERE account = ? AND region = ? AND project_id = ?
+
+-- name: put_limit
+INSERT INTO lane_limit (account, region, project_id, call_class, calls, period_s, learnt_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET calls = excluded.calls, period_s = excluded.period_s, learnt_at = excluded.learnt_at
+
+-- name: select_limits
+SELECT account, region, project_id, call_class, calls, period_s, learnt_at FROM lane_limit
+
+-- name: insert_change
+INSERT INTO change (run_no, at, action, value) VALUES (?, ?, ?, ?)
+
+-- name: select_changes
+SELECT at, action, value FROM change WHERE run_no = ? ORDER BY change_no
 
 -- name: renew_lane
 UPDATE lane SET leased_until = ? WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?

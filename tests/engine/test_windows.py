@@ -1,0 +1,114 @@
+"""The theorem of `policy.pace`, met in virtual time: thousands of limits, ways and restarts, and no window too full.
+
+A case is a server's window of N calls in T seconds, of which a share may be left to others; a way to it that takes
+between d and d + J seconds; timers that fire late; and a process that dies, or ends and starts again later, once or
+twice. The calls of all processes are put in the order of their arrival, and counted as the server counts them.
+"""
+
+import bisect
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+import pytest
+
+from batcher.engine.limiter import LaneLimiter
+from batcher.model import Window
+from batcher.policy.pace import GRAIN_S, pace_of
+from tests.virtual_time import VirtualClock, run_virtual
+
+CASES = 10_000
+PARTS = 10
+"""The cases are drawn and run in so many tests, each below the time limit of one."""
+CALLS_MAX = 150
+"""Calls of one case: more than two windows' worth of most."""
+WORKERS = 4
+USE_MIN = 0.97
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is the case; the moments are fractions of the time that the calls would take."""
+
+    window: Window
+    reserve: int
+    delay_s: float
+    jitter_s: float
+    late_s: float
+    restarts: tuple[tuple[float, float | None], ...]
+    """When a process dies, and how long it then takes until the next; None for one that was killed unseen."""
+
+
+def drawn(chance: random.Random) -> Case:
+    """A case of any kind, the usual ones most often."""
+    calls = chance.choice([chance.randint(2, 10), chance.randint(10, 60), chance.randint(60, 400)])
+    period_s = chance.choice([1.0, 1.0, 60.0, chance.uniform(0.2, 5.0), chance.uniform(5.0, 300.0)])
+    restarts = tuple(
+        (chance.uniform(0.1, 0.9), chance.choice([None, 0.0, chance.uniform(0.0, period_s / 2), period_s * 2]))
+        for _ in range(chance.choice([0, 0, 1, 1, 2]))
+    )
+    return Case(
+        Window(calls, period_s),
+        reserve=chance.choice([0, 0, 0, chance.randint(0, calls // 2)]),
+        delay_s=chance.uniform(0.0, 2.0),
+        jitter_s=chance.choice([0.0, 0.05, 0.05, chance.uniform(0.0, 1.0)]),
+        late_s=chance.choice([0.0, GRAIN_S / 2]),
+        restarts=tuple(sorted(restarts, key=lambda restart: restart[0])),
+    )
+
+
+async def released(case: Case) -> tuple[list[float], float]:
+    """When the calls of all processes are let go, and how long they had leave to call."""
+    clock = VirtualClock()
+    pace = pace_of(case.window, reserve=case.reserve, jitter_s=case.jitter_s)
+    whole_s = CALLS_MAX / pace.rate_per_s
+    times: list[float] = []
+    worked_s = 0.0
+    ago: float | None = None
+    ends = [(whole_s * at, pause_s) for at, pause_s in case.restarts]
+    for end_s, pause_s in [*ends, (whole_s, 0.0)]:
+        limiter = LaneLimiter(case.window, clock, reserve=case.reserve, jitter_s=case.jitter_s, since_last_call_s=ago)
+        began, seconds = clock.steady(), end_s - worked_s
+        await _calls(limiter, began + seconds, times)
+        worked_s += seconds
+        if pause_s is None:
+            ago = 0.0
+        else:
+            await anyio.sleep(pause_s)
+            ago = pause_s
+    return times, worked_s
+
+
+async def _calls(limiter: LaneLimiter, until_s: float, times: list[float]) -> None:
+    clock = VirtualClock()
+
+    async def work() -> None:
+        while await limiter.acquire() and clock.steady() < until_s:
+            times.append(clock.steady())
+
+    with anyio.move_on_at(until_s):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(WORKERS):
+                tasks.start_soon(work)
+
+
+def most_in_a_window(times: list[float], period_s: float) -> int:
+    ordered = sorted(times)
+    return max(bisect.bisect_left(ordered, start + period_s) - index for index, start in enumerate(ordered))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_window_of_the_server_sees_more_than_its_limit_and_hardly_any_is_wasted(part: int) -> None:
+    chance = random.Random(f"windows {part}")
+    for number in range(CASES // PARTS):
+        case = drawn(chance)
+        late: Callable[[], float] = float if not case.late_s else lambda case=case: chance.uniform(0.0, case.late_s)
+        times, worked_s = run_virtual(released(case), late_s=late)
+        arrived = [time + case.delay_s + chance.uniform(0.0, case.jitter_s) for time in times]
+        allowed = max(1, case.window.calls - case.reserve)
+        assert most_in_a_window(arrived, case.window.period_s) <= allowed, (number, case)
+        pace = pace_of(case.window, reserve=case.reserve, jitter_s=case.jitter_s)
+        starts = 1 + len(case.restarts)  # each process may have to wait for its first call, and be cut off at its last
+        assert len(times) >= USE_MIN * pace.rate_per_s * worked_s - starts * (pace.bucket + 1), (number, case)
