@@ -1,7 +1,8 @@
 """What the parts of one lane share: its lease, its pace, its way to the ledger and to the provider."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -126,7 +127,8 @@ class LaneContext:
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
         self._gate = gate
-        self._alone = anyio.Lock()
+        self._own_line = self._alone = anyio.Lock()
+        self._in_line = 0
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
         self.hold(lease)
 
@@ -155,21 +157,34 @@ class LaneContext:
         self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None = None
     ) -> T | Refused | None:
         """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent."""
-        call_class = class_of(kind)
+        call_class, is_through = class_of(kind), False
         while True:
-            if self._goes_side_by_side():
+            if self._goes_side_by_side() and (is_through or not self._in_line):
                 if not await self._leave(call_class, scope):
                     return None
                 if self._goes_side_by_side():
                     return await self._make(kind, make)
+                is_through = False
             elif not await self.limiter.unpaused():
                 return None
             else:
-                alone = self._alone if self.operation.is_trusted(self.lane) else self._gate.alone
-                async with alone:
+                async with self._line():
                     # A pause is waited out outside: in here it would be every lane's.
-                    if not self._goes_side_by_side() and not self.limiter.is_paused:
+                    is_through = self._goes_side_by_side()
+                    if not is_through and not self.limiter.is_paused:
                         return await self._make(kind, make) if await self._leave(call_class, scope) else None
+
+    @asynccontextmanager
+    async def _line(self) -> AsyncIterator[None]:
+        """The lane's calls one at a time, in the order in which they came; who comes later does not overtake."""
+        if not self._in_line:
+            self._alone = self._own_line if self.operation.is_trusted(self.lane) else self._gate.alone
+        self._in_line += 1
+        try:
+            async with self._alone:
+                yield
+        finally:
+            self._in_line -= 1
 
     def _goes_side_by_side(self) -> bool:
         """Whether nothing asks for one call at a time: a canary, a service that fails, a quota that may be used up."""

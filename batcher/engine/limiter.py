@@ -4,8 +4,8 @@ aiolimiter keeps the ceiling; `policy.pace` says how large its bucket is, how fa
 starts. Assigning a new rate to a living limiter has no true effect (measured), so a change makes a new one.
 
 There is one ceiling for all calls. A limit that the provider names for one class of calls alone (reads, or writes)
-gets a bucket of its own before the ceiling. Who has passed that waits at the ceiling behind one call of the other
-class at most, for calls of a class come to it one by one: that wait is part of the class's jitter.
+gets a bucket of its own before the ceiling. Calls of a class come to the ceiling in turn and one by one, so who has
+passed the bucket of its class waits there for one call of each class at most: that wait is part of the class's jitter.
 """
 
 from collections import deque
@@ -67,12 +67,11 @@ class LaneLimiter:
 
     async def acquire(self, call_class: CallClass = CallClass.WRITE) -> bool:
         """Wait for leave to make one call; False when the lane closes instead. Cancelling costs no leave."""
-        if call_class in self._own:
-            return await self._unless_closed(lambda: self._leave_of(call_class))
-        if not self._closed and not self.is_paused and self._bucket.has_room():
+        is_free = not (self._closed or self._waiting or call_class in self._own or self.is_paused)
+        if is_free and self._bucket.has_room():
             await self._bucket.take()
             return True
-        return await self._unless_closed(self._leave)
+        return await self._unless_closed(lambda: self._leave(call_class))
 
     @property
     def is_paused(self) -> bool:
@@ -95,25 +94,19 @@ class LaneLimiter:
                 self._waiting.discard(scope)
         return False
 
-    async def _leave_of(self, call_class: CallClass) -> None:
-        """The leave of a class with a limit of its own: its bucket, then the ceiling, one call at a time."""
+    async def _leave(self, call_class: CallClass) -> None:
+        """The bucket of the class, if it has one, then the ceiling; calls of a class in turn, one at a time."""
         async with self._turns[call_class]:
+            own: _Bucket | None = None
             while True:
                 await self._pass_pause()
-                own = self._own.get(call_class)
-                if own is not None:
+                if own is not self._own.get(call_class):
+                    own = self._own[call_class]
                     await own.take()
-                await self._leave()
-                if own is self._own.get(call_class):
+                bucket = self._bucket
+                await bucket.take()
+                if bucket is self._bucket and own is self._own.get(call_class) and not self.is_paused:
                     return
-
-    async def _leave(self) -> None:
-        while True:
-            await self._pass_pause()
-            bucket = self._bucket
-            await bucket.take()
-            if bucket is self._bucket and not self.is_paused:
-                return
 
     async def _pass_pause(self) -> None:
         while True:  # a pause may become longer

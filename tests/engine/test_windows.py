@@ -9,6 +9,7 @@ import bisect
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import pytest
@@ -104,7 +105,7 @@ def test_no_window_of_the_server_sees_more_than_its_limit_and_hardly_any_is_wast
     chance = random.Random(f"windows {part}")
     for number in range(CASES // PARTS):
         case = drawn(chance)
-        late: Callable[[], float] = float if not case.late_s else lambda case=case: chance.uniform(0.0, case.late_s)
+        late: Callable[[], float] = partial(chance.uniform, 0.0, case.late_s) if case.late_s else float
         times, worked_s = run_virtual(released(case), late_s=late)
         arrived = [time + case.delay_s + chance.uniform(0.0, case.jitter_s) for time in times]
         allowed = max(1, case.window.calls - case.reserve)
