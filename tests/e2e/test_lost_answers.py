@@ -6,7 +6,6 @@ from tests.e2e.clouds import assert_created_once, cloud
 from tests.e2e.commands import column, report_rows, summary, write_settings
 from tests.e2e.inventories import some_rows, write_rows
 
-ROWS = 6
 QUICK = "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n"
 
 
