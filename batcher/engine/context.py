@@ -171,7 +171,13 @@ class LaneContext:
                 async with self._line():
                     # A pause is waited out outside: in here it would be every lane's.
                     is_through = self._goes_side_by_side()
-                    if not is_through and not self.limiter.is_paused:
+                    if is_through or self.limiter.is_paused:
+                        continue
+                    if self.breaker.wants_a_read:
+                        if not await self._leave(CallClass.READ, None):
+                            return None
+                        await self._make("quotas", lambda: self.operation.quota(self.lane))
+                    else:
                         return await self._make(kind, make) if await self._leave(call_class, scope) else None
 
     @asynccontextmanager

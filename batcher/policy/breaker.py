@@ -5,8 +5,9 @@ Three things are watched in each lane:
 - A refusal that names more than its row stops that at once (`Stops`); its rows are skipped with the cause.
 - **A service that fails**: FAILURES_TO_OPEN calls in a row without any answer of sense open the breaker. It is silent
   for COOLDOWN_S_FIRST, then one call alone tries (half-open): an answer closes it, a failure doubles the silence up to
-  COOLDOWN_S_MAX. What has failed for OPEN_S_MAX in all is not waited for any longer. (Circuit breaker: M. Nygard,
-  "Release It", 2007; doubling as in the retry law.)
+  COOLDOWN_S_MAX. The first, the third ... try is a read that concerns no row: rows that the service cannot bear would
+  else keep it from the others, and each try would cost a row an attempt. What has failed for OPEN_S_MAX in all is not
+  waited for any longer. (Circuit breaker: M. Nygard, "Release It", 2007; doubling as in the retry law.)
 - **A quota that is used up**: whose it is, an attachment's or a project's, the provider's pages do not agree on. A
   refusal stops the other rows of its attachment, and makes calls go one by one; refusals on SUBJECTS_TO_STOP
   attachments with no success between stop the project.
@@ -41,15 +42,22 @@ class Breaker:
     """Since when it is not closed; None: it is."""
     cooldown_s: float = 0.0
     silent_until: float = 0.0
+    tries: int = 0
+    """Calls that were made alone since it opened."""
 
     @property
     def is_closed(self) -> bool:
         """Whether calls can go side by side."""
         return self.opened_at is None
 
+    @property
+    def wants_a_read(self) -> bool:
+        """Whether the next call should be one that concerns no row."""
+        return self.opened_at is not None and self.tries % 2 == 0
+
     def answered(self) -> None:
         """The service has answered: whatever it said, it is there."""
-        self.failures, self.opened_at, self.cooldown_s = 0, None, 0.0
+        self.failures, self.opened_at, self.cooldown_s, self.tries = 0, None, 0.0, 0
 
     def failed(self, now: float, chance: float) -> float | None:
         """A call failed; how long to be silent now, None for not at all. `chance` in [0, 1)."""
@@ -60,6 +68,8 @@ class Breaker:
             self.opened_at = now
         elif now < self.silent_until:
             return None  # it was in flight when the breaker opened
+        else:
+            self.tries += 1
         self.cooldown_s = min(COOLDOWN_S_MAX, self.cooldown_s * 2 or COOLDOWN_S_FIRST)
         silence_s = self.cooldown_s * (1.0 + COOLDOWN_MARGIN * chance)
         self.silent_until = now + silence_s

@@ -53,11 +53,9 @@ async def test_a_service_that_fails_for_a_while_is_left_in_peace_and_no_row_pays
         async with sky.slowly(tmp_path, "run", str(inventory), rate="100/s") as work:
             await sky.until_creates(100)
             down = {"fault": "status", "status": 503, "times": None}
-            await sky.script({"operation": "create", **down}, {"operation": "list", **down})
+            await sky.script(*({"operation": operation, **down} for operation in ("create", "list", "quotas")))
             before = sum((await sky.statistics())["calls"].values())
-            await asyncio.gather(*(work.until("lane.paused") for _ in range(1)))
-            for _ in range(2):  # the second and the third probe
-                await work.until("lane.paused")
+            await work.until("lane.paused", times=3)  # it is noticed, and two probes fail
             during = sum((await sky.statistics())["calls"].values()) - before
             await sky.script()
             ended = await work.end()
@@ -184,3 +182,16 @@ async def test_who_waits_for_the_ledger_does_not_wait_beyond_its_time(tmp_path: 
         await first.until("kind=create")
         words = ("run", str(inventory), "--wait-lock", "--for", "2s")
         assert (await run(sky, tmp_path, *words, rate="200/s")).code == 6
+
+
+async def test_rows_that_the_service_cannot_bear_do_not_hold_up_the_others(tmp_path: Path) -> None:
+    """Twenty in a row are answered with 500 whatever is tried; the service itself is well."""
+    (tmp_path / "batcher.toml").write_text("[run]\nattempts_max = 3\nbackoff_cap_s = 0.1\n", "utf-8")
+    rows = some_rows(60)
+    inventory = write_rows(tmp_path / "routers.csv", rows)
+    async with cloud() as sky:
+        bad = {"operation": "create", "fault": "status", "status": 500, "times": None}
+        await sky.script(*({**bad, "match": {"resource_id": wish["resource_id"]}} for wish in rows[20:40]))
+        ended = await run(sky, tmp_path, "run", str(inventory), rate="200/s")
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["created"] * 20 + ["in_doubt"] * 20 + ["created"] * 20

@@ -82,3 +82,13 @@ def test_a_quota_is_the_projects_after_refusals_on_three_attachments_with_no_suc
     watch.note_success()
     assert not watch.is_alert
     assert [watch.note_refusal(name) for name in ("c", "d", "e")] == [False, False, True]
+
+
+def test_every_other_try_is_a_read_that_costs_no_row_an_attempt() -> None:
+    breaker, wanted = opened(), []
+    for _ in range(4):
+        wanted.append(breaker.wants_a_read)
+        breaker.failed(breaker.silent_until, 0.0)
+    assert wanted == [True, False, True, False]
+    breaker.answered()
+    assert not breaker.wants_a_read
