@@ -11,8 +11,6 @@ from tests.e2e.clouds import Cloud, assert_created_once, cloud
 from tests.e2e.commands import EMULATOR_KEYS, Ended, batcher, column, report_rows, summary
 from tests.e2e.inventories import row, some_project, some_rows, write_rows
 
-WINDOW = Throttle(20, 6.0)
-
 
 async def run(sky: Cloud, folder: Path, *words: str, rate: str) -> Ended:
     """Run a command against this cloud at a rate."""
@@ -25,25 +23,25 @@ async def refusals(sky: Cloud) -> int:
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize(("rate", "rows"), [("50/s", 30), ("auto", 80)])
+@pytest.mark.parametrize(("rate", "window", "rows"), [("50/s", Throttle(20, 6.0), 30), ("auto", Throttle(8, 6.0), 30)])
 async def test_a_limit_that_nobody_told_is_learnt_by_one_refusal_and_kept_the_next_night(
-    tmp_path: Path, rate: str, rows: int
+    tmp_path: Path, rate: str, window: Throttle, rows: int
 ) -> None:
     first = write_rows(tmp_path / "first.csv", some_rows(rows))
-    later = [row(number, routers=1, projects=1) for number in range(rows, rows + 15)]
+    later = [row(number, routers=1, projects=1) for number in range(rows, rows + window.calls // 2)]
     second = write_rows(tmp_path / "second.csv", later)
-    async with cloud(throttle=WINDOW) as sky:
+    async with cloud(throttle=window) as sky:
         ended = await run(sky, tmp_path, "run", str(first), rate=rate)
         assert ended.code == 0, ended.err
         learnt_by = await refusals(sky)
         assert 1 <= learnt_by <= 4  # those that were in flight together
-        assert set(summary(tmp_path)["rates"]["learnt"].values()) == {"20/6s"}
+        assert set(summary(tmp_path)["rates"]["learnt"].values()) == {f"{window.calls}/6s"}
 
         ended = await run(sky, tmp_path, "run", str(second), rate=rate)
         assert ended.code == 0, ended.err
         assert await refusals(sky) == learnt_by
         assert set(column(tmp_path, "attempts")) == {"1"}
-        assert_created_once(await sky.statistics(), rows + 15)
+        assert_created_once(await sky.statistics(), rows + len(later))
 
 
 @pytest.mark.timeout(60)
@@ -67,6 +65,7 @@ async def test_a_service_that_fails_for_a_while_is_left_in_peace_and_no_row_pays
 
 @pytest.mark.timeout(60)
 async def test_nine_projects_finish_while_the_tenth_is_dead(tmp_path: Path) -> None:
+    (tmp_path / "batcher.toml").write_text("[cloud]\nanswer_timeout_s = 2\n", "utf-8")
     rows = [row(number, routers=10, projects=10) for number in range(400)]
     inventory = write_rows(tmp_path / "routers.csv", rows)
     async with cloud() as sky:
