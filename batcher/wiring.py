@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from batcher.clock import SystemClock
 from batcher.cloud.classify import classify
@@ -18,7 +18,6 @@ from batcher.cloud.client import CloudClient
 from batcher.cloud.credentials import (
     DEFAULT_ACCOUNT,
     CredentialOptions,
-    Credentials,
     check_options,
     find_credentials,
 )
@@ -29,7 +28,7 @@ from batcher.cloud.metadata import Metadata, check_metadata_endpoint
 from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import open_transport
-from batcher.config import EmulatorSection, ErrorEntry, Section, Settings
+from batcher.config import ErrorEntry, Section, Settings
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError, LedgerHeldError
@@ -44,10 +43,8 @@ from batcher.policy.deadline import next_clock, parse_clock
 from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.retry import RetryBudget
 from batcher.ports import EventSink, Ledger
+from batcher.rehearsal import embedded
 from batcher.telemetry.sinks import Silent
-
-if TYPE_CHECKING:
-    from batcher.emulator.settings import EmulatorSettings
 
 CONTINUED_SECTIONS = ("cloud", "credentials", "run", "emulator")
 """What a later sitting of a run takes over from the first."""
@@ -345,7 +342,9 @@ async def open_cloud(session: Session, *, keep_rehearsal: bool = True) -> AsyncI
         )
         keyring: Keyring | FixedKeyring
         if session.emulator:
-            url, credentials = await stack.enter_async_context(_embedded(session, keep=keep_rehearsal))
+            url, credentials = await stack.enter_async_context(
+                embedded(settings.emulator, session.ledger_path if keep_rehearsal else None)
+            )
             keyring, endpoints = FixedKeyring(credentials), Endpoints(everywhere=dict.fromkeys(Service, url))
         else:
             keyring, endpoints = await _keyring(session, stack), endpoints_of(settings)
@@ -379,42 +378,4 @@ async def _keyring(session: Session, stack: AsyncExitStack) -> Keyring:
         metadata=metadata,
         now=clock.now,
         steady=clock.steady,
-    )
-
-
-@asynccontextmanager
-async def _embedded(session: Session, *, keep: bool) -> AsyncIterator[tuple[str, Credentials]]:
-    from batcher.emulator.server import running  # late: only rehearsals need the server half of aiohttp
-    from batcher.emulator.state import StateError
-
-    settings = rehearsal(session.settings.emulator, session.ledger_path if keep else None)
-    async with AsyncExitStack() as stack:
-        try:
-            emulator = await stack.enter_async_context(running(settings))
-        except StateError as error:
-            raise ConfigError(str(error), hint="wait until the other rehearsal has ended") from None
-        access_key, secret_key = next(iter(settings.keys.items()))
-        yield emulator.url, Credentials(access_key, secret_key, source="the embedded emulator")
-
-
-def rehearsal(section: EmulatorSection, ledger: Path | None) -> "EmulatorSettings":
-    """The embedded emulator; what it creates is kept beside the ledger, so a killed rehearsal can be resumed."""
-    from batcher.emulator.faults import FaultShares  # late: only rehearsals need them
-    from batcher.emulator.settings import EmulatorSettings
-    from batcher.emulator.throttle import Throttle
-
-    window = parse_rate(section.throttle) if section.throttle else None
-    return EmulatorSettings(
-        state_path=ledger.with_name(f"{ledger.name}.emulator") if ledger else None,
-        pending_s=section.pending_s,
-        quota=section.quota,
-        latency_s=section.latency_s,
-        throttle=Throttle(window.calls, window.period_s) if window else None,
-        faults=FaultShares(
-            refused_before=section.refused_before,
-            error_after=section.error_after,
-            lost_after=section.lost_after,
-            truncated_after=section.truncated_after,
-        ),
-        seed=section.seed,
     )

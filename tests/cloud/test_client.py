@@ -242,7 +242,7 @@ async def test_a_refusal_carries_all_that_is_known() -> None:
     body = b'{"error_code":"ER.04009008","error_msg":"no quota left","request_id":"body"}'
     assert await create(http(400, body, "X-Request-Id: head", "Retry-After: 5")) == Refused(
         kind=Kind.PERMANENT,
-        stops=Stops.LANE,
+        stops=Stops.SUBJECT,
         code="ER.04009008",
         message="no quota left",
         http_status=400,

@@ -1,0 +1,53 @@
+"""The embedded emulator of a rehearsal: started where a command is given `--emulator`, and ended with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batcher.cloud.credentials import Credentials
+from batcher.config import EmulatorSection
+from batcher.errors import ConfigError
+from batcher.policy.pace import parse_rate
+
+if TYPE_CHECKING:
+    from batcher.emulator.settings import EmulatorSettings
+
+
+@asynccontextmanager
+async def embedded(section: EmulatorSection, ledger: Path | None) -> AsyncIterator[tuple[str, Credentials]]:
+    """The URL of a running emulator, and keys that it takes. Raises `ConfigError` where its state is in use."""
+    from batcher.emulator.server import running  # late: only rehearsals need the server half of aiohttp
+    from batcher.emulator.state import StateError
+
+    settings = rehearsal(section, ledger)
+    async with AsyncExitStack() as stack:
+        try:
+            emulator = await stack.enter_async_context(running(settings))
+        except StateError as error:
+            raise ConfigError(str(error), hint="wait until the other rehearsal has ended") from None
+        access_key, secret_key = next(iter(settings.keys.items()))
+        yield emulator.url, Credentials(access_key, secret_key, source="the embedded emulator")
+
+
+def rehearsal(section: EmulatorSection, ledger: Path | None) -> "EmulatorSettings":
+    """The embedded emulator; what it creates is kept beside the ledger, so a killed rehearsal can be resumed."""
+    from batcher.emulator.faults import FaultShares  # late: only rehearsals need them
+    from batcher.emulator.settings import EmulatorSettings
+    from batcher.emulator.throttle import Throttle
+
+    window = parse_rate(section.throttle) if section.throttle else None
+    return EmulatorSettings(
+        state_path=ledger.with_name(f"{ledger.name}.emulator") if ledger else None,
+        pending_s=section.pending_s,
+        quota=section.quota,
+        latency_s=section.latency_s,
+        throttle=Throttle(window.calls, window.period_s) if window else None,
+        faults=FaultShares(
+            refused_before=section.refused_before,
+            error_after=section.error_after,
+            lost_after=section.lost_after,
+            truncated_after=section.truncated_after,
+        ),
+        seed=section.seed,
+    )
