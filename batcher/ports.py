@@ -242,8 +242,8 @@ class Ledger(Protocol):
         """The plan is whole: from now on the run can be worked and resumed. `found` is added to its settings."""
         ...
 
-    async def plan_drifted(self, run_id: RunId) -> Mapping[int, Sequence[int]]:
-        """Before a surveyed run is opened: plan again what has drifted and can be put right; row numbers by lane."""
+    async def plan_drifted(self, run_id: RunId) -> None:
+        """Before a surveyed run is opened: plan again what has drifted and can be put right, its thing's id kept."""
         ...
 
     async def drop_run(self, run_id: RunId) -> None:
@@ -343,6 +343,10 @@ class Ledger(Protocol):
 
     async def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
         """The numbers of the lane's rows in a state, by scope, each in ascending order; four bytes a row."""
+        ...
+
+    async def expected(self, lease: Lease) -> Mapping[str, Sequence[int]]:
+        """As `numbers`, of the planned rows whose thing was there when their plan was reviewed."""
         ...
 
     async def rows(self, lease: Lease, numbers: Sequence[int]) -> list[LedgerRow]:

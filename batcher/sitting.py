@@ -4,7 +4,7 @@ import os
 import random
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from batcher.clock import SystemClock
@@ -22,7 +22,10 @@ from batcher.ports import Ledger
 from batcher.report.publish import Publication, publish
 from batcher.wiring import Cloud, Session, advice, engine_policy, flow_logs
 
-_SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
+PLAN = "plan"
+"""Among a run's settings: the seal of the plan that it was made from."""
+SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
+"""The stop codes of a person's own wish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,9 @@ async def work(
     open_rows = sum(rows for _, _, rows in lanes)
     session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, session.settings.run.rate))
     began, calls_before = clock.steady(), sum(run.calls.values())
-    policy = engine_policy(session)
+    policy = replace(engine_policy(session), reviewed=PLAN in run.settings)
+    if known is not None:  # the survey has made the checks
+        policy = replace(policy, preflight=False)
     engine = new_engine(
         ledger, run_id, cloud, session, policy=policy, work_lane=_lane_work(run, force=force), known=known
     )
@@ -100,7 +105,7 @@ async def work(
     except BaseException as error:
         raise leaf(error) from error
     run = await ledger.run(run_id)
-    stop_code, stop_message, stop_advice = _what_stopped(session, engine, None if continued else cloud)
+    stop_code, stop_message, stop_advice = what_stopped(session, engine, None if continued else cloud)
     code = exit_code(run.counts, stop_code)
     duration_s = max(clock.steady() - began, 0.001)
     rates = {
@@ -128,12 +133,12 @@ def _lane_work(run: RunRecord, *, force: bool) -> WorkLane:
     )
 
 
-def _what_stopped(session: Session, engine: RunEngine, planned: Cloud | None) -> tuple[str, str, str]:
+def what_stopped(session: Session, engine: RunEngine, planned: Cloud | None) -> tuple[str, str, str]:
     """Code, message and advice of what ended the sitting early, all empty where nothing did.
 
     First of who asked for it, then of a lane, then of a look-up that left rows unplanned in this sitting (`planned`).
     """
-    if session.stop.code in _SIGNALLED:
+    if session.stop.code in SIGNALLED:
         return session.stop.code, "", ""
     code = session.stop.code or engine.stop_code
     if code or planned is None or not planned.projects.refusals:

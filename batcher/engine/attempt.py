@@ -212,7 +212,7 @@ async def _settle_found(context: LaneContext, work: Work, remote: Remote) -> boo
     found = found_settlement(context, known, remote)
     if found is None:
         return False
-    settlement = await put_right(context, row.spec, remote, found)
+    settlement = await put_right(context, known, remote, found)
     if settlement is None:
         return True
     record(context, row.scope, row.line, replace(settlement, first_sent_at=work.first_sent_at))

@@ -1,7 +1,7 @@
 """What the parts of one lane share: its lease, its pace, its way to the ledger and to the provider."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePolicy:
-    """What shapes the work on every lane. `concurrency` is a lane's calls in flight; times in seconds."""
+    """What shapes the work on every lane. `concurrency` is a lane's calls in flight; times in seconds.
+
+    `reviewed`: of what is there already only what a person has reviewed may be changed.
+    """
 
     window: Window
     concurrency: int = 16
@@ -29,6 +32,7 @@ class EnginePolicy:
     reconcile: str = "auto"
     fix_drift: bool = False
     preflight: bool = False
+    reviewed: bool = False
     verify: bool = True
     verify_s_max: float = 300.0
     token_lifetime_s: float = 8 * 3600.0
@@ -39,10 +43,14 @@ class EnginePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a survey saw of a lane just before: scopes that it read whole, and rows whose thing it found and left."""
+    """What a survey saw of a lane just before: scopes that it read whole, and those that were refused.
+
+    `limiter` is the survey's own: the lane's calls before and after it are one stream.
+    """
 
     listed: Mapping[str, int]
-    expected: frozenset[int] = frozenset()
+    refused: Mapping[str, Refused]
+    limiter: LaneLimiter
 
 
 class AccountGate:
@@ -92,14 +100,16 @@ class LaneContext:
         self.stop = stop
         self.chance = chance
         self.lane = lease.lane
-        self.limiter = LaneLimiter(policy.window, clock)
+        self.limiter = known.limiter if known else LaneLimiter(policy.window, clock)
         self.listed: dict[str, int] = dict(known.listed if known else {})
         """Scopes of which a whole listing was read in this sitting, before any send, and how many things it showed."""
-        self.expected = known.expected if known else frozenset()
-        """Rows whose thing was there when the plan was reviewed: they must not be made."""
+        self.unread: dict[str, str] = {}
+        """Scopes that could not be read to their end, and why."""
+        self.expected: Mapping[str, Sequence[int]] = {}
+        """Rows by scope whose thing was there when the plan was reviewed: they must not be made."""
         self.accepted: dict[str, int] = {}
         """Rows by scope that the provider took and that are not final yet."""
-        self.stopped_scopes: dict[str, Refused] = {}
+        self.stopped_scopes: dict[str, Refused] = dict(known.refused if known else {})
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
         self._gate = gate
@@ -165,7 +175,7 @@ class LaneContext:
         elif isinstance(answer, Page):
             result = "200"
         else:
-            result = str(getattr(answer, "http_status", ""))
+            result = str(getattr(answer, "http_status", 200))
         if not isinstance(answer, Refused) or answer.sent or answer.kind is not Kind.PERMANENT:
             self.commit.count_call(kind, result)
             self.sink.emit(CallMade(self.lane, kind, result))

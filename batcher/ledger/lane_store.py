@@ -128,10 +128,16 @@ class LaneStore:
             return [ScopeLoad(*values) for values in found]
 
     def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
+        return self._numbers(lease, "select_numbers", state.value)
+
+    def expected(self, lease: Lease) -> Mapping[str, Sequence[int]]:
+        return self._numbers(lease, "select_expected")
+
+    def _numbers(self, lease: Lease, name: str, *more: str) -> Mapping[str, Sequence[int]]:
         found: dict[str, array[int]] = {}
         with translated(self._store.path, "read"):
-            place = (self._store.run_no(lease.run_id), lease.lane_no, state.value)
-            for scope, row_no in self._store.connection.execute(statements()["select_numbers"], place):
+            place = (self._store.run_no(lease.run_id), lease.lane_no, *more)
+            for scope, row_no in self._store.connection.execute(statements()[name], place):
                 found.setdefault(scope, array("I")).append(row_no)
         return found
 

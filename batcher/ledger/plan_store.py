@@ -1,7 +1,6 @@
 """Runs and their plans in SQLite: everything that happens to a run outside its lanes."""
 
 import json
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -151,16 +150,12 @@ class PlanStore:
             if self._store.run("open_run", values) != 1:
                 raise LedgerError(f"run `{run_id}` is not being planned")
 
-    def plan_drifted(self, run_id: RunId) -> Mapping[int, Sequence[int]]:
-        found: dict[int, array[int]] = {}
+    def plan_drifted(self, run_id: RunId) -> None:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
-            for lane_no, row_no in self._store.all("plan_drifted", (run_no,)):
-                found.setdefault(lane_no, array("I")).append(row_no)
-            again = sum(map(len, found.values()))
+            again = self._store.run("plan_drifted", (run_no,))
             counts = {(RowState.PLANNED, ""): again, (RowState.SETTLED, str(Outcome.DRIFTED)): -again}
             count_rows(self._store, run_no, counts)
-        return found
 
     def drop_run(self, run_id: RunId) -> None:
         with self._store.transaction():

@@ -131,8 +131,8 @@ class SqliteLedger:
     async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]], found: Mapping[str, object]) -> None:
         await self._call(self._plans.open_run, run_id, columns, found)
 
-    async def plan_drifted(self, run_id: RunId) -> Mapping[int, Sequence[int]]:
-        return await self._call(self._plans.plan_drifted, run_id)
+    async def plan_drifted(self, run_id: RunId) -> None:
+        await self._call(self._plans.plan_drifted, run_id)
 
     async def drop_run(self, run_id: RunId) -> None:
         await self._call(self._plans.drop_run, run_id)
@@ -208,6 +208,9 @@ class SqliteLedger:
 
     async def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
         return await self._call(self._lanes.numbers, lease, state)
+
+    async def expected(self, lease: Lease) -> Mapping[str, Sequence[int]]:
+        return await self._call(self._lanes.expected, lease)
 
     async def rows(self, lease: Lease, numbers: Sequence[int]) -> list[LedgerRow]:
         return await self._call(self._lanes.rows, lease, numbers)

@@ -183,6 +183,7 @@ def remote(**known: Any) -> Remote:
         ({"enabled": "false"}, {"enabled": False}, ()),
         ({"name": "a"}, {"name": "b"}, ("name: wished `a`, there is `b`",)),
         ({"name": "a"}, {"name": "A"}, ("name: wished `a`, there is `A`",)),
+        ({"name": "a"}, {"name": "\ud800b"}, ("name: wished `a`, there is `?b`",)),
         ({"description": "a"}, {}, ("description: wished `a`, there is ``",)),
         ({}, {"description": "b"}, ("description: wished ``, there is `b`",)),
         ({}, {"enabled": False}, ("enabled: wished `true`, there is `false`",)),

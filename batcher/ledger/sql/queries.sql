@@ -125,10 +125,10 @@ UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code 
 WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
 
 -- name: plan_drifted
+-- `remote_id` stays: only that very thing may be changed (`select_expected`).
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
-               remote_id = NULL, remote_state = NULL, remote_enabled = NULL
+               remote_state = NULL, remote_enabled = NULL
 WHERE run_no = ? AND outcome = 'drifted' AND remote_state = 'available'
-RETURNING lane_no, row_no
 
 -- name: reopen_run
 UPDATE run SET state = 'open', ended_at = NULL, stop_code = '', stop_message = '', exit_code = NULL
@@ -263,6 +263,12 @@ GROUP BY p.scope ORDER BY p.scope
 SELECT p.scope, r.row_no
 FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.run_no = ? AND r.lane_no = ? AND r.state = ?
+ORDER BY r.row_no
+
+-- name: select_expected
+SELECT p.scope, r.row_no
+FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+WHERE r.run_no = ? AND r.lane_no = ? AND r.state = 'planned' AND r.remote_id IS NOT NULL
 ORDER BY r.row_no
 
 -- name: select_rows
