@@ -226,6 +226,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def held_until(self, run_id: RunId) -> float | None:
+        """Until when whoever died over a run can have worked it; None if its lanes were all given back."""
+        ...
+
     async def index_keys(self, run_id: RunId) -> int:
         """After the last `add_rows`: index the plan by natural key, fold what earlier runs learnt; how many twins."""
         ...
@@ -359,6 +363,14 @@ class Ledger(Protocol):
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
         """The lane's rows with these keys that are planned, claimed or accepted."""
+        ...
+
+    async def doubts(
+        self, lease: Lease, keys: Sequence[NaturalKey]
+    ) -> Mapping[NaturalKey, tuple[float | None, float | None]]:
+        """Of a run that takes another one back, by key: when that one settled its row (None: it did not), and since
+        when yet another run of the ledger may have sent the same after it (None: none has).
+        """
         ...
 
     async def write(

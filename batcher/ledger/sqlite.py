@@ -119,6 +119,9 @@ class SqliteLedger:
     async def copy_made(self, run_id: RunId, parent: RunId) -> int:
         return await self._call(self._plans.copy_made, run_id, parent)
 
+    async def held_until(self, run_id: RunId) -> float | None:
+        return await self._call(self._plans.held_until, run_id)
+
     async def index_keys(self, run_id: RunId) -> int:
         return await self._call(self._plans.index_keys, run_id)
 
@@ -220,6 +223,11 @@ class SqliteLedger:
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
         return await self._call(self._lanes.match, lease, keys)
+
+    async def doubts(
+        self, lease: Lease, keys: Sequence[NaturalKey]
+    ) -> Mapping[NaturalKey, tuple[float | None, float | None]]:
+        return await self._call(self._lanes.doubts, lease, keys)
 
     async def write(
         self, run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Mapping[tuple[str, str], int]
