@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from batcher.errors import BatcherError as BatcherError
     from batcher.forecast import Forecast as Forecast
     from batcher.model import Outcome as Outcome
-    from batcher.model import RunRecord as RunRecord
     from batcher.policy.prospect import Prospect as Prospect
     from batcher.preview import Check as Check
     from batcher.preview import check_inventory as check_inventory
     from batcher.preview import plan_inventory as plan_inventory
+    from batcher.records import RunRecord as RunRecord
     from batcher.report.publish import Publication as Publication
     from batcher.sitting import RunResult as RunResult
     from batcher.wiring import Session as Session
@@ -49,7 +49,7 @@ _HOMES = {
     "Outcome": "model",
     "Prospect": "policy.prospect",
     "Publication": "report.publish",
-    "RunRecord": "model",
+    "RunRecord": "records",
     "RunResult": "sitting",
     "Session": "wiring",
     "Settings": "config",

@@ -6,7 +6,10 @@ They raise `BatcherError` for what ends them before or instead of a report.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import anyio
 
 from batcher.clock import SystemClock
 from batcher.errors import ConfigError, RunNotFoundError
@@ -14,9 +17,10 @@ from batcher.events import Warned
 from batcher.intake import PROJECTS, fingerprint_of, new_run, record_run
 from batcher.inventory.open import Inventory
 from batcher.ledger.open import open_ledger
-from batcher.model import UNDO, Outcome, RowState, RunId, RunRecord, RunState
+from batcher.ledger_port import Ledger
+from batcher.model import UNDO, Outcome, RowState, RunId, RunState
 from batcher.planning.record import settle_twins
-from batcher.ports import Ledger
+from batcher.records import RunRecord
 from batcher.report.publish import Publication
 from batcher.review import Review, Reviewed, read_reviewed
 from batcher.sitting import RunResult, publish_run, work
@@ -104,30 +108,56 @@ async def undo_run(run_id: str, session: Session, *, force: bool = False) -> Run
                 f"run `{run_id}` is an undo itself: what it deleted cannot be brought back",
                 hint=f"`batcher undo {parent.parent}` goes on with it; `batcher run` makes flow logs anew",
             )
-        begun = [run for run in runs if run.parent == parent.run_id and _goes_on(run, runs) and run.operation == UNDO]
+        undos = [run for run in runs if run.parent == parent.run_id and run.operation == UNDO]
+        for run in undos:
+            if run.state is RunState.PLANNING:
+                await ledger.drop_run(run.run_id)
+        begun = [run for run in undos if run.state is not RunState.PLANNING and _is_unfinished(run)]
         if begun:
             session = session.continuing(begun[0])
             async with open_cloud(session) as cloud:
                 return await _go_on(ledger, begun[0], cloud, session, force=force)
-        session = session.continuing(parent)
-        quiet_since = parent.ended_at or SystemClock().now()
-        fingerprint = hashlib.sha256(f"undo/{parent.run_id}".encode()).hexdigest()
-        run = new_run(
-            parent.inventory_name,
-            parent.inventory_sha256,
-            fingerprint,
-            session,
-            runs=runs,
-            parent=parent.run_id,
-            operation=UNDO,
-            extra={UNDO: {"force": force, "quiet_since": quiet_since}},
-        )
-        await ledger.create_run(run)
+        session = _undoing(session, parent)
+        async with open_cloud(session) as cloud:
+            run_id = await _record_undo(ledger, parent, cloud, session, runs=runs, force=force)
+            return await work(ledger, run_id, cloud, session)
+
+
+def _undoing(session: Session, parent: RunRecord) -> Session:
+    """This session as the undone run was given its own, but whether to verify: that is a question of its own."""
+    verify = session.settings.run.verify
+    session = session.continuing(parent)
+    run = session.settings.run.model_copy(update={"verify": verify})
+    return replace(session, settings=session.settings.model_copy(update={"run": run}))
+
+
+async def _record_undo(
+    ledger: Ledger, parent: RunRecord, cloud: Cloud, session: Session, *, runs: list[RunRecord], force: bool
+) -> RunId:
+    """Plan to take a run back; whatever goes wrong, nothing of that stays, and the run can still be gone on with."""
+    now = SystemClock().now()
+    quiet_since = parent.ended_at or min(await ledger.held_until(parent.run_id) or now, now)
+    run = new_run(
+        parent.inventory_name,
+        parent.inventory_sha256,
+        hashlib.sha256(f"undo/{parent.run_id}".encode()).hexdigest(),
+        session,
+        runs=runs,
+        parent=parent.run_id,
+        operation=UNDO,
+        extra={UNDO: {"force": force, "quiet_since": quiet_since}},
+    )
+    await ledger.create_run(run)
+    try:
         await ledger.copy_made(run.run_id, parent.run_id)
         await ledger.index_keys(run.run_id)
+        await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
         await ledger.open_run(run.run_id, parent.columns, {})
-        async with open_cloud(session) as cloud:
-            return await work(ledger, run.run_id, cloud, session)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await ledger.drop_run(run.run_id)
+        raise
+    return run.run_id
 
 
 async def made_by(run_id: str, session: Session) -> int:
@@ -147,10 +177,20 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
         parent = await _choose(
             ledger,
             run_id,
-            lambda run: _has_retryable(run) and run.run_id not in retried and not _undone_by(run, runs),
+            lambda run: (
+                _has_retryable(run)
+                and run.run_id not in retried
+                and run.operation != UNDO
+                and not _undone_by(run, runs)
+            ),
             "run with rows that are `failed` or `in_doubt` and were not retried",
         )
         _check_not_undone(parent, runs)
+        if parent.operation == UNDO:
+            raise ConfigError(
+                f"run `{parent.run_id}` is an undo, and a retry would make what it could not delete",
+                hint=f"`batcher undo {parent.parent}` tries that again",
+            )
         begun = [run for run in runs if run.parent == parent.run_id and _goes_on(run, runs)]
         if begun:
             session = session.continuing(begun[0])
@@ -178,8 +218,9 @@ async def _go_on(ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session,
 
 
 def _undone_by(run: RunRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
-    """The run that takes this one back, if there is one."""
-    return next((each for each in runs if each.parent == run.run_id and each.operation == UNDO), None)
+    """The run that takes this one back, if there is one; one that died over its plan has done nothing."""
+    undos = (each for each in runs if each.parent == run.run_id and each.operation == UNDO)
+    return next((each for each in undos if each.state is not RunState.PLANNING), None)
 
 
 def _goes_on(run: RunRecord, runs: Sequence[RunRecord]) -> bool:
@@ -188,7 +229,7 @@ def _goes_on(run: RunRecord, runs: Sequence[RunRecord]) -> bool:
 
 
 def _check_not_undone(run: RunRecord, runs: Sequence[RunRecord]) -> None:
-    """Raise for a run that was taken back, or takes one back: neither is the work that was asked for."""
+    """Raise for a run that was taken back: to go on with it would make anew what is gone."""
     undo = _undone_by(run, runs)
     if undo is not None:
         raise RunNotFoundError(

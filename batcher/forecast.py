@@ -11,14 +11,17 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from batcher.clock import SystemClock
+from batcher.engine.look_up import ROWS_MAX as LOOK_UP_ROWS_MAX
 from batcher.engine.reconcile import pays
 from batcher.engine.survey import LaneSurvey, Survey
 from batcher.errors import leaf
 from batcher.events import CallMade, Event, Warned
-from batcher.model import CallClass, LaneKey, Limit, Quota, Refused, RowRecord, RunId, RunRecord, ScopeLoad, Window
+from batcher.ledger_port import Ledger
+from batcher.model import CallClass, LaneKey, Limit, Quota, Refused, RowState, RunId, ScopeLoad, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.surroundings import PAGE_LIMIT
-from batcher.policy.pace import AUTO, stricter
+from batcher.policy.breaker import skip_code
+from batcher.policy.pace import stricter
 from batcher.policy.prospect import (
     CHANGES,
     LaneCost,
@@ -29,8 +32,9 @@ from batcher.policy.prospect import (
     refused_by_quota,
 )
 from batcher.policy.rate_search import RateSearch
-from batcher.ports import Ledger
-from batcher.sitting import new_engine
+from batcher.policy.verdict import OwnCode
+from batcher.records import RowRecord, RunRecord
+from batcher.sitting import new_engine, what_stopped
 from batcher.telemetry.sinks import Tee
 from batcher.wiring import Cloud, Session, asked_window, engine_policy, flow_logs
 
@@ -42,16 +46,22 @@ CHECKS = ("attachments", "log_groups", "log_streams")
 """The kinds of call that a preflight check makes."""
 _QUIET = frozenset({Prospect.CREATE, Prospect.EXISTS})
 """Prospects of which nothing needs to be said row by row."""
+_THERE = frozenset({Prospect.EXISTS, Prospect.UPDATE, Prospect.DRIFTED})
+"""Prospects whose thing is there."""
 
 
 @dataclass(slots=True)
 class ScopeForecast:
-    """One router's share: its rows by prospect, and how many flow logs it has (None: not known)."""
+    """One router's share: its rows by prospect, and how many flow logs it has (None: not known).
+
+    `to_amend`: of those to create, how many need another call before they are as wished.
+    """
 
     lane: LaneKey | None
     scope: str
     things: int | None
     rows: Counter[Prospect] = field(default_factory=Counter)
+    to_amend: int = 0
     digest: str = ""
 
 
@@ -182,6 +192,7 @@ async def survey_run(
     calls = Counter[str]()
     for (_, kind), count in notes.calls.items():
         calls[kind] += count
+    stop_code, stop_message, stop_advice = what_stopped(session, engine, cloud)
     forecast = Forecast(
         inventory_name=run.inventory_name,
         inventory_sha256=run.inventory_sha256,
@@ -195,9 +206,9 @@ async def survey_run(
         findings=tally.findings(),
         warnings=notes.warnings,
         survey_calls=dict(calls),
-        stop_code=session.stop.code or engine.stop_code,
-        stop_message=engine.stop_message,
-        stop_advice=engine.stop_advice,
+        stop_code=stop_code,
+        stop_message=stop_message,
+        stop_advice=stop_advice,
     )
     return forecast, survey
 
@@ -240,6 +251,16 @@ class Judge:
             fix_drift=self._fix_drift,
         )
 
+    def cause(self, record: RowRecord, scope: str) -> tuple[str, str]:
+        """Code and message of why a row is what it is, unless it is simply to be created."""
+        seen = self.lane_survey(record)
+        if record.state is RowState.SETTLED or seen is None:
+            return record.error_code, record.error_message
+        if refused := seen.refused.get(scope):
+            return skip_code(refused), f"{refused.code}: {refused.message}"
+        stopped = f"{seen.stopped.code}: {seen.stopped.message}" if seen.stopped else ""
+        return OwnCode.LISTING_INCOMPLETE, seen.unread.get(scope, stopped)
+
 
 SCOPE_AT = FlowLogs.identity_columns.index("er_id")
 
@@ -273,11 +294,13 @@ class _Tally:
         known = f"{record.row_no} {prospect} {record.remote_id or ''} {record.error_code} {record.error_message}\n"
         self._hashes[place].update(known.encode("utf-8", "surrogatepass"))
         if record.lane is not None and record.spec is not None:
-            self._count_calls(record.lane, record.spec, record, prospect)
+            self._count_calls(self._scopes[place], record.lane, record.spec, record, prospect)
         if prospect not in _QUIET:
-            self._find(prospect, record)
+            self._find(prospect, record, *self.judge.cause(record, scope))
 
-    def _count_calls(self, lane: LaneKey, spec: str, record: RowRecord, prospect: Prospect) -> None:
+    def _count_calls(
+        self, scope: ScopeForecast, lane: LaneKey, spec: str, record: RowRecord, prospect: Prospect
+    ) -> None:
         due = self.due.setdefault(lane, Counter())
         if prospect not in CHANGES:
             return
@@ -285,14 +308,15 @@ class _Tally:
         if prospect is Prospect.CREATE:
             due["create"] += 1
             due["amend"] += not is_on
+            scope.to_amend += not is_on
         else:
             due["update"] += not record.error_message.startswith("enabled:")
             due["amend"] += record.remote_enabled is not None and record.remote_enabled != is_on
 
-    def _find(self, prospect: Prospect, record: RowRecord) -> None:
-        key = prospect, record.error_code
+    def _find(self, prospect: Prospect, record: RowRecord, code: str, message: str) -> None:
+        key = prospect, code
         if key not in self._findings and len(self._findings) < FINDINGS_MAX:
-            self._findings[key] = Finding(prospect, record.error_code, record.line, record.error_message)
+            self._findings[key] = Finding(prospect, code, record.line, message)
         if key in self._findings:
             self._findings[key].count += 1
 
@@ -323,14 +347,20 @@ def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session
         things, new = scope.things or 0, scope.rows[Prospect.CREATE]
         if pays(ScopeLoad(scope.scope, rows, 0), run.reconcile, has_history=knowledge.has_history):
             calls["list"] += pages_of(things, PAGE_LIMIT)
-        if run.verify and new:
+        elif there := sum(scope.rows[prospect] for prospect in _THERE):  # each is refused, and looked up
+            calls["create"] += there
+            calls["list"] += pages_of(there, LOOK_UP_ROWS_MAX)
+        if (run.verify and new) or scope.to_amend:
             calls["list"] += pages_of(things + new, PAGE_LIMIT)
     if run.preflight:
         calls.update({kind: notes.calls[lane, kind] for kind in CHECKS if notes.calls[lane, kind]})
-    window, learnt_at = asked_window(session.settings) or RateSearch().window, None
+    asked = asked_window(session.settings)
+    window, learnt_at = asked or RateSearch().window, None
     for limit in knowledge.limits:
         is_due = limit.lane == lane and limit.call_class is not CallClass.READ
-        if is_due and (run.rate == AUTO or stricter(window, limit.window) != window):
+        if is_due and (asked is None or stricter(window, limit.window) != window):
             window, learnt_at = limit.window, limit.learnt_at
     seen = tally.survey.lanes.get(lane)
+    if seen is not None and stricter(window, seen.limiter.window) != window:
+        window, learnt_at = seen.limiter.window, SystemClock().now()
     return LaneForecast(lane, calls, window, learnt_at, seen.quota if seen else None, tally.due[lane]["create"])

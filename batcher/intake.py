@@ -12,10 +12,11 @@ from batcher.cloud.credentials import DEFAULT_ACCOUNT
 from batcher.engine.stop import Stop, stop_at
 from batcher.errors import BatcherError, InventoryError, leaf
 from batcher.inventory.open import Inventory
-from batcher.model import Outcome, RowState, RunId, RunRecord, RunState
+from batcher.ledger_port import Ledger
+from batcher.model import Outcome, RowState, RunId, RunState
 from batcher.operations.flow_log import FlowLogs
 from batcher.planning.record import record_plan
-from batcher.ports import Ledger
+from batcher.records import RunRecord
 from batcher.wiring import Cloud, Session, default_values, flow_logs
 
 PROJECTS = "projects"

@@ -11,9 +11,9 @@ from batcher.clock import SystemClock
 from batcher.forecast import Forecast, Knowledge, knowledge_of, records, survey_run
 from batcher.intake import fingerprint_of, new_run, record_run
 from batcher.ledger.open import open_ledger
+from batcher.ledger_port import Ledger
 from batcher.model import Outcome
 from batcher.planning.record import record_plan
-from batcher.ports import Ledger
 from batcher.review import write_reviewable
 from batcher.wiring import Session, flow_logs, open_cloud, open_source
 

@@ -1,6 +1,6 @@
 """A forecast on paper: what a person reviews, and whether it still holds when the run comes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,17 @@ from batcher.engine.context import Seen
 from batcher.engine.survey import Survey
 from batcher.errors import AccessError, ConfigError, MovedError, UnfinishedPlanError
 from batcher.forecast import Forecast, Judge, Knowledge, LaneForecast, ScopeForecast, records, survey_run
-from batcher.model import LaneKey, Quota, Refused, RowRecord, RunId, RunRecord
+from batcher.intake import InterruptedPlanError
+from batcher.ledger_port import Ledger
+from batcher.model import LaneKey, Quota, Refused, RunId
 from batcher.planning.plan_file import read_plan, write_plan
 from batcher.policy.pace import rate_text
 from batcher.policy.prospect import CHANGES, Prospect, nights_of
-from batcher.ports import Ledger
+from batcher.records import RowRecord, RunRecord
 from batcher.report.rows import utc_text
+from batcher.sitting import PLAN, SIGNALLED
 from batcher.wiring import Cloud, Session
 
-PLAN = "plan"
-"""Among a run's settings: the seal of the plan that it was made from."""
 MOVED_SHOWN_MAX = 10
 """Routers that are named where a plan does not hold any more."""
 
@@ -84,14 +85,18 @@ def _place(lane: LaneKey | None) -> dict[str, Any]:
 
 
 def whole(forecast: Forecast) -> None:
-    """Raise where a forecast does not know of every row: access was refused, or a listing ended short."""
+    """Raise where a forecast does not know of every row: stopped, access was refused, or a listing ended short."""
+    if forecast.stop_code in SIGNALLED:
+        raise InterruptedPlanError(forecast.stop_code)
     if forecast.stop_code:
         message = forecast.stop_message or forecast.stop_code
         raise AccessError(f"the plan is not whole: {message}", hint=forecast.stop_advice)
     unknown = forecast.rows[Prospect.UNKNOWN]
     if unknown:
+        example = next(finding for finding in forecast.findings if finding.prospect is Prospect.UNKNOWN)
+        why = f", as line {example.line}: {example.message}" if example.message else ""
         raise UnfinishedPlanError(
-            f"the plan is not whole: what is there could not be read for {unknown:,} rows", hint="run it again"
+            f"the plan is not whole: what is there could not be read for {unknown:,} rows{why}", hint="run it again"
         )
 
 
@@ -204,14 +209,13 @@ class Review:
         forecast, survey = await survey_run(ledger, self._run, self._cloud, self._session, Knowledge())
         self._reviewed.check(forecast)
         drifted = {(scope.lane, scope.scope) for scope in forecast.scopes if scope.rows[Prospect.UPDATE]}
-        expected: Mapping[int, Sequence[int]] = {}
         if drifted:  # listed again by the run, which puts right what it finds; what it does not find it leaves alone
-            expected = await ledger.plan_drifted(run_id)
-        numbers = {lane: lane_no for lane_no, lane, _ in await ledger.lanes(run_id)}
+            await ledger.plan_drifted(run_id)
         self.seen = {
             lane: Seen(
-                {scope: things for scope, things in seen.listed.items() if (lane, scope) not in drifted},
-                frozenset(expected.get(numbers.get(lane, 0), ())),
+                listed={scope: things for scope, things in seen.listed.items() if (lane, scope) not in drifted},
+                refused=seen.refused,
+                limiter=seen.limiter,
             )
             for lane, seen in survey.lanes.items()
         }

@@ -4,7 +4,7 @@ import os
 import random
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -18,16 +18,20 @@ from batcher.engine.undo import undo_lane
 from batcher.errors import leaf
 from batcher.events import RunEnded, RunStarted, Warned
 from batcher.ledger.group_commit import GroupCommit
-from batcher.model import UNDO, LaneKey, Outcome, RowState, RunId, RunRecord
+from batcher.ledger_port import Ledger
+from batcher.model import UNDO, LaneKey, Outcome, RowState, RunId
 from batcher.policy.breaker import planning_stop_code
 from batcher.policy.deadline import nights_left
 from batcher.policy.threshold import FailureCount, tolerance_of
 from batcher.policy.verdict import OwnCode, exit_code
-from batcher.ports import Ledger
+from batcher.records import RunRecord
 from batcher.report.publish import Publication, publish
 from batcher.wiring import Cloud, Session, advice, engine_policy, flow_logs
 
-_SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
+PLAN = "plan"
+"""Among a run's settings: the seal of the plan that it was made from."""
+SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
+"""The stop codes of a person's own wish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,9 @@ async def work(
     open_rows = sum(rows for _, _, rows in lanes)
     session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, session.settings.run.rate))
     began, calls_before = clock.steady(), sum(run.calls.values())
-    policy = engine_policy(session)
+    policy = replace(engine_policy(session), reviewed=PLAN in run.settings)
+    if known is not None:  # the survey has made the checks
+        policy = replace(policy, preflight=False)
     guard = _failure_guard(run, session)
     engine = new_engine(
         ledger,
@@ -112,7 +118,7 @@ async def work(
     )
     await _work_in_time(engine, session)
     run = await ledger.run(run_id)
-    stop_code, stop_message, stop_advice = _what_stopped(session, engine, None if continued else cloud)
+    stop_code, stop_message, stop_advice = what_stopped(session, engine, None if continued else cloud)
     duration_s = max(clock.steady() - began, 0.001)
     if stop_code == OwnCode.DEADLINE:
         stop_message = _left_text(session, open_rows, _open_rows(run), duration_s)
@@ -182,12 +188,12 @@ def _lane_work(run: RunRecord, *, force: bool) -> WorkLane:
     )
 
 
-def _what_stopped(session: Session, engine: RunEngine, planned: Cloud | None) -> tuple[str, str, str]:
+def what_stopped(session: Session, engine: RunEngine, planned: Cloud | None) -> tuple[str, str, str]:
     """Code, message and advice of what ended the sitting early, all empty where nothing did.
 
     First of who asked for it, then of a lane, then of a look-up that left rows unplanned in this sitting (`planned`).
     """
-    if session.stop.code in _SIGNALLED:
+    if session.stop.code in SIGNALLED:
         return session.stop.code, "", ""
     code = session.stop.code or engine.stop_code
     if code or planned is None or not planned.projects.refusals:

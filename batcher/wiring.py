@@ -35,14 +35,16 @@ from batcher.errors import ConfigError, LedgerHeldError
 from batcher.events import ClockSkewed, Waiting
 from batcher.inventory.open import Inventory, ReadOptions, open_inventory
 from batcher.ledger.open import open_ledger
-from batcher.model import LaneKey, RunRecord, Stops, Window
+from batcher.ledger_port import Ledger
+from batcher.model import LaneKey, Stops, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import REQUIRED, RowDefaults
 from batcher.planning.projects import ProjectBook
 from batcher.policy.deadline import next_clock, parse_clock
 from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.retry import RetryBudget
-from batcher.ports import EventSink, Ledger
+from batcher.ports import EventSink
+from batcher.records import RunRecord
 from batcher.rehearsal import embedded
 from batcher.telemetry.sinks import Silent
 

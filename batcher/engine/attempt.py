@@ -221,10 +221,13 @@ async def _settle_found(context: LaneContext, work: Work, remote: Remote) -> boo
     found = found_settlement(context, known, remote)
     if found is None:
         return False
-    settlement = await put_right(context, row.spec, remote, found)
+    settlement = await put_right(context, known, remote, found)
     if settlement is None:
         return True
-    record(context, row.scope, row.line, replace(settlement, first_sent_at=work.first_sent_at))
+    # What failed and was there before must not be taken for what this token may have made: `undo` asks.
+    is_another = settlement.outcome is Outcome.FAILED and not work.in_doubt
+    spent = is_another and work.refused is not None and work.refused.kind is Kind.EXISTS
+    record(context, row.scope, row.line, replace(settlement, first_sent_at=work.first_sent_at, spent=spent))
     return True
 
 

@@ -1,7 +1,7 @@
 """What the parts of one lane share: its lease, its pace, its way to the ledger and to the provider."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -12,12 +12,13 @@ from batcher.engine.flow import Flow
 from batcher.engine.limiter import LaneLimiter
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
+from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, Kind, Lease, Limit, Page, Refused, Stops, Window
 from batcher.policy.breaker import OPEN_S_MAX, QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
 from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
 from batcher.policy.threshold import Tolerance
-from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
+from batcher.ports import Clock, EventSink, Operation
 
 T = TypeVar("T")
 
@@ -26,7 +27,9 @@ T = TypeVar("T")
 class EnginePolicy:
     """What shapes the work on every lane; times in seconds.
 
-    `window` None: the rate is searched for. `concurrency` is the most of a lane's calls that are in flight.
+
+    `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side.
+    `reviewed`: of what is there already only what a person has reviewed may be changed.
     """
 
     window: Window | None
@@ -37,6 +40,7 @@ class EnginePolicy:
     reconcile: str = "auto"
     fix_drift: bool = False
     preflight: bool = False
+    reviewed: bool = False
     verify: bool = True
     verify_s_max: float = 300.0
     token_lifetime_s: float = 8 * 3600.0
@@ -47,10 +51,14 @@ class EnginePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a survey saw of a lane just before: scopes that it read whole, and rows whose thing it found and left."""
+    """What a survey saw of a lane just before: scopes that it read whole, and those that were refused.
+
+    `limiter` is the survey's own: the lane's calls before and after it are one stream.
+    """
 
     listed: Mapping[str, int]
-    expected: frozenset[int] = frozenset()
+    refused: Mapping[str, Refused]
+    limiter: LaneLimiter
 
 
 class AccountGate:
@@ -102,14 +110,7 @@ class LaneContext:
         self.stop = stop
         self.chance = chance
         self.lane = lease.lane
-        self.limiter = LaneLimiter(
-            policy.window,
-            clock,
-            reserve=policy.reserve,
-            jitter_s=policy.jitter_s,
-            since_last_call_s=None if lease.last_call_at is None else max(0.0, clock.now() - lease.last_call_at),
-        )
-        self.limiter.known(limits or {})
+        self.limiter = known.limiter if known else self._new_limiter(lease, limits or {})
         self.flow = Flow(policy.concurrency)
         """How many rows are worked side by side."""
         self.breaker = Breaker()
@@ -117,11 +118,13 @@ class LaneContext:
         self.tolerance = tolerance or FailureGuard(Tolerance(), stop)
         self.listed: dict[str, int] = dict(known.listed if known else {})
         """Scopes of which a whole listing was read in this sitting, before any send, and how many things it showed."""
-        self.expected = known.expected if known else frozenset()
-        """Rows whose thing was there when the plan was reviewed: they must not be made."""
+        self.unread: dict[str, str] = {}
+        """Scopes that could not be read to their end, and why."""
+        self.expected: Mapping[str, Sequence[int]] = {}
+        """Rows by scope whose thing was there when the plan was reviewed: they must not be made."""
         self.accepted: dict[str, int] = {}
         """Rows by scope that the provider took and that are not final yet."""
-        self.stopped_scopes: dict[str, Refused] = {}
+        self.stopped_scopes: dict[str, Refused] = dict(known.refused if known else {})
         self.stopped_subjects: dict[str, Refused] = {}
         """What of a scope is stopped alone."""
         self.stopped: Refused | None = None
@@ -131,6 +134,19 @@ class LaneContext:
         self._in_line = 0
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
         self.hold(lease)
+
+    def _new_limiter(self, lease: Lease, limits: Mapping[CallClass, Window]) -> LaneLimiter:
+        """The lane's pace, on from where whoever called in its place before has left it."""
+        last_call_at = lease.last_call_at
+        limiter = LaneLimiter(
+            self.policy.window,
+            self.clock,
+            reserve=self.policy.reserve,
+            jitter_s=self.policy.jitter_s,
+            since_last_call_s=None if last_call_at is None else max(0.0, self.clock.now() - last_call_at),
+        )
+        limiter.known(limits)
+        return limiter
 
     def hold(self, lease: Lease) -> None:
         """Believe in a lease, on the local clock, for a little less than its time."""
@@ -217,7 +233,7 @@ class LaneContext:
         elif isinstance(answer, Page):
             result = "200"
         else:
-            result = str(getattr(answer, "http_status", ""))
+            result = str(getattr(answer, "http_status", 200))
         call_class, now = class_of(kind), self.clock.steady()
         if not isinstance(answer, Refused) or answer.sent or answer.kind is not Kind.PERMANENT:
             self.commit.count_call(kind, result)

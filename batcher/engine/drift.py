@@ -8,27 +8,27 @@ from dataclasses import replace
 
 from batcher.engine.context import LaneContext
 from batcher.engine.persist import persist
-from batcher.model import Applied, Outcome, Refused, Remote, Settlement
+from batcher.model import Applied, LedgerRow, Outcome, Refused, Remote, Settlement
 from batcher.policy.found import AVAILABLE
 
 
-async def put_right(context: LaneContext, spec: str, remote: Remote, drifted: Settlement) -> Settlement | None:
+async def put_right(context: LaneContext, row: LedgerRow, remote: Remote, drifted: Settlement) -> Settlement | None:
     """The settlement of a drifted row: `updated`, or `drifted` with what stands against it.
 
     As it was given where nothing is to be put right. None if the lane closed on the way: the row stays open.
     """
     if not context.policy.fix_drift or drifted.outcome is not Outcome.DRIFTED:
         return drifted
-    if remote.state != AVAILABLE:
-        return replace(drifted, error_message=f"{drifted.error_message}; not put right in state `{remote.state}`")
+    if obstacle := _obstacle(context, row, remote):
+        return replace(drifted, error_message=f"{drifted.error_message}; not put right{obstacle}")
     enabled = remote.enabled
     for is_due, kind, make in (
         (context.operation.needs_update, "update", context.operation.update),
         (context.operation.needs_amending, "amend", context.operation.amend),
     ):
-        if not is_due(spec, remote):
+        if not is_due(row.spec, remote):
             continue
-        answer = await persist(context, kind, lambda make=make: make(context.lane, spec, remote))  # type: ignore[misc]
+        answer = await persist(context, kind, lambda make=make: make(context.lane, row.spec, remote))  # type: ignore[misc]
         if answer is None or (isinstance(answer, Refused) and context.closing):
             return None
         if isinstance(answer, Refused):
@@ -45,6 +45,13 @@ async def put_right(context: LaneContext, spec: str, remote: Remote, drifted: Se
         error_message=f"put right: {drifted.error_message.replace('there is', 'there was')}",
         settled_at=context.clock.now(),
     )
+
+
+def _obstacle(context: LaneContext, row: LedgerRow, remote: Remote) -> str:
+    """Why a thing is not to be changed, or empty."""
+    if context.policy.reviewed and row.remote_id != remote.remote_id:
+        return ": it was not there when the plan was reviewed"
+    return "" if remote.state == AVAILABLE else f" in state `{remote.state}`"
 
 
 def _answered(drifted: Settlement, answer: Applied) -> Settlement:

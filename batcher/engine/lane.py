@@ -35,6 +35,8 @@ async def held(context: LaneContext) -> AsyncIterator[None]:
 async def run_lane(context: LaneContext, open_rows: int) -> None:
     """Do the lane's open rows, as far as they come before it closes. Raises what the ledger raises."""
     async with held(context):
+        if context.policy.reviewed:
+            context.expected = await context.ledger.expected(context.lease)
         await reconcile(context)
         await skip_moved(context)
         if context.policy.preflight:

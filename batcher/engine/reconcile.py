@@ -8,7 +8,7 @@ used again.
 
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
-from batcher.engine.listing import ScopeListing
+from batcher.engine.listing import ScopeListing, unreadable
 from batcher.engine.settling import ended, found_settlement, record
 from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, ScopeLoad, Settlement, Stops
 from batcher.policy.found import better
@@ -34,7 +34,9 @@ async def reconcile(context: LaneContext) -> None:
         context.accepted[load.scope] = load.accepted
         if context.closing:
             return
-        if load.scope not in context.listed and pays(load, context.policy.reconcile, has_history=has_history):
+        if load.scope in context.listed or load.scope in context.stopped_scopes:
+            continue
+        if load.scope in context.expected or pays(load, context.policy.reconcile, has_history=has_history):
             listing = ScopeListing(context, load.scope)
             seen: list[int] = []
             async for items in listing.pages():
@@ -47,6 +49,8 @@ async def reconcile(context: LaneContext) -> None:
                 context.stop_unreachable(listing.refused)
             elif listing.refused is not None and listing.refused.stops is Stops.SCOPE:
                 context.stop_scope(load.scope, listing.refused)
+            else:
+                context.unread[load.scope] = unreadable(listing)
     await context.commit.flush()
 
 
@@ -54,13 +58,21 @@ async def skip_moved(context: LaneContext) -> None:
     """Leave alone what was there when the plan was reviewed and is not shown now: to make it was not planned."""
     if not context.expected or context.closing:
         return
-    for scope, numbers in (await context.ledger.numbers(context.lease, RowState.PLANNED)).items():
-        moved = [number for number in numbers if number in context.expected]
-        for start in range(0, len(moved), ROWS_AT_ONCE):
-            for row in await context.ledger.rows(context.lease, moved[start : start + ROWS_AT_ONCE]):
-                settlement = Settlement(row.row_no, expect=row.state, state=RowState.SETTLED, attempts=row.attempts)
-                code, message = OwnCode.MOVED.value, OWN_CODES[OwnCode.MOVED]
-                record(context, scope, row.line, ended(context, settlement, Outcome.SKIPPED, code, message))
+    for scope, numbers in (await context.ledger.expected(context.lease)).items():
+        if scope in context.stopped_scopes:
+            continue  # they are skipped with it
+        code = OwnCode.MOVED if scope in context.listed else OwnCode.LISTING_INCOMPLETE
+        message = context.unread.get(scope, OWN_CODES[code])
+        for start in range(0, len(numbers), ROWS_AT_ONCE):
+            for row in await context.ledger.rows(context.lease, numbers[start : start + ROWS_AT_ONCE]):
+                settlement = Settlement(
+                    row_no=row.row_no,
+                    expect=row.state,
+                    state=RowState.SETTLED,
+                    attempts=row.attempts,
+                    remote_id=row.remote_id,
+                )
+                record(context, scope, row.line, ended(context, settlement, Outcome.SKIPPED, code.value, message))
     await context.commit.flush()
 
 
@@ -87,7 +99,7 @@ async def settle_listed(
     for row in await context.ledger.match(context.lease, list(by_key)):
         remote = by_key[row.key]
         found = found_settlement(context, row, remote)
-        settlement = None if found is None else await put_right(context, row.spec, remote, found)
+        settlement = None if found is None else await put_right(context, row, remote, found)
         if settlement is None:
             continue
         if settlement.state is row.state:

@@ -12,10 +12,11 @@ import anyio
 from batcher.engine.context import AccountGate, EnginePolicy, LaneContext, Seen
 from batcher.engine.lane import run_lane
 from batcher.engine.stop import FailureGuard, Stop
+from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, LaneKey, Refused, RunId, Stops, Window
 from batcher.policy.breaker import stop_code
 from batcher.policy.pace import limits_text
-from batcher.ports import Clock, EventSink, Ledger, Operation, Settler
+from batcher.ports import Clock, EventSink, Operation
 
 LIMIT_S_MAX = 30 * 86_400.0
 """A limit that was named longer ago is not believed any more: it may have been raised, and only a try can tell."""

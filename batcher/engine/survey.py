@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from batcher.engine.context import LaneContext
 from batcher.engine.lane import held
+from batcher.engine.limiter import LaneLimiter
 from batcher.engine.persist import persist
 from batcher.engine.preflight import preflight
 from batcher.engine.reconcile import reconcile
@@ -19,12 +20,16 @@ from batcher.model import LaneKey, Quota, Refused
 class LaneSurvey:
     """What was seen of a lane: things in each scope that was read whole, scopes that were refused, the quota.
 
-    `quota` is None where it could not be asked.
+    `unread` says why other scopes were not read, `stopped` what stopped the lane. `quota` is None where it could not
+    be asked; `limiter` has the lane's pace, and what the provider told of it.
     """
 
     listed: Mapping[str, int]
     refused: Mapping[str, Refused]
+    unread: Mapping[str, str]
+    stopped: Refused | None
     quota: Quota | Refused | None
+    limiter: LaneLimiter
 
 
 class Survey:
@@ -40,4 +45,11 @@ class Survey:
             if context.policy.preflight:
                 await preflight(context)
             quota = await persist(context, "quotas", lambda: context.operation.quota(context.lane))
-            self.lanes[context.lane] = LaneSurvey(context.listed, context.stopped_scopes, quota)
+            self.lanes[context.lane] = LaneSurvey(
+                listed=context.listed,
+                refused=context.stopped_scopes,
+                unread=context.unread,
+                stopped=context.stopped,
+                quota=quota,
+                limiter=context.limiter,
+            )

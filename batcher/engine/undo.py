@@ -4,26 +4,28 @@ A delete is safe to repeat, so a sitting that dies leaves rows that the next one
 back, their things are listed, and what is gone is gone. Each row is claimed in the ledger before its delete is sent.
 
 A round reads each scope once, 2,000 things a call; what still stands in the way (a thing that is `pending`, or
-`deleting`) is looked at again in the next round, as `verify` does. Absence counts only in a whole listing; and a row
-that was sent and never answered is only believed absent once nothing of it can be under way any more.
+`deleting`) is looked at again in the next round, as `verify` does. Absence counts only in a whole listing that was
+read while nothing was deleted: a delete between two pages changes the count by which a listing is known to be whole.
+And a row that was sent and never answered is only believed absent once nothing of it can be under way any more.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import anyio
 
 from batcher.engine.context import LaneContext
-from batcher.engine.lane import RECOVER_ROWS_MAX, held, skip_rest
-from batcher.engine.listing import ScopeListing
+from batcher.engine.lane import held, skip_rest
+from batcher.engine.listing import ScopeListing, unreadable
 from batcher.engine.persist import persist
 from batcher.engine.reconcile import ROWS_AT_ONCE
 from batcher.engine.settling import ended, record
 from batcher.engine.verify import POLL_S_FIRST, POLL_S_MAX
-from batcher.model import Kind, LedgerRow, NaturalKey, Outcome, Refused, Remote, RowState, Settlement, Stops
+from batcher.model import Applied, Kind, LedgerRow, NaturalKey, Outcome, Refused, Remote, RowState, Settlement, Stops
 from batcher.policy.breaker import skip_code, skip_message
 from batcher.policy.found import better
-from batcher.policy.removal import Act, judge_removal
+from batcher.policy.removal import Act, Making, judge_removal
+from batcher.policy.retry import is_attempt
 from batcher.policy.verdict import OwnCode
 
 GONE = "it is not there any more"
@@ -36,70 +38,94 @@ async def undo_lane(context: LaneContext, _open_rows: int, *, force: bool, quiet
     `force`: also what was changed since it was made. `quiet_since`: the undone run sent nothing later (wall clock).
     """
     async with held(context):
-        await _put_back_claimed(context)
         rounds = _Rounds(context, force=force, quiet_since=quiet_since)
+        await rounds.put_back_claimed()
         delay_s, waiting_since = POLL_S_FIRST, None
-        while await rounds.go() and context.policy.verify and not context.closing:
-            waiting_since = waiting_since or context.clock.steady()
-            is_over = context.clock.steady() - waiting_since >= context.policy.verify_s_max
-            if is_over or not await context.stop.sleep(delay_s):
+        while await rounds.go() and not context.closing:
+            if rounds.has_sent:  # it goes on: a row's delete is sent once in a sitting, so this has an end
+                delay_s, waiting_since = POLL_S_FIRST, None
+            elif not context.policy.verify:
+                break
+            else:
+                waiting_since = context.clock.steady() if waiting_since is None else waiting_since
+                if context.clock.steady() - waiting_since >= context.policy.verify_s_max:
+                    break
+            if not await context.stop.sleep(delay_s):
                 break
             delay_s = min(delay_s * 2, POLL_S_MAX)
         await skip_rest(context)
-
-
-async def _put_back_claimed(context: LaneContext) -> None:
-    """What a sitting that died has claimed is looked at anew."""
-    for row in await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX):
-        settlement = Settlement(
-            row.row_no, RowState.CLAIMED, RowState.PLANNED, attempts=row.attempts, intent_at=row.intent_at
-        )
-        context.commit.settle(context.lease, settlement)
-    await context.commit.flush()
 
 
 class _Rounds:
     """Readings of the lane's scopes, one round after the other."""
 
     def __init__(self, context: LaneContext, *, force: bool, quiet_since: float) -> None:
+        self.has_sent = False
+        """Whether a delete was sent in the last round."""
         self._context = context
         self._force = force
         self._quiet_since = quiet_since
-        self._unreadable: set[str] = set()
+        self._done_with: set[str] = set()
+        """Scopes that are not read again in this sitting."""
+        self._sent = 0
         self._deleted: set[int] = set()
-        """Rows whose delete was sent in this sitting: it is not sent again."""
+        """Rows whose delete was accepted in this sitting: it is not sent again."""
+        self._given_up: dict[int, tuple[Refused, Remote]] = {}
+        """Rows whose delete was tried until it was given up: the next reading shows whether it has worked."""
+
+    async def put_back_claimed(self) -> None:
+        """What a sitting that died has claimed is looked at anew; its delete may have been sent."""
+        context = self._context
+        for numbers in (await context.ledger.numbers(context.lease, RowState.CLAIMED)).values():
+            await self._each(numbers, lambda row: context.commit.settle(context.lease, _put_back(row, spent=True)))
+        await context.commit.flush()
 
     async def go(self) -> bool:
         """Read each scope with open rows once; whether another round can bring more."""
-        context = self._context
+        context, sent_before = self._context, self._sent
         planned = await context.ledger.numbers(context.lease, RowState.PLANNED)
         accepted = await context.ledger.numbers(context.lease, RowState.ACCEPTED)
-        for scope in sorted({*planned, *accepted} - self._unreadable):
+        for scope in sorted({*planned, *accepted} - self._done_with):
             if context.closing:
                 return False
             await self._read(scope, (*planned.get(scope, ()), *accepted.get(scope, ())))
             await context.commit.flush()
+        self.has_sent = self._sent > sent_before
         left = {load.scope for load in await context.ledger.scopes(context.lease)}
-        return bool(left - self._unreadable)
+        return bool(left - self._done_with)
 
     async def _read(self, scope: str, numbers: Sequence[int]) -> None:
         """One reading of a scope, whose open rows have these numbers."""
-        context = self._context
+        context, sent_before = self._context, self._sent
         listing = ScopeListing(context, scope)
         seen: set[int] = set()
         async for items in listing.pages():
             await self._take(items, seen)
-        refused = listing.refused
-        if refused is not None and refused.stops is Stops.SCOPE:
-            context.stop_scope(scope, refused)
-        if not listing.complete:
-            self._unreadable.add(scope)
-            if refused is None or refused.stops is not Stops.SCOPE:
-                return
-        unseen = [number for number in numbers if number not in seen]
-        for start in range(0, len(unseen), ROWS_AT_ONCE):
-            for row in await context.ledger.rows(context.lease, unseen[start : start + ROWS_AT_ONCE]):
-                self._settle_unseen(row, refused)
+        if listing.refused is not None and listing.refused.stops is Stops.SCOPE:
+            context.stop_scope(scope, listing.refused)
+        if scope in context.stopped_scopes:
+            self._done_with.add(scope)
+            await context.commit.flush()
+            refused = context.stopped_scopes[scope]
+            await self._each(numbers, lambda row: self._skip(row, skip_code(refused), skip_message(refused)))
+        elif listing.complete and self._sent == sent_before:
+            await self._each([number for number in numbers if number not in seen], self._settle_unseen)
+        elif listing.complete or self._sent > sent_before or context.closing:
+            return  # what it did not show is seen in the next round
+        elif listing.refused is not None and not listing.refused.sent:
+            context.stop_unreachable(listing.refused)
+        else:
+            self._done_with.add(scope)
+            code, message = OwnCode.LISTING_INCOMPLETE.value, unreadable(listing)
+            unseen = [number for number in numbers if number not in seen]
+            await self._each(unseen, lambda row: self._skip(row, code, message))
+
+    async def _each(self, numbers: Sequence[int], act: Callable[[LedgerRow], None]) -> None:
+        """Do something with each of the rows with these numbers that is not settled."""
+        context = self._context
+        for start in range(0, len(numbers), ROWS_AT_ONCE):
+            for row in await context.ledger.rows(context.lease, numbers[start : start + ROWS_AT_ONCE]):
+                act(row)
 
     async def _take(self, items: Iterable[Remote], seen: set[int]) -> None:
         """Do with what a page shows what is to be done; `seen` gets the rows whose thing it shows."""
@@ -108,25 +134,39 @@ class _Rounds:
         for item in items:
             shown.setdefault(item.key, []).append(item)
         await context.commit.flush()
+        rows = await context.ledger.match(context.lease, list(shown))
+        doubts = await context.ledger.doubts(context.lease, [row.key for row in rows if row.remote_id is None])
         due: list[tuple[LedgerRow, Remote]] = []
-        for row in await context.ledger.match(context.lease, list(shown)):
-            remote = _own(row, shown[row.key])
-            removal = judge_removal(
-                remote,
-                self._differences(row, remote),
-                known_id=row.remote_id,
-                made_since=row.intent_at,
-                force=self._force,
-            )
+        for row in rows:
             seen.add(row.row_no)
-            if removal.act is Act.KEEP and removal.outcome is not None:
-                self._end(row, removal.outcome, OwnCode.KEPT, removal.message, remote)
-            elif removal.act is Act.DELETE and row.row_no not in self._deleted:
-                if row.state is RowState.PLANNED:
-                    due.append((row, remote))
-                else:  # an earlier sitting's delete did nothing
-                    context.commit.settle(context.lease, _put_back(row))
+            remote = _own(row, shown[row.key])
+            if self._judge(row, remote, self._making(row, *doubts.get(row.key, (None, None)))):
+                due.append((row, remote))
         await self._delete(due)
+
+    def _making(self, row: LedgerRow, settled_at: float | None, others_since: float | None) -> Making:
+        """When the undone run can have made a row's thing."""
+        quiet_since = self._quiet_since if settled_at is None else settled_at
+        return Making(row.intent_at, quiet_since + self._context.policy.answer_s_max, others_since)
+
+    def _judge(self, row: LedgerRow, remote: Remote, making: Making) -> bool:
+        """Settle a row whose thing is not to be deleted; whether it is to be deleted now."""
+        if row.state is RowState.ACCEPTED and remote.remote_id != row.remote_id:
+            self._end(row, Outcome.DELETED)  # and another one was made since
+            return False
+        differences = self._differences(row, remote)
+        removal = judge_removal(remote, differences, known_id=row.remote_id, making=making, force=self._force)
+        if removal.act is Act.KEEP and removal.outcome is not None:
+            found = None if removal.outcome is Outcome.ABSENT else remote
+            self._end(row, removal.outcome, OwnCode.KEPT, removal.message, found=found)
+        elif removal.act is Act.DELETE and row.state is RowState.PLANNED and row.row_no in self._given_up:
+            refused, _ = self._given_up[row.row_no]
+            self._end(row, Outcome.FAILED, refused.code, refused.message, found=remote, said=refused)
+        elif removal.act is Act.DELETE and row.row_no not in self._deleted:
+            if row.state is RowState.PLANNED:
+                return True
+            self._context.commit.settle(self._context.lease, _put_back(row))  # an earlier sitting's delete did nothing
+        return False
 
     def _differences(self, row: LedgerRow, remote: Remote) -> Sequence[str]:
         """What was changed since the thing was made; that it is on is how it was made."""
@@ -135,18 +175,22 @@ class _Rounds:
         is_on = bool(remote.enabled) and operation.needs_amending(row.spec, remote)
         return () if len(found) == 1 and is_on else found
 
-    def _settle_unseen(self, row: LedgerRow, refused: Refused | None) -> None:
-        """A row whose thing a whole listing does not show, or whose scope was refused."""
+    def _settle_unseen(self, row: LedgerRow) -> None:
+        """A row whose thing a whole listing does not show."""
         context = self._context
-        if refused is not None:
-            if row.state is RowState.PLANNED:
-                self._end(row, Outcome.SKIPPED, skip_code(refused), skip_message(refused))
-        elif row.state is RowState.ACCEPTED:
+        if row.state is RowState.ACCEPTED:
             self._end(row, Outcome.DELETED)
+        elif row.row_no in self._given_up:
+            self._end(row, Outcome.DELETED, found=self._given_up[row.row_no][1])
         elif row.remote_id is not None:
             self._end(row, Outcome.ABSENT, message=GONE)
         elif context.clock.now() - self._quiet_since >= context.policy.answer_s_max:
             self._end(row, Outcome.ABSENT, message=NEVER)
+
+    def _skip(self, row: LedgerRow, code: str, message: str) -> None:
+        """Leave a row for another sitting; what was accepted is known to be under way."""
+        if row.state is RowState.PLANNED:
+            self._end(row, Outcome.SKIPPED, code, message)
 
     async def _delete(self, due: Sequence[tuple[LedgerRow, Remote]]) -> None:
         """Delete these things, side by side, each once its row is claimed."""
@@ -161,51 +205,91 @@ class _Rounds:
 
     async def _work(self, pairs: Iterator[tuple[LedgerRow, Remote]]) -> None:
         for row, remote in pairs:
-            await self._remove(row, remote)
+            await self._remove(replace(row, state=RowState.CLAIMED), remote)
 
     async def _remove(self, row: LedgerRow, remote: Remote) -> None:
         """Send one delete; the row is as it was if nothing came of it."""
         context = self._context
-        began, sent_at = context.clock.steady(), context.clock.now()
-        answer = await persist(context, "delete", lambda: context.operation.remove(context.lane, row.spec, remote))
+        call = _Delete(context, row, remote)
+        answer = None if row.scope in context.stopped_scopes else await persist(context, "delete", call)
+        self._sent += call.attempts > 0
+        row = replace(row, attempts=row.attempts + call.attempts)
         if answer is None or (isinstance(answer, Refused) and not _is_final(answer)):
-            context.commit.settle(context.lease, _put_back(row, RowState.CLAIMED))
+            context.commit.settle(context.lease, _put_back(row, spent=call.attempts > 0, first_sent_at=call.sent_at))
+            if answer is not None and not context.closing:
+                self._give_up(row, remote, answer)
             return
-        self._deleted.add(row.row_no)
         settlement = Settlement(
             row.row_no,
             RowState.CLAIMED,
             RowState.ACCEPTED,
-            attempts=row.attempts + 1,
+            attempts=row.attempts,
             remote_id=remote.remote_id,
-            remote_state=remote.state,
+            remote_state=remote.state if isinstance(answer, Refused) else answer.state,
             remote_enabled=remote.enabled,
             http_status=answer.http_status,
             request_id=answer.request_id,
-            first_sent_at=sent_at,
+            first_sent_at=call.sent_at,
         )
         if isinstance(answer, Refused):
-            settlement = ended(context, settlement, Outcome.FAILED, answer.code, answer.message, started=began)
+            settlement = ended(context, settlement, Outcome.FAILED, answer.code, answer.message, started=call.began)
         elif answer.state == "deleted" or not context.policy.verify:
-            settlement = ended(context, settlement, Outcome.DELETED, started=began)
+            settlement = ended(context, settlement, Outcome.DELETED, started=call.began)
+        self._deleted.add(row.row_no)
         record(context, row.scope, row.line, _spent(settlement))
 
+    def _give_up(self, row: LedgerRow, remote: Remote, refused: Refused) -> None:
+        """Nothing more is tried on a row, or on more than it, after this last answer."""
+        if refused.stops is Stops.SCOPE:
+            self._context.stop_scope(row.scope, refused)
+        elif not refused.sent:
+            self._context.stop_unreachable(refused)
+        else:
+            self._given_up[row.row_no] = refused, remote
+
     def _end(
-        self, row: LedgerRow, outcome: Outcome, code: str = "", message: str = "", remote: Remote | None = None
+        self,
+        row: LedgerRow,
+        outcome: Outcome,
+        code: str = "",
+        message: str = "",
+        *,
+        found: Remote | None = None,
+        said: Refused | None = None,
     ) -> None:
+        """Settle a row by what was `found` of it, and by what the provider `said`, if that is not on record."""
         context = self._context
         settlement = Settlement(
             row.row_no,
             row.state,
             RowState.SETTLED,
             attempts=row.attempts,
-            remote_id=row.remote_id if remote is None else remote.remote_id,
-            remote_state="deleted" if outcome is Outcome.DELETED else None if remote is None else remote.state,
-            remote_enabled=None if remote is None else remote.enabled,
-            http_status=row.http_status,
-            request_id=row.request_id,
+            remote_id=row.remote_id if found is None else found.remote_id,
+            remote_state="deleted" if outcome is Outcome.DELETED else None if found is None else found.state,
+            remote_enabled=None if found is None else found.enabled,
+            http_status=row.http_status if said is None else said.http_status,
+            request_id=row.request_id if said is None else said.request_id,
         )
         record(context, row.scope, row.line, _spent(ended(context, settlement, outcome, code, message)))
+
+
+class _Delete:
+    """A row's delete, as often as it is sent: when first (on both clocks), and how many times it counts."""
+
+    def __init__(self, context: LaneContext, row: LedgerRow, remote: Remote) -> None:
+        self.sent_at: float | None = None
+        self.began: float | None = None
+        self.attempts = 0
+        self._context = context
+        self._row = row
+        self._remote = remote
+
+    async def __call__(self) -> Applied | Refused:
+        if self.sent_at is None:  # the wait for leave is not the row's
+            self.sent_at, self.began = self._context.clock.now(), self._context.clock.steady()
+        answer = await self._context.operation.remove(self._context.lane, self._row.spec, self._remote)
+        self.attempts += not isinstance(answer, Refused) or (answer.sent and is_attempt(answer))
+        return answer
 
 
 def _own(row: LedgerRow, remotes: Sequence[Remote]) -> Remote:
@@ -218,9 +302,20 @@ def _own(row: LedgerRow, remotes: Sequence[Remote]) -> Remote:
     return found
 
 
-def _put_back(row: LedgerRow, state: RowState | None = None) -> Settlement:
-    """Make a row planned again; since when its thing may have been made stays as it was."""
-    return Settlement(row.row_no, state or row.state, RowState.PLANNED, attempts=row.attempts, intent_at=row.intent_at)
+def _put_back(row: LedgerRow, *, spent: bool = False, first_sent_at: float | None = None) -> Settlement:
+    """Make a row planned again; since when its thing may have been made stays as it was.
+
+    `spent`: its delete was or may have been sent, so its token must not make anything again.
+    """
+    return Settlement(
+        row.row_no,
+        row.state,
+        RowState.PLANNED,
+        attempts=row.attempts,
+        intent_at=row.intent_at,
+        first_sent_at=first_sent_at,
+        spent=spent,
+    )
 
 
 def _is_final(refused: Refused) -> bool:

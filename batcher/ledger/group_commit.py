@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import anyio
 
 from batcher.events import Event
+from batcher.ledger_port import Ledger
 from batcher.model import Lease, Limit, RunId, Settlement
-from batcher.ports import EventSink, Ledger
+from batcher.ports import EventSink
 
 ROWS_MAX = 500
 WAIT_S = 0.01

@@ -3,7 +3,7 @@
 import json
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -145,10 +145,16 @@ class LaneStore:
             return [ScopeLoad(*values) for values in found]
 
     def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
+        return self._numbers(lease, "select_numbers", state.value)
+
+    def expected(self, lease: Lease) -> Mapping[str, Sequence[int]]:
+        return self._numbers(lease, "select_expected")
+
+    def _numbers(self, lease: Lease, name: str, *more: str) -> Mapping[str, Sequence[int]]:
         found: dict[str, array[int]] = {}
         with translated(self._store.path, "read"):
-            place = (self._store.run_no(lease.run_id), lease.lane_no, state.value)
-            for scope, row_no in self._store.connection.execute(statements()["select_numbers"], place):
+            place = (self._store.run_no(lease.run_id), lease.lane_no, *more)
+            for scope, row_no in self._store.connection.execute(statements()[name], place):
                 found.setdefault(scope, array("I")).append(row_no)
         return found
 
@@ -168,16 +174,28 @@ class LaneStore:
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): -claimed, (RowState.CLAIMED, ""): claimed})
 
     def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
-        ordered = sorted(set(keys))
         rows: list[LedgerRow] = []
         with translated(self._store.path, "read"):
-            run_no = self._store.run_no(lease.run_id)
-            for start in range(0, len(ordered), KEYS_MAX):
-                part = ordered[start : start + KEYS_MAX]
-                sql = statements()["match_keys"].format(keys=",".join("?" * len(part)))
-                found = self._store.connection.execute(sql, (run_no, lease.lane_no, *part))
+            for found in self._by_key("match_keys", keys, self._store.run_no(lease.run_id), lease.lane_no):
                 rows.extend(map(_ledger_row, found))
         return rows
+
+    def doubts(
+        self, lease: Lease, keys: Sequence[NaturalKey]
+    ) -> Mapping[NaturalKey, tuple[float | None, float | None]]:
+        found: dict[NaturalKey, tuple[float | None, float | None]] = {}
+        with translated(self._store.path, "read"):
+            for rows in self._by_key("select_doubts", keys, self._store.run_no(lease.run_id)):
+                found.update((NaturalKey(key), (settled_at, others)) for key, settled_at, others in rows)
+        return found
+
+    def _by_key(self, name: str, keys: Sequence[NaturalKey], *place: int) -> Iterator[Iterable[tuple[Any, ...]]]:
+        """What a statement gives for keys, as many of them at a time as it may have parameters."""
+        ordered = sorted(set(keys))
+        for start in range(0, len(ordered), KEYS_MAX):
+            part = ordered[start : start + KEYS_MAX]
+            sql = statements()[name].format(keys=",".join("?" * len(part)))
+            yield self._store.connection.execute(sql, (*place, *part))
 
     def write(
         self,

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 
 from batcher.ledger.sqlite import SqliteLedger
-from batcher.ports import Ledger
+from batcher.ledger_port import Ledger
 
 
 @asynccontextmanager

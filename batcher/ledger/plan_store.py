@@ -1,7 +1,6 @@
 """Runs and their plans in SQLite: everything that happens to a run outside its lanes."""
 
 import json
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -10,19 +9,8 @@ from typing import Any
 from batcher.errors import LedgerError, RunNotFoundError
 from batcher.ledger.lane_store import count_rows, settle_rows
 from batcher.ledger.store import Store, statements, translated
-from batcher.model import (
-    LaneKey,
-    Lease,
-    Outcome,
-    PlanRow,
-    RowRecord,
-    RowState,
-    RunId,
-    RunRecord,
-    RunState,
-    Settlement,
-    Twin,
-)
+from batcher.model import LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement, Twin
+from batcher.records import RowRecord, RunRecord
 
 ROWS_MAX = 2**32 - 1
 """Rows of one run: `plan_id` keeps 32 bits for the row's number."""
@@ -117,6 +105,11 @@ class PlanStore:
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
         return row_no
 
+    def held_until(self, run_id: RunId) -> float | None:
+        with translated(self._store.path, "read"):
+            until = self._store.one("select_held_until", (self._store.run_no(run_id),))[0]
+            return None if until is None else float(until)
+
     def index_keys(self, run_id: RunId) -> int:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
@@ -151,16 +144,12 @@ class PlanStore:
             if self._store.run("open_run", values) != 1:
                 raise LedgerError(f"run `{run_id}` is not being planned")
 
-    def plan_drifted(self, run_id: RunId) -> Mapping[int, Sequence[int]]:
-        found: dict[int, array[int]] = {}
+    def plan_drifted(self, run_id: RunId) -> None:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
-            for lane_no, row_no in self._store.all("plan_drifted", (run_no,)):
-                found.setdefault(lane_no, array("I")).append(row_no)
-            again = sum(map(len, found.values()))
+            again = self._store.run("plan_drifted", (run_no,))
             counts = {(RowState.PLANNED, ""): again, (RowState.SETTLED, str(Outcome.DRIFTED)): -again}
             count_rows(self._store, run_no, counts)
-        return found
 
     def drop_run(self, run_id: RunId) -> None:
         with self._store.transaction():

@@ -22,15 +22,14 @@ from batcher.model import (
     Limit,
     NaturalKey,
     PlanRow,
-    RowRecord,
     RowState,
     RunId,
-    RunRecord,
     ScopeLoad,
     Settlement,
     Token,
     Twin,
 )
+from batcher.records import RowRecord, RunRecord
 
 SQLITE_OLDEST = (3, 37, 0)
 """The first with STRICT tables (2021-11-27)."""
@@ -120,6 +119,9 @@ class SqliteLedger:
     async def copy_made(self, run_id: RunId, parent: RunId) -> int:
         return await self._call(self._plans.copy_made, run_id, parent)
 
+    async def held_until(self, run_id: RunId) -> float | None:
+        return await self._call(self._plans.held_until, run_id)
+
     async def index_keys(self, run_id: RunId) -> int:
         return await self._call(self._plans.index_keys, run_id)
 
@@ -132,8 +134,8 @@ class SqliteLedger:
     async def open_run(self, run_id: RunId, columns: Sequence[tuple[str, str]], found: Mapping[str, object]) -> None:
         await self._call(self._plans.open_run, run_id, columns, found)
 
-    async def plan_drifted(self, run_id: RunId) -> Mapping[int, Sequence[int]]:
-        return await self._call(self._plans.plan_drifted, run_id)
+    async def plan_drifted(self, run_id: RunId) -> None:
+        await self._call(self._plans.plan_drifted, run_id)
 
     async def drop_run(self, run_id: RunId) -> None:
         await self._call(self._plans.drop_run, run_id)
@@ -219,6 +221,9 @@ class SqliteLedger:
     async def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
         return await self._call(self._lanes.numbers, lease, state)
 
+    async def expected(self, lease: Lease) -> Mapping[str, Sequence[int]]:
+        return await self._call(self._lanes.expected, lease)
+
     async def rows(self, lease: Lease, numbers: Sequence[int]) -> list[LedgerRow]:
         return await self._call(self._lanes.rows, lease, numbers)
 
@@ -227,6 +232,11 @@ class SqliteLedger:
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
         return await self._call(self._lanes.match, lease, keys)
+
+    async def doubts(
+        self, lease: Lease, keys: Sequence[NaturalKey]
+    ) -> Mapping[NaturalKey, tuple[float | None, float | None]]:
+        return await self._call(self._lanes.doubts, lease, keys)
 
     async def write(
         self,

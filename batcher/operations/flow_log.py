@@ -37,7 +37,7 @@ from batcher.model import (
     Wish,
 )
 from batcher.operations.flow_log_row import COLUMNS, TRUE_WORDS, FlowLogRow, RowDefaults, read_row
-from batcher.operations.ground import FlowLogGround
+from batcher.operations.ground import FlowLogGround, confined
 from batcher.operations.surroundings import PAGE_LIMIT, show_quota
 from batcher.policy.token import derive_token
 from batcher.ports import Ask
@@ -219,8 +219,9 @@ class FlowLogs:
         return Applied(remote.remote_id, "deleting", remote.enabled, True, reply.status, reply.request_id)
 
     async def quota(self, lane: LaneKey) -> Quota | Refused:
-        """The quota of flow logs as the lane's project sees it."""
-        return await show_quota(self._calls, lane)
+        """The quota of flow logs as the lane's project sees it; a refusal to show it stops nothing but refused keys."""
+        answer = await show_quota(self._calls, lane)
+        return confined(answer) if isinstance(answer, Refused) else answer
 
     def ground(self, lane: LaneKey, ask: Ask, tell: Callable[[str, str], None]) -> FlowLogGround:
         """Attachments, log groups and log streams."""
@@ -269,7 +270,8 @@ def _changes(spec: str, remote: Remote) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value or "")
+    """A value for a message; half a surrogate pair, which no file takes, is a question mark."""
+    return str(value).lower() if isinstance(value, bool) else str(value or "").encode("utf-8", "replace").decode()
 
 
 def _applied(reply: Reply, *, wish: bool) -> Applied | Refused:

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from batcher.cloud.client import NO_CREDENTIALS, CloudClient
 from batcher.errors import ConfigError
-from batcher.model import LaneKey, Obstacle, Page, Refused, Stops
+from batcher.model import Kind, LaneKey, Obstacle, Page, Refused, Stops
 from batcher.operations.surroundings import Item, attachments_page, log_groups, log_streams
 from batcher.policy.paging import Reading
 from batcher.ports import Ask
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 SHOWN_MAX = 5
 """Ids that are named where a VPC has several attachments."""
+
+_MAY_NOT_READ = "have the permission to list them granted, or do without this check: rows are sent as they are"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class FlowLogGround:
         self._groups: frozenset[str] | None = None
         self._asked_groups = False
         self._streams: dict[str, frozenset[str] | None] = {}
+        self._given_up: set[str] = set()
+        """Kinds of call whose refusal was about more than one router or group: they are not asked again."""
 
     async def obstacles(self, scope: str, specs: Sequence[str]) -> list[Obstacle | None]:
         """What stands in the way of each row."""
@@ -118,10 +122,17 @@ class FlowLogGround:
 
     async def _read(self, what: str, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | None:
         """An answer, or None with the reason told; only refused keys and a router that is not there stop anything."""
+        if kind in self._given_up:
+            return None
+        reach = Stops.ROW
 
         async def softly() -> T | Refused:
+            nonlocal reach
             answer = await make()
-            return _confined(answer) if isinstance(answer, Refused) else answer
+            if not isinstance(answer, Refused):
+                return answer
+            reach = answer.stops
+            return confined(answer)
 
         try:
             answer = await self._ask(kind, softly)
@@ -129,12 +140,16 @@ class FlowLogGround:
             self._tell(f"{what} were not checked: {error}", error.hint)
             return None
         if isinstance(answer, Refused):
-            self._tell(f"{what} were not checked: {answer.code}: {answer.message}", answer.advice)
+            if answer.kind is not Kind.PERMANENT or reach not in {Stops.ROW, Stops.SCOPE}:
+                self._given_up.add(kind)
+                what = f"{what}, and all that come after them,"
+            hint = _MAY_NOT_READ if answer.http_status == 403 else answer.advice
+            self._tell(f"{what} were not checked: {answer.code}: {answer.message}", hint)
             return None
         return answer
 
 
-def _confined(refused: Refused) -> Refused:
+def confined(refused: Refused) -> Refused:
     """A refusal as it concerns a check: that something may not be read does not say that nothing may be made. Pure."""
     is_about_keys = refused.http_status == 401 or refused.code == NO_CREDENTIALS
     return refused if is_about_keys or refused.stops is Stops.SCOPE else replace(refused, stops=Stops.ROW)

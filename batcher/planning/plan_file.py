@@ -18,6 +18,9 @@ from batcher.errors import ConfigError, ReportError
 FORMAT = 1
 LINE_BYTES_MAX = 1 << 20
 """A line of a plan holds one router or one row; a longer one is no plan of ours."""
+HEAD_BYTES_MAX = 1 << 30
+"""Of all that stands before the changes: some 300 bytes a router."""
+_BEGIN = b'{\n"format": '
 _CHANGES = b'"changes": [\n'
 _SEAL = b'"seal": "'
 
@@ -26,9 +29,10 @@ _SEAL = b'"seal": "'
 def write_plan(path: Path, head: Mapping[str, Any]) -> Iterator["PlanFile"]:
     """A plan to write rows to; at the end of the block it is sealed and in place, unless the block raises.
 
-    Raises `ReportError` where it cannot be written; an old file stays then.
+    Raises `ReportError` where it cannot be written; an old file stays then. A link is followed, and stays one.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    place = path.resolve()
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             plan = PlanFile(file, head)
@@ -36,7 +40,7 @@ def write_plan(path: Path, head: Mapping[str, Any]) -> Iterator["PlanFile"]:
             plan.seal()
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(place)
     except OSError as error:
         raise ReportError(f"cannot write the plan `{path}`: {error.strerror or error}") from error
     finally:
@@ -52,7 +56,7 @@ class PlanFile:
         self._hash = hashlib.sha256()
         self._changes = 0
         lines = [f"{_dump(name)}: {_members(value)},\n" for name, value in {"format": FORMAT, **head}.items()]
-        self._write("{\n" + "".join(lines) + _CHANGES.decode())
+        self._write("{\n" + "".join(lines) + _CHANGES.decode())  # `format` first: `_BEGIN`
 
     def change(self, row: Mapping[str, Any]) -> None:
         """Add a row that would be changed."""
@@ -72,21 +76,31 @@ class PlanFile:
 
 def read_plan(path: Path) -> Mapping[str, Any]:
     """All members of a plan but its `changes`, once its `seal` is found to be right. Raises `ConfigError`."""
-    head: list[bytes] = []
-    digest = hashlib.sha256()
-    in_head = True
     try:
         with path.open("rb") as file:
-            while line := file.readline(LINE_BYTES_MAX):
-                if line.startswith(_SEAL):
-                    return _opened(path, head, line, digest.hexdigest(), file.read(4))
-                digest.update(line)
-                in_head = in_head and line != _CHANGES
-                if in_head:
-                    head.append(line)
+            begin = file.read(len(_BEGIN))
+            if begin != _BEGIN:
+                raise _no_plan(path, "it does not begin like one as it is written")
+            return _read(path, file)
     except OSError as error:
         raise ConfigError(f"the plan `{path}` cannot be read: {error.strerror or error}") from None
-    raise _no_plan(path, "it has no seal")
+
+
+def _read(path: Path, file: BinaryIO) -> Mapping[str, Any]:
+    """What `read_plan` gives, from behind `_BEGIN`."""
+    head, head_bytes, in_head = [_BEGIN], 0, True
+    digest = hashlib.sha256(_BEGIN)
+    while line := file.readline(LINE_BYTES_MAX):
+        if line.startswith(_SEAL):
+            return _opened(path, head, line, digest.hexdigest(), file.read(4))
+        digest.update(line)
+        in_head = in_head and line != _CHANGES
+        if in_head:
+            head.append(line)
+            head_bytes += len(line)
+            if head_bytes > HEAD_BYTES_MAX:
+                raise _no_plan(path, "what stands before its changes is too large")
+    raise _no_plan(path, "it has no seal, as if it had been cut")
 
 
 def _opened(path: Path, head: list[bytes], line: bytes, digest: str, rest: bytes) -> Mapping[str, Any]:

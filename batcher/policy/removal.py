@@ -2,7 +2,8 @@
 
 Deleting cannot be taken back, so the evidence is held tighter than where a row is only reported: a thing is the
 run's if it has the id that the run knows and was made no earlier than the run's first possible send. A row that was
-sent and never answered knows no id; then the time alone has to speak. What was changed since it was made is kept.
+sent and never answered knows no id; then it must be as it was sent, and made while this run alone can have made it.
+What was changed since it was made is kept.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,19 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Making:
+    """When a run can have made its thing: `since` its first possible send (None: it never sent it), until `until`.
+
+    `others_since` is when another run may first have sent the same after it. The last two count where no answer
+    has told the id.
+    """
+
+    since: float | None
+    until: float | None = None
+    others_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Removal:
     """What to do; for one that is kept the row's outcome, and why."""
 
@@ -37,26 +51,43 @@ class Removal:
 
 
 def judge_removal(
-    remote: Remote, differences: Sequence[str], *, known_id: str | None, made_since: float | None, force: bool
+    remote: Remote, differences: Sequence[str], *, known_id: str | None, making: Making, force: bool
 ) -> Removal:
     """What to do with `remote`.
 
-    `known_id` is the id that the run knows, `made_since` the moment before which it can have made nothing.
-    `force`: an id that is known suffices, whatever was changed since.
+    `known_id` is the id that the run knows. `force`: whatever was changed since; with an id that is known, also what
+    has no date.
     """
     if known_id is not None and remote.remote_id != known_id:
         return Removal(Act.KEEP, Outcome.ABSENT, f"it is gone; another one, `{remote.remote_id}`, stands in its place")
-    if not (force and known_id is not None) and not _is_in_time(remote, made_since):
-        return Removal(Act.KEEP, Outcome.EXISTS, "it was made before this run, or nobody knows when: it is kept")
+    if message := _against(remote, known_id, making, force=force):
+        return Removal(Act.KEEP, Outcome.EXISTS, f"{message}: it is kept")
     if remote.state in LEAVING:
         return Removal(Act.WAIT)
+    if differences and known_id is None:
+        message = f"no answer has told its id, and it is not as it was sent ({'; '.join(differences)}): it is kept"
+        return Removal(Act.KEEP, Outcome.EXISTS, message)
     if differences and not force:
         message = f"it was changed since: {'; '.join(differences)}; `--force` deletes it all the same"
         return Removal(Act.KEEP, Outcome.DRIFTED, message)
     return Removal(Act.DELETE if remote.state in DELETABLE else Act.WAIT)
 
 
-def _is_in_time(remote: Remote, made_since: float | None) -> bool:
-    if remote.created_at is None or made_since is None:
-        return False
-    return remote.created_at >= made_since - MARGIN_S
+def _against(remote: Remote, known_id: str | None, making: Making, *, force: bool) -> str:
+    """What its date says against it, or empty."""
+    if making.since is None:
+        return "this run has not sent it"
+    if remote.created_at is None:
+        return "" if force and known_id is not None else "nobody knows when it was made"
+    if remote.created_at < making.since - MARGIN_S:
+        return "it was made before this run"
+    return "" if known_id is not None else _against_a_guess(remote.created_at, making)
+
+
+def _against_a_guess(created_at: float, making: Making) -> str:
+    """What speaks against a thing of which only the time says that the run has made it, or empty."""
+    if making.until is not None and created_at > making.until + MARGIN_S:
+        return "it was made after this run"
+    if making.others_since is not None and created_at >= making.others_since - MARGIN_S:
+        return "another run may have made it"
+    return ""

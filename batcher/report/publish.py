@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from batcher.errors import ReportError
-from batcher.model import RowRecord, RunId, RunRecord
+from batcher.model import RunId
+from batcher.records import RowRecord, RunRecord
 from batcher.report.csv_report import CsvLayout, csv_line
 from batcher.report.folder import ReportFolder
 from batcher.report.jsonl_report import JsonlLayout

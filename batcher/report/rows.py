@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from batcher.model import Outcome, RowRecord, RowState, RunRecord
+from batcher.model import Outcome, RowState
 from batcher.policy.verdict import DONE, open_cause, project_outcome
+from batcher.records import RowRecord, RunRecord
 
 PLACE_COLUMNS = ("row", "line")
 FATE_COLUMNS = (

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from batcher.model import UNDO, Outcome, RowState, RunRecord
+from batcher.model import UNDO, Outcome, RowState
 from batcher.policy.verdict import DONE, OwnCode, exit_code
+from batcher.records import RunRecord
 from batcher.report.rows import ReportRow, utc_text
 
 GROUPS_TALLIED_MAX = 10_000

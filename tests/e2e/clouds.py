@@ -50,6 +50,18 @@ class Cloud(RunningEmulator):
         items = [{"project_id": wish["project_id"], "er_id": wish["er_id"], "id": wish["resource_id"]} for wish in rows]
         await self.control("POST", "attachments", items)
 
+    async def seed_ground(self, *rows: Mapping[str, str]) -> None:
+        """Make all that rows stand on known to a closed world: routers, attachments, log groups and streams."""
+        await self.seed_attachments(*rows)
+        streams: dict[tuple[str, str], set[str]] = {}
+        for wish in rows:
+            streams.setdefault((wish["project_id"], wish["log_group_id"]), set()).add(wish["log_stream_id"])
+        groups = [
+            {"project_id": project, "id": group, "streams": [{"id": stream} for stream in sorted(found)]}
+            for (project, group), found in streams.items()
+        ]
+        await self.control("POST", "log-groups", groups)
+
     async def create(self, wish: Mapping[str, str], *, token: str) -> None:
         """Create a flow log as another client would."""
         flow_log = {name: wish[name] for name in PARTS if name in wish}

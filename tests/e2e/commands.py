@@ -161,6 +161,23 @@ def column(folder: Path, name: str) -> list[str]:
     return [line[name] for line in report_rows(folder)]
 
 
+def calls_made(folder: Path) -> dict[str, int]:
+    """The calls of the newest run by kind."""
+    return {kind: sum(results.values()) for kind, results in summary(folder)["calls"]["by_kind"].items()}
+
+
+def all_files(folder: Path) -> set[str]:
+    """Every file in a folder, at any depth, but those that SQLite leaves beside a ledger that was read."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return {name for name in found if not name.endswith(("-wal", "-shm"))}
+
+
+def says(text: str, *lines: str) -> None:
+    """Each of these stands in a line of its own."""
+    for line in lines:
+        assert any(line in shown for shown in text.splitlines()), f"{line!r} is not in\n{text}"
+
+
 def write_settings(folder: Path, text: str) -> Path:
     """A `batcher.toml` there."""
     path = folder / "batcher.toml"

@@ -35,7 +35,8 @@ async def test_bad_rows_are_named_and_good_ones_made_and_mended_ones_run(tmp_pat
     invalid = {int(row["line"]): row for row in rows if row["outcome"] == "invalid"}
     assert list(invalid) == list(NAMED)
     for line, names in NAMED.items():
-        assert invalid[line]["error_code"] == "BATCHER.Invalid"
+        contradicts = invalid[line]["error_message"].startswith("contradicts")
+        assert invalid[line]["error_code"] == ("BATCHER.Conflict" if contradicts else "BATCHER.Invalid")
         assert all(name in invalid[line]["error_message"] for name in names), invalid[line]["error_message"]
         assert (invalid[line]["attempts"], invalid[line]["first_sent_at"]) == ("0", "")
     rest = [row["outcome"] for row in rows if row["outcome"] != "invalid"]

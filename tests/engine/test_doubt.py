@@ -23,7 +23,6 @@ from batcher.model import (
     Page,
     Refused,
     Remote,
-    RowRecord,
     RowState,
     Settlement,
     Stops,
@@ -33,6 +32,7 @@ from batcher.model import (
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import RowDefaults
 from batcher.policy.retry import RetryBudget
+from batcher.records import RowRecord
 from tests.ledger.book import T0, claimed, lease_of, open_run, row, token_of, write
 
 SILENCE = Refused(Kind.TRANSIENT, Stops.ROW, "BATCHER.NoAnswer", "no answer", ambiguous=True)

@@ -13,20 +13,10 @@ from batcher.engine.stop import Stop
 from batcher.events import Event
 from batcher.ledger.group_commit import GroupCommit
 from batcher.ledger.open import open_ledger
-from batcher.model import (
-    Applied,
-    ClaimedRow,
-    LaneKey,
-    Outcome,
-    Page,
-    Remote,
-    RunId,
-    Token,
-    Window,
-)
+from batcher.ledger_port import Ledger
+from batcher.model import Applied, ClaimedRow, LaneKey, Outcome, Page, Remote, RunId, Token, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import RowDefaults
-from batcher.ports import Ledger
 from tests.ledger.book import T0, claimed, end, lease_of, open_run, row, settled, token_of, write
 
 DAY_S = 86_400.0

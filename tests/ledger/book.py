@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from batcher.ledger.sqlite import SqliteLedger
+from batcher.ledger_port import Ledger
 from batcher.model import (
     ClaimedRow,
     LaneKey,
@@ -14,16 +15,14 @@ from batcher.model import (
     NaturalKey,
     Outcome,
     PlanRow,
-    RowRecord,
     RowState,
     RunId,
-    RunRecord,
     RunState,
     Settlement,
     Token,
     Wish,
 )
-from batcher.ports import Ledger
+from batcher.records import RowRecord, RunRecord
 
 T0 = 1_713_513_600.0  # 2024-04-19T08:00:00Z
 TTL_S = 60.0

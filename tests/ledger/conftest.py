@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from batcher.ledger.open import open_ledger
-from batcher.ports import Ledger
+from batcher.ledger_port import Ledger
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from batcher.errors import BatcherError, LedgerError
+from batcher.ledger_port import Ledger
 from batcher.model import Lease, Outcome, RowState, RunId, Settlement
 from batcher.policy.row_state import MOVES
-from batcher.ports import Ledger
 from tests.ledger.book import (
     T0,
     accepted,

@@ -7,8 +7,8 @@ import pytest
 
 from batcher.errors import LedgerError, RunNotFoundError, StaleLeaseError
 from batcher.ledger.open import open_ledger
+from batcher.ledger_port import Ledger
 from batcher.model import LaneKey, Outcome, PlanRow, RowState, RunId, RunState, Settlement
-from batcher.ports import Ledger
 from tests.ledger.book import (
     COLUMNS,
     NORTH,

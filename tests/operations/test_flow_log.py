@@ -13,18 +13,7 @@ from hypothesis import strategies as st
 
 from batcher.cloud.client import CloudClient, Reply
 from batcher.cloud.endpoints import Service
-from batcher.model import (
-    Applied,
-    ClaimedRow,
-    Kind,
-    LaneKey,
-    Page,
-    Refused,
-    Remote,
-    Stops,
-    Token,
-    Wish,
-)
+from batcher.model import Applied, ClaimedRow, Kind, LaneKey, Page, Refused, Remote, Stops, Token, Wish
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import RowDefaults
 from batcher.policy.token import NAMESPACE
@@ -183,6 +172,7 @@ def remote(**known: Any) -> Remote:
         ({"enabled": "false"}, {"enabled": False}, ()),
         ({"name": "a"}, {"name": "b"}, ("name: wished `a`, there is `b`",)),
         ({"name": "a"}, {"name": "A"}, ("name: wished `a`, there is `A`",)),
+        ({"name": "a"}, {"name": "\ud800b"}, ("name: wished `a`, there is `?b`",)),
         ({"description": "a"}, {}, ("description: wished `a`, there is ``",)),
         ({}, {"description": "b"}, ("description: wished ``, there is `b`",)),
         ({}, {"enabled": False}, ("enabled: wished `true`, there is `false`",)),

@@ -13,6 +13,7 @@ from batcher.policy.pace import (
     JITTER_S,
     Pace,
     pace_of,
+    parse_duration,
     parse_rate,
     pause_s,
     rate_text,
@@ -69,6 +70,33 @@ def test_a_rate_is_calls_per_time(text: str, window: Window) -> None:
 def test_what_is_no_rate_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"`10/s` or `100/min`") as refusal:
         parse_rate(text)
+    assert f"`{text}`" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("6h", 21_600.0),
+        ("90min", 5400.0),
+        ("45s", 45.0),
+        ("1m", 60.0),
+        ("2hour", 7200.0),
+        ("3minute", 180.0),
+        ("10sec", 10.0),
+        (" 6 H ", 21_600.0),
+        ("99999h", 99_999 * 3600.0),
+    ],
+)
+def test_a_time_is_a_number_and_a_unit(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "6", "h", "0h", "-6h", "1.5h", "6h30min", "6 days", "100000h", "500ms", "6/h", "22:00", "nan", "infs"]
+)
+def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="`6h` or `90min`") as refusal:
+        parse_duration(text)
     assert f"`{text}`" in str(refusal.value)
 
 

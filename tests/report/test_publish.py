@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import LedgerError, ReportError
-from batcher.model import Outcome, RowRecord, RunId, RunRecord
+from batcher.model import Outcome, RunId
 from batcher.policy.defusing import undefuse
+from batcher.records import RowRecord, RunRecord
 from batcher.report import publish as publish_module
 from batcher.report import summary as summary_module
 from batcher.report.folder import ReportFolder

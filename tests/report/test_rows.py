@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.model import Outcome, RowRecord, RowState
+from batcher.model import Outcome, RowState
 from batcher.policy.verdict import OWN_CODES
+from batcher.records import RowRecord
 from batcher.report.jsonl_report import JsonlLayout
 from batcher.report.rows import ReportRow, RowProjection, utc_text
 from tests.report.world import (

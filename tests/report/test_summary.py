@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from batcher.model import Outcome, RowRecord, RowState, RunRecord
+from batcher.model import Outcome, RowState
+from batcher.records import RowRecord, RunRecord
 from batcher.report import summary as summary_module
 from batcher.report.rows import RowProjection
 from batcher.report.summary import TEXT_CHARS_MAX, Tally, summarize

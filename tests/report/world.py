@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batcher.model import LaneKey, Outcome, RowRecord, RowState, RunId, RunRecord, RunState
+from batcher.model import LaneKey, Outcome, RowState, RunId, RunState
+from batcher.records import RowRecord, RunRecord
 
 RUN_ID = RunId("20240419-080000-1f0c")
 PROJECT = "0605767a9980d5762fbcc00b3537e757"

@@ -48,6 +48,19 @@ async def check(inventory: str) -> batcher.Check:
     return found
 
 
+async def foresee(inventory: str, session: batcher.Session) -> batcher.RunResult | None:
+    paper = Path("plan.json")
+    forecast = await batcher.plan_inventory(inventory, session, out=paper, night_s=6 * 3600.0)
+    assert_type(forecast, batcher.Forecast)
+    assert_type(forecast.rows, dict[batcher.Prospect, int])
+    assert_type(forecast.calls, dict[str, int])
+    assert_type(forecast.time_s, float)
+    if any(lane.refused_by_quota for lane in forecast.lanes) or not forecast.rows[batcher.Prospect.CREATE]:
+        return None
+    result = await batcher.run_inventory(inventory, session, plan=paper)
+    return await batcher.undo_run(result.run.run_id, session, force=True) if result.exit_code else result
+
+
 async def visit(session: batcher.Session) -> list[batcher.Finding]:
     found: list[batcher.Finding] = []
     assert_type(await batcher.diagnose(session, found.append, "attachments.csv"), bool)

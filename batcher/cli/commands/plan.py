@@ -6,6 +6,7 @@ What is there is listed, attachments, log groups and streams are checked. `--out
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +25,12 @@ from batcher.errors import ConfigError
 
 if TYPE_CHECKING:
     from batcher.forecast import Forecast, LaneForecast
+    from batcher.model import LaneKey
     from batcher.policy.prospect import Prospect
     from batcher.wiring import Session
 
 HELP = "what `run` would do and what it would cost"
+STDIN = "-"
 ROUTERS_SHOWN_MAX = 20
 """Routers with something to say that are shown as text; `--output json` has them all."""
 FINDINGS_SHOWN_MAX = 20
@@ -67,7 +70,7 @@ def execute(arguments: argparse.Namespace) -> int:
         night_s = None if arguments.night is None else parse_duration(arguments.night)
     except ValueError as error:
         raise ConfigError(f"`--for`: {error}") from None
-    out = None if arguments.out is None else Path(arguments.out)
+    out = None if arguments.out is None else _writable(Path(arguments.out), arguments.inventory)
 
     async def command(session: "Session") -> "Forecast":
         from batcher.preview import plan_inventory  # late: it imports everything
@@ -80,7 +83,10 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.output == "json":
         print(json.dumps(describe(forecast, night_s), ensure_ascii=False))
     else:
-        print("\n".join(lines_of(forecast, night_s, out)))
+        print("\n".join(lines_of(forecast, night_s)))
+        if out is not None:
+            again = f"batcher run {shlex.quote(arguments.inventory)} --plan {shlex.quote(str(out))}"
+            print(f"plan     {out}\nhint     review it, then, with the same settings, `{again}`")
     if forecast.stop_code:
         print(f"batcher: stopped: {forecast.stop_code} {forecast.stop_message}".rstrip(), file=sys.stderr)
         if forecast.stop_advice:
@@ -92,7 +98,20 @@ def execute(arguments: argparse.Namespace) -> int:
     return FAULTY if arguments.check and rows - AS_WISHED else 0
 
 
-def lines_of(forecast: "Forecast", night_s: float | None, out: Path | None) -> list[str]:
+def _writable(out: Path, inventory: str) -> Path:
+    """A place for a plan, looked at before the cloud is: a survey may take hours. Raises `ConfigError`."""
+    try:
+        is_file, is_taken = out.is_file(), out.exists()
+        if not out.parent.is_dir() or (is_taken and not is_file):
+            raise ConfigError(f"`--out {out}` is no place for a file", hint="its folder must be there")
+        if is_file and inventory != STDIN and out.samefile(inventory):
+            raise ConfigError(f"`--out {out}` is the inventory itself", hint="name another file")
+    except OSError as error:
+        raise ConfigError(f"`--out {out}` or the inventory cannot be looked at: {error.strerror or error}") from None
+    return out
+
+
+def lines_of(forecast: "Forecast", night_s: float | None) -> list[str]:
     """A forecast as text."""
     from batcher.policy.prospect import PROSPECTS  # late, as above
 
@@ -111,10 +130,7 @@ def lines_of(forecast: "Forecast", night_s: float | None, out: Path | None) -> l
         for finding in forecast.findings
     ]
     lines += _limited("finding", found, FINDINGS_SHOWN_MAX)
-    lines += _limited("warning", list(forecast.warnings), FINDINGS_SHOWN_MAX)
-    if out is not None:
-        lines += [f"plan     {out}", f"hint     review it, then `batcher run {forecast.inventory_name} --plan {out}`"]
-    return lines
+    return lines + _limited("warning", list(forecast.warnings), FINDINGS_SHOWN_MAX)
 
 
 def _order(item: "tuple[Prospect, int]") -> int:
@@ -133,8 +149,7 @@ def _routers(forecast: "Forecast") -> list[str]:
         if scope.scope and scope.lane is not None and rows:
             counts = ", ".join(f"{count:,} {prospect}" for prospect, count in sorted(rows.items(), key=_order))
             there = "?" if scope.things is None else f"{scope.things:,}"
-            place = f"{scope.scope} in project {scope.lane.project_id}, {scope.lane.region}"
-            busy.append(f"{place}: {counts}; {there} flow logs there")
+            busy.append(f"{scope.scope} in {_place(scope.lane)}: {counts}; {there} flow logs there")
     return _limited("router", busy, ROUTERS_SHOWN_MAX)
 
 
@@ -167,7 +182,7 @@ def _quota(lane: "LaneForecast") -> str:
     """The quota of a lane against what is to be created there."""
     from batcher.model import Quota, Refused  # late, as above
 
-    project = f"project {lane.lane.project_id}, {lane.lane.region}"
+    project = _place(lane.lane)
     if isinstance(lane.quota, Quota):
         limit, used = lane.quota
         if limit < 0:
@@ -179,8 +194,21 @@ def _quota(lane: "LaneForecast") -> str:
     return f"{project}: not known{why}"
 
 
+def _place(lane: "LaneKey") -> str:
+    """Whose quota and limit it is."""
+    from batcher.cloud.credentials import DEFAULT_ACCOUNT  # late, as above
+
+    account = "" if lane.account == DEFAULT_ACCOUNT else f", account `{lane.account}`"
+    return f"project {lane.project_id}, {lane.region}{account}"
+
+
+def _printable(text: str) -> str:
+    """A text in one line: names of the provider's things may hold anything, what moves a terminal's cursor too."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 def _limited(name: str, texts: list[str], lines_max: int) -> list[str]:
     """The first of many lines, and how many more there are."""
-    lines = [f"{name:<8} {text}" for text in texts[:lines_max]]
+    lines = [f"{name:<8} {_printable(text)}" for text in texts[:lines_max]]
     more = len(texts) - lines_max
     return [*lines, f"{name:<8} and {more:,} more: `--output json` has them all"] if more > 0 else lines

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-HELP = "JSON Schema of an inventory row, a report row, the summary, a plan"
+HELP = "JSON Schema of a row, a report row, the summary, a plan"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from batcher.cli.options import add_settings_options, add_talk_options, read_set
 from batcher.cli.work import show_config
 
 if TYPE_CHECKING:
-    from batcher.model import RunRecord
+    from batcher.records import RunRecord
 
 HELP = "the runs in the ledger, or one of them in detail"
 RUNS_SHOWN_MAX = 20

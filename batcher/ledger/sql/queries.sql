@@ -1,5 +1,5 @@
 -- Every statement of the SQLite ledger, by name. Parameters are bound; nothing is pasted in but the
--- placeholders of `match_keys`. `plan_id` is run_no * 2^32 + row_no.
+-- placeholders of keys. `plan_id` is run_no * 2^32 + row_no.
 
 -- name: insert_run
 INSERT INTO run (run_id, parent, state, operation, inventory_name, inventory_sha256, fingerprint, columns,
@@ -46,12 +46,24 @@ WHERE r.run_no = ? AND r.outcome IN ('failed', 'in_doubt')
 ORDER BY r.row_no
 
 -- name: select_made
--- What a run has made or may have made: whatever the provider took, and whatever may have been sent.
-SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation, r.remote_id,
-       coalesce(r.intent_at, r.first_sent_at)
+-- What a run has made or may have made: whatever the provider took, and whatever may have been sent. What it has seen
+-- fail or drift may have been there before: of that only what an answer to a call of its own had named, or what failed
+-- under a token that may have made it. An id that no answer to a create has named counts as unknown where another run
+-- may have sent the same in the meantime.
+SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation,
+       CASE WHEN r.http_status IS 202 OR NOT EXISTS (
+           SELECT 1 FROM run AS o
+           JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = p.key
+           JOIN row AS other ON other.run_no = ok.run_no AND other.lane_no = ok.lane_no AND other.row_no = ok.row_no
+           WHERE o.run_no <> r.run_no AND o.operation <> 'undo'
+             AND coalesce(other.intent_at, other.first_sent_at) > coalesce(r.intent_at, r.first_sent_at)
+       ) THEN r.remote_id END,
+       min(coalesce(r.intent_at, r.first_sent_at), coalesce(r.first_sent_at, r.intent_at))
 FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.run_no = ? AND (r.state IN ('claimed', 'accepted') OR r.outcome IN ('created', 'in_doubt')
-                        OR (r.outcome = 'failed' AND r.remote_id IS NOT NULL))
+                        OR (r.outcome = 'failed' AND r.remote_id IS NOT NULL
+                            AND (r.http_status IS NOT NULL OR (r.intent_at IS NOT NULL AND r.spent = 0)))
+                        OR (r.outcome = 'drifted' AND r.http_status = 202))
 ORDER BY r.row_no
 
 -- name: insert_made_row
@@ -85,7 +97,9 @@ ORDER BY p.plan_id LIMIT :limit
 
 -- name: fold
 INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at)
-SELECT k.key, r.generation, r.spent, r.intent_at, r.remote_id, r.remote_state,
+SELECT k.key, r.generation, r.spent, r.intent_at,
+       CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN NULL ELSE r.remote_id END,
+       CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN 'absent' ELSE r.remote_state END,
        coalesce(r.settled_at, r.intent_at)
 FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
@@ -101,6 +115,7 @@ ON CONFLICT (key) DO UPDATE SET
     used_at = CASE WHEN excluded.generation > known.generation THEN excluded.used_at
                    ELSE coalesce(known.used_at, excluded.used_at) END,
     remote_id = CASE WHEN excluded.generation > known.generation THEN excluded.remote_id
+                     WHEN excluded.remote_state IS 'absent' THEN NULL -- taken back
                      ELSE coalesce(excluded.remote_id, known.remote_id) END,
     remote_state = coalesce(excluded.remote_state, known.remote_state),
     seen_at = excluded.seen_at
@@ -120,17 +135,16 @@ UPDATE run SET state = 'open', columns = :columns, settings = json_patch(setting
 WHERE run_no = :run_no AND state = 'planning'
 
 -- name: reopen_rows
--- Rows of lane 0 have no wish that could be worked. What an undo takes back keeps since when it may have been made.
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
-               intent_at = CASE WHEN first_sent_at IS NULL AND run.operation <> 'undo' THEN NULL ELSE intent_at END
-FROM run
-WHERE run.run_no = row.run_no AND row.run_no = ? AND row.outcome = 'skipped' AND row.lane_no <> 0
+               intent_at = CASE WHEN first_sent_at IS NOT NULL -- of an undo: since when its parent may have made it
+                                  OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN intent_at END
+WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
 
 -- name: plan_drifted
+-- `remote_id` stays: only that very thing may be changed (`select_expected`).
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
-               remote_id = NULL, remote_state = NULL, remote_enabled = NULL
+               remote_state = NULL, remote_enabled = NULL
 WHERE run_no = ? AND outcome = 'drifted' AND remote_state = 'available'
-RETURNING lane_no, row_no
 
 -- name: reopen_run
 UPDATE run SET state = 'open', ended_at = NULL, stop_code = '', stop_message = '', exit_code = NULL
@@ -293,6 +307,12 @@ FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.run_no = ? AND r.lane_no = ? AND r.state = ?
 ORDER BY r.row_no
 
+-- name: select_expected
+SELECT p.scope, r.row_no
+FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+WHERE r.run_no = ? AND r.lane_no = ? AND r.state = 'planned' AND r.remote_id IS NOT NULL
+ORDER BY r.row_no
+
 -- name: select_rows
 SELECT r.row_no, p.line, r.state, p.scope, p.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id, r.remote_id
 FROM json_each(:numbers) AS n
@@ -300,6 +320,25 @@ JOIN row AS r ON r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no = n.va
 JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.state <> 'settled'
 ORDER BY r.row_no
+
+-- name: select_doubts
+-- Of rows of a run that takes another one back: when that one has settled the same, and since when yet another may
+-- have sent it after that one began to.
+SELECT k.key, pr.settled_at,
+       (SELECT min(coalesce(r.intent_at, r.first_sent_at))
+        FROM run AS o
+        JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = k.key
+        JOIN row AS r ON r.run_no = ok.run_no AND r.lane_no = ok.lane_no AND r.row_no = ok.row_no
+        WHERE o.run_no NOT IN (u.run_no, p.run_no) AND o.operation <> 'undo'
+          AND coalesce(r.intent_at, r.first_sent_at) > coalesce(pr.intent_at, pr.first_sent_at))
+FROM run AS u
+JOIN run AS p ON p.run_id = u.parent
+JOIN row_key AS k ON k.run_no = p.run_no
+JOIN row AS pr ON pr.run_no = k.run_no AND pr.lane_no = k.lane_no AND pr.row_no = k.row_no
+WHERE u.run_no = ? AND k.key IN ({keys})
+
+-- name: select_held_until
+SELECT max(leased_until) FROM lane WHERE run_no = ? AND owner IS NOT NULL
 
 -- name: claim_these
 UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, :now)

@@ -1,0 +1,63 @@
+"""Runs and their rows as the ledger knows them: what reports are drawn from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batcher.model import LaneKey, Outcome, RowState, RunId, RunState
+
+
+class RowRecord(NamedTuple):
+    """A row as the ledger knows it: what the report is drawn from. `outcome` None: not settled.
+
+    A tuple: a report makes one for every row, and this costs a fifth.
+    """
+
+    row_no: int
+    line: int
+    lane: LaneKey | None
+    spec: str | None
+    carried: str
+    state: RowState
+    outcome: Outcome | None
+    token: str | None
+    generation: int
+    attempts: int
+    remote_id: str | None
+    remote_state: str | None
+    remote_enabled: bool | None
+    http_status: int | None
+    error_code: str
+    error_message: str
+    request_id: str
+    first_sent_at: float | None
+    settled_at: float | None
+    duration_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the ledger knows it. `settings` and `columns` are as they were when it was planned.
+
+    `columns` are the inventory's own headers in order, as pairs (original, canonical or original).
+    `counts` has an entry for each (state, outcome or "") that occurs; `calls` for each (kind, result).
+    `stop_code` is `BATCHER.<Name>` of what ended the last sitting early, or empty; `stop_message` what was said.
+    """
+
+    run_id: RunId
+    parent: RunId | None
+    state: RunState
+    operation: str
+    inventory_name: str
+    inventory_sha256: str
+    fingerprint: str
+    columns: tuple[tuple[str, str], ...]
+    settings: Mapping[str, object]
+    started_at: float
+    ended_at: float | None
+    stop_code: str
+    stop_message: str
+    exit_code: int | None
+    counts: Mapping[tuple[RowState, str], int]
+    calls: Mapping[tuple[str, str], int]
+    rates: Mapping[str, object]
