@@ -1,5 +1,6 @@
 -- Every statement of the SQLite ledger, by name. Parameters are bound; nothing is pasted in but the
--- placeholders of keys. `plan_id` is run_no * 2^32 + row_no.
+-- placeholders of keys. `plan_id` is run_no * 2^32 + row_no. CROSS JOIN keeps SQLite to the order in which tables are
+-- named: it knows nothing of their sizes and would else read a whole table for a few rows.
 
 -- name: insert_run
 INSERT INTO run (run_id, parent, state, operation, inventory_name, inventory_sha256, fingerprint, columns,
@@ -53,8 +54,8 @@ ORDER BY r.row_no
 SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation,
        CASE WHEN r.http_status IS 202 OR NOT EXISTS (
            SELECT 1 FROM run AS o
-           JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = p.key
-           JOIN row AS other ON other.run_no = ok.run_no AND other.lane_no = ok.lane_no AND other.row_no = ok.row_no
+           CROSS JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = p.key
+           CROSS JOIN row AS other ON other.run_no = ok.run_no AND other.lane_no = ok.lane_no AND other.row_no = ok.row_no
            WHERE o.run_no <> r.run_no AND o.operation <> 'undo'
              AND coalesce(other.intent_at, other.first_sent_at) > coalesce(r.intent_at, r.first_sent_at)
        ) THEN r.remote_id END,
@@ -316,8 +317,8 @@ ORDER BY r.row_no
 -- name: select_rows
 SELECT r.row_no, p.line, r.state, p.scope, p.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id, r.remote_id
 FROM json_each(:numbers) AS n
-JOIN row AS r ON r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no = n.value
-JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+CROSS JOIN row AS r ON r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no = n.value
+CROSS JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.state <> 'settled'
 ORDER BY r.row_no
 
@@ -327,8 +328,8 @@ ORDER BY r.row_no
 SELECT k.key, pr.settled_at,
        (SELECT min(coalesce(r.intent_at, r.first_sent_at))
         FROM run AS o
-        JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = k.key
-        JOIN row AS r ON r.run_no = ok.run_no AND r.lane_no = ok.lane_no AND r.row_no = ok.row_no
+        CROSS JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = k.key
+        CROSS JOIN row AS r ON r.run_no = ok.run_no AND r.lane_no = ok.lane_no AND r.row_no = ok.row_no
         WHERE o.run_no NOT IN (u.run_no, p.run_no) AND o.operation <> 'undo'
           AND coalesce(r.intent_at, r.first_sent_at) > coalesce(pr.intent_at, pr.first_sent_at))
 FROM run AS u
