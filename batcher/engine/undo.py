@@ -40,8 +40,8 @@ async def undo_lane(context: LaneContext, _open_rows: int, *, force: bool, quiet
         rounds = _Rounds(context, force=force, quiet_since=quiet_since)
         delay_s, waiting_since = POLL_S_FIRST, None
         while await rounds.go() and context.policy.verify and not context.closing:
-            waiting_since = waiting_since or context.clock.steady()
-            is_over = context.clock.steady() - waiting_since >= context.policy.verify_s_max
+            waiting_since = waiting_since or context.worked()
+            is_over = context.worked() - waiting_since >= context.policy.verify_s_max
             if is_over or not await context.stop.sleep(delay_s):
                 break
             delay_s = min(delay_s * 2, POLL_S_MAX)
@@ -166,7 +166,7 @@ class _Rounds:
     async def _remove(self, row: LedgerRow, remote: Remote) -> None:
         """Send one delete; the row is as it was if nothing came of it."""
         context = self._context
-        began, sent_at = context.clock.steady(), context.clock.now()
+        began, sent_at = context.worked(), context.clock.now()
         answer = await persist(context, "delete", lambda: context.operation.remove(context.lane, row.spec, remote))
         if answer is None or (isinstance(answer, Refused) and not _is_final(answer)):
             context.commit.settle(context.lease, _put_back(row, RowState.CLAIMED))

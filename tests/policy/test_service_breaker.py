@@ -82,3 +82,13 @@ def test_a_quota_is_the_projects_after_refusals_on_three_attachments_with_no_suc
     watch.note_success()
     assert not watch.is_alert
     assert [watch.note_refusal(name) for name in ("c", "d", "e")] == [False, False, True]
+
+
+def test_time_in_which_nobody_could_try_does_not_count_as_failed() -> None:
+    breaker = opened()
+    breaker.untried(OPEN_S_MAX)
+    assert not breaker.is_given_up(OPEN_S_MAX + 1)
+    assert breaker.is_given_up(2 * OPEN_S_MAX)
+    closed = Breaker()
+    closed.untried(OPEN_S_MAX)
+    assert closed.is_closed
