@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from batcher.engine.stop import Stop as Stop
     from batcher.errors import BatcherError as BatcherError
     from batcher.forecast import Forecast as Forecast
+    from batcher.live import continue_run as continue_run
+    from batcher.live import drain_run as drain_run
+    from batcher.live import live_status as live_status
+    from batcher.live import pause_run as pause_run
+    from batcher.live import set_rate as set_rate
     from batcher.model import Outcome as Outcome
+    from batcher.policy.control import LiveStatus as LiveStatus
     from batcher.policy.prospect import Prospect as Prospect
     from batcher.preview import Check as Check
     from batcher.preview import check_inventory as check_inventory
@@ -46,6 +52,7 @@ _HOMES = {
     "Discovery": "discovery",
     "Finding": "doctor",
     "Forecast": "forecast",
+    "LiveStatus": "policy.control",
     "Outcome": "model",
     "Prospect": "policy.prospect",
     "Publication": "report.publish",
@@ -55,13 +62,18 @@ _HOMES = {
     "Settings": "config",
     "Stop": "engine.stop",
     "check_inventory": "preview",
+    "continue_run": "live",
     "diagnose": "doctor",
     "discover": "discovery",
+    "drain_run": "live",
     "list_runs": "app",
+    "live_status": "live",
+    "pause_run": "live",
     "plan_inventory": "preview",
     "resume_run": "app",
     "retry_run": "app",
     "run_inventory": "app",
+    "set_rate": "live",
     "undo_run": "app",
     "write_report": "app",
 }

@@ -46,6 +46,10 @@ class LedgerHeldError(BatcherError):
     """Another live process works this ledger; the message names it."""
 
 
+class ControlError(BatcherError):
+    """A batch at work did not do what was asked of it, or did not answer; the message says which."""
+
+
 class LedgerError(BatcherError):
     """The ledger cannot be opened, read or written: damaged, newer than this batcher, or no space."""
 

@@ -83,6 +83,14 @@ class ScopeStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSteered:
+    """Somebody has changed the run while it works: `policy.control.Action`, and the value that goes with it."""
+
+    action: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClockSkewed:
     """This machine's clock is ahead of a host's by so many seconds (negative: behind), more than is good."""
 
@@ -122,6 +130,7 @@ Event = (
     | RowRetried
     | LanePaused
     | ScopeStopped
+    | RunSteered
     | ClockSkewed
     | Warned
     | Waiting

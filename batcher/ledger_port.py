@@ -143,11 +143,7 @@ class Ledger(Protocol):
         ...
 
     async def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
-        """Record what somebody has changed of a run while it works."""
-        ...
-
-    async def changes_of(self, run_id: RunId) -> list[tuple[float, str, str]]:
-        """What was changed of a run while it worked: (time, action, value), in order."""
+        """Record what somebody changes of a run while it works (`RunRecord.changes`). Not repeatable."""
         ...
 
     async def has_history(self) -> bool:

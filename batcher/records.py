@@ -42,6 +42,7 @@ class RunRecord:
     `columns` are the inventory's own headers in order, as pairs (original, canonical or original).
     `counts` has an entry for each (state, outcome or "") that occurs; `calls` for each (kind, result).
     `stop_code` is `BATCHER.<Name>` of what ended the last sitting early, or empty; `stop_message` what was said.
+    `changes` are what somebody has changed while it worked: (time, action, value), in order.
     """
 
     run_id: RunId
@@ -61,3 +62,4 @@ class RunRecord:
     counts: Mapping[tuple[RowState, str], int]
     calls: Mapping[tuple[str, str], int]
     rates: Mapping[str, object]
+    changes: tuple[tuple[float, str, str], ...] = ()

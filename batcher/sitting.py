@@ -10,9 +10,12 @@ from functools import partial
 import anyio
 
 from batcher.clock import SystemClock
+from batcher.control.server import serve
+from batcher.control.socket_file import socket_path
 from batcher.engine.context import EnginePolicy, Seen
 from batcher.engine.lane import run_lane
 from batcher.engine.run import RunEngine, WorkLane
+from batcher.engine.steering import Steering
 from batcher.engine.stop import FailureGuard, stop_at
 from batcher.engine.undo import undo_lane
 from batcher.errors import leaf
@@ -116,11 +119,11 @@ async def work(
         tolerance=guard,
         known=known,
     )
-    await _work_in_time(engine, session)
+    await _work_in_time(engine, run, ledger, session)
     run = await ledger.run(run_id)
     stop_code, stop_message, stop_advice = what_stopped(session, engine, None if continued else cloud)
     duration_s = max(clock.steady() - began, 0.001)
-    if stop_code == OwnCode.DEADLINE:
+    if stop_code in (OwnCode.DEADLINE, OwnCode.DRAINED):
         stop_message = _left_text(session, open_rows, _open_rows(run), duration_s)
     elif stop_code == OwnCode.TOO_MANY_FAILURES:
         stop_message = f"{guard.count.failed:,} of {guard.count.decided:,} rows failed"
@@ -140,12 +143,21 @@ async def work(
     return RunResult(run, code, continued, changes, publication, stop_advice)
 
 
-async def _work_in_time(engine: RunEngine, session: Session) -> None:
-    """Let the engine work, until the deadline if there is one."""
+async def _work_in_time(engine: RunEngine, run: RunRecord, ledger: Ledger, session: Session) -> None:
+    """Let the engine work, until the deadline if there is one; meanwhile it can be asked and changed."""
+    clock, sink = SystemClock(), session.sink
+    steering = Steering(
+        engine, run, ledger=ledger, stop=session.stop, sink=sink, clock=clock, deadline=session.deadline
+    )
+
+    def warn(message: str, hint: str) -> None:
+        sink.emit(Warned(message, hint))
+
     try:
         async with anyio.create_task_group() as tasks:
             if session.deadline is not None:
-                tasks.start_soon(stop_at, session.stop, session.deadline, SystemClock().now)
+                tasks.start_soon(stop_at, session.stop, session.deadline, clock.now)
+            tasks.start_soon(serve, socket_path(session.ledger_path), steering.obey, warn)
             await engine.work()
             tasks.cancel_scope.cancel()
     except BaseException as error:
@@ -168,7 +180,7 @@ def _open_rows(run: RunRecord) -> int:
 
 
 def _left_text(session: Session, before: int, left: int, worked_s: float) -> str:
-    """How much a deadline has left, and for how long."""
+    """How much a sitting that was ended has left, and for how many more where they end at a time."""
     night_s = (session.deadline or 0.0) - session.began_at
     nights = nights_left(left, before - left, worked_s, night_s)
     if not left:

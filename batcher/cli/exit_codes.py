@@ -21,14 +21,18 @@ INTERRUPTED = 130
 EXIT_CODES = (
     ("0", "every row is created, exists, updated or duplicate; of an undo: deleted, absent or exists"),
     ("1", "a fault in batcher itself, or a ledger or report that cannot be written"),
-    ("2", "usage, configuration, an inventory that cannot be read, or a plan that has moved; nothing was sent"),
+    (
+        "2",
+        "usage, configuration, an inventory that cannot be read, or a plan that has moved; nothing was sent;"
+        " of `ctl`: no batch is at work",
+    ),
     (
         "3",
         "finished, and some rows are failed, invalid, drifted, in doubt or skipped;"
         " of `plan --check`: not all is there as wished",
     ),
     ("4", "stopped by the failure threshold: look before going on"),
-    ("5", "unfinished: deadline, or rows are left for another reason; `batcher resume` goes on"),
+    ("5", "unfinished: deadline, drained, or rows are left for another reason; `batcher resume` goes on"),
     ("6", "another run holds the ledger"),
     ("7", "stopped: credentials, account, permission or endpoint refused"),
     ("130, 143", "interrupted (SIGINT, SIGTERM) after settling what was in flight; `batcher resume` goes on"),

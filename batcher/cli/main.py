@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from batcher.cli.commands import (
+    ctl,
     discover,
     doctor,
     emulator,
@@ -38,6 +39,7 @@ COMMANDS = {
     "undo": undo,
     "discover": discover,
     "doctor": doctor,
+    "ctl": ctl,
     "emulator": emulator,
     "schema": schema,
 }

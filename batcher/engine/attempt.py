@@ -53,7 +53,7 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
 
     async def apply() -> Applied | Refused:
         nonlocal sent_at, began  # the wait for leave is not the row's
-        sent_at, began = context.clock.now(), context.clock.steady()
+        sent_at, began = context.clock.now(), context.worked()
         return await context.operation.apply(context.lane, work.row)
 
     answer = await context.call("create", apply, None if work.in_doubt else work.row.scope)
@@ -160,7 +160,7 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     decision = decide(
         refused,
         attempts=work.attempts,
-        elapsed_s=context.clock.steady() - (work.started or 0.0),
+        elapsed_s=context.worked() - (work.started or 0.0),
         in_doubt=work.in_doubt,
         budget=context.policy.budget,
         chance=context.chance.random(),

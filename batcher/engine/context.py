@@ -1,6 +1,7 @@
 """What the parts of one lane share: its lease, its pace, its way to the ledger and to the provider."""
 
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from typing import TypeVar
 import anyio
 
 from batcher.engine.flow import Flow
+from batcher.engine.halt import Halt
 from batcher.engine.limiter import LaneLimiter
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
@@ -100,6 +102,7 @@ class LaneContext:
         tolerance: FailureGuard | None = None,
         limits: Mapping[CallClass, Window] | None = None,
         known: Seen | None = None,
+        halt: Halt | None = None,
     ) -> None:
         self.ledger = ledger
         self.operation = operation
@@ -110,9 +113,17 @@ class LaneContext:
         self.stop = stop
         self.chance = chance
         self.lane = lease.lane
+        halt = halt or Halt(clock)
+        self.worked = halt.worked
+        """The clock on which it counts how long something has been tried: it stands while an operator's pause is on."""
         self.limiter = known.limiter if known else self._new_limiter(lease, limits or {})
+        self.limiter.obey(halt)
         self.flow = Flow(policy.concurrency)
         """How many rows are worked side by side."""
+        self.in_flight = 0
+        """Calls that have begun and not ended."""
+        self.calls: Counter[str] = Counter()
+        """Calls that were made, by kind."""
         self.breaker = Breaker()
         self.quota = QuotaWatch()
         self.tolerance = tolerance or FailureGuard(Tolerance(), stop)
@@ -223,7 +234,11 @@ class LaneContext:
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         began = self.clock.steady()
-        answer = await make()
+        self.in_flight += 1
+        try:
+            answer = await make()
+        finally:
+            self.in_flight -= 1
         self._note(kind, answer, began)
         return answer
 
@@ -236,6 +251,7 @@ class LaneContext:
             result = str(getattr(answer, "http_status", 200))
         call_class, now = class_of(kind), self.clock.steady()
         if not isinstance(answer, Refused) or answer.sent or answer.kind is not Kind.PERMANENT:
+            self.calls[kind] += 1
             self.commit.count_call(kind, result)
             self.sink.emit(CallMade(self.lane, kind, result))
         if not isinstance(answer, Refused) or not is_failure(answer):

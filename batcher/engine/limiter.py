@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import anyio
 from aiolimiter import AsyncLimiter
 
+from batcher.engine.halt import Halt
 from batcher.model import CallClass, Window
 from batcher.policy.pace import JITTER_S, Pace, counted_together, debt_of, pace_of, stricter
 from batcher.policy.rate_search import RateSearch
@@ -44,6 +45,7 @@ class LaneLimiter:
         self.learnt: dict[CallClass, Window] = {}
         """The limits that the provider has named, by what they are for."""
         self._clock = clock
+        self._halt = Halt(clock)
         self._reserve = reserve
         self._jitter_s = jitter_s
         self._paused_until = 0.0
@@ -54,6 +56,10 @@ class LaneLimiter:
         self._admitted: deque[tuple[float, CallClass]] = deque(maxlen=CALLS_KEPT_MAX)
         pace = self.pace
         self._bucket = _Bucket(pace, debt_of(pace, since_last_call_s))
+
+    def obey(self, halt: Halt) -> None:
+        """While `halt` is on nobody gets leave."""
+        self._halt = halt
 
     @property
     def pace(self) -> Pace:
@@ -71,27 +77,32 @@ class LaneLimiter:
         if is_free and self._bucket.has_room():
             await self._bucket.take()
             return True
+        # A change of the rate makes who waits begin anew, and may give the class a bucket of its own.
         return await self._unless_closed(lambda: self._leave(call_class))
 
     @property
     def is_paused(self) -> bool:
         """Whether no call may be made for now."""
-        return self._paused_until > self._clock.steady()
+        return self._halt.is_on or self._paused_until > self._clock.steady()
+
+    @property
+    def silent_s(self) -> float:
+        """How long a pause of this lane still lasts."""
+        return max(0.0, self._paused_until - self._clock.steady())
 
     async def unpaused(self) -> bool:
         """Wait out a pause; False when the lane closes instead."""
         return await self._unless_closed(self._pass_pause)
 
     async def _unless_closed(self, wait: Callable[[], Awaitable[None]]) -> bool:
-        if self._closed:
-            return False
-        with anyio.CancelScope() as scope:
-            self._waiting.add(scope)
-            try:
-                await wait()
-                return True
-            finally:
-                self._waiting.discard(scope)
+        while not self._closed:
+            with anyio.CancelScope() as scope:
+                self._waiting.add(scope)
+                try:
+                    await wait()
+                    return True
+                finally:
+                    self._waiting.discard(scope)
         return False
 
     async def _leave(self, call_class: CallClass) -> None:
@@ -109,11 +120,9 @@ class LaneLimiter:
                     return
 
     async def _pass_pause(self) -> None:
-        while True:  # a pause may become longer
-            pause = self._paused_until - self._clock.steady()
-            if pause <= 0:
-                return
-            await anyio.sleep(pause)
+        while self.is_paused:  # a pause may become longer
+            await self._halt.wait()
+            await anyio.sleep(self.silent_s)
 
     def pause(self, duration_s: float) -> None:
         """No call of the lane for so long; the longer of two pauses holds."""
@@ -147,22 +156,41 @@ class LaneLimiter:
                 self._change(window)
             elif stricter(self.window, window) != self.window:
                 self._change(window)
-        elif stricter(self.window, window) != self.window:
-            jitter_s = self._jitter_s + len(self._turns) / self._bucket.pace.rate_per_s
-            pace = pace_of(window, reserve=self._reserve, jitter_s=jitter_s)
-            self._own[call_class] = _Bucket(pace, pace.bucket)
+        else:
+            self._keep_apart(call_class, window)
         return call_class
 
+    def _keep_apart(self, call_class: CallClass, limit: Window) -> None:
+        """Give the calls of a class a bucket of their own where the ceiling alone does not keep their limit."""
+        if stricter(self.window, limit) != self.window:
+            jitter_s = self._jitter_s + len(self._turns) / self._bucket.pace.rate_per_s
+            pace = pace_of(limit, reserve=self._reserve, jitter_s=jitter_s)
+            self._own[call_class] = _Bucket(pace, pace.bucket)
+
     def _change(self, window: Window) -> None:
-        """From now on this is the ceiling. The new bucket starts full."""
+        """From now on this is the ceiling. The new bucket starts full.
+
+        Under a higher ceiling a class may need a bucket of its own; under a lower one it waits there for longer.
+        """
+        before = self._bucket.pace.rate_per_s
         self.window = window
         self._bucket = _Bucket(self.pace, self.pace.bucket)
+        is_lower = self._bucket.pace.rate_per_s < before
+        for call_class, limit in self.learnt.items():
+            if call_class is not CallClass.ALL and (is_lower or call_class not in self._own):
+                self._keep_apart(call_class, limit)
 
-    def set_window(self, window: Window) -> None:
-        """Somebody has given another rate; a limit that the provider has named still holds."""
-        self.search = None
-        known = self.learnt.get(CallClass.ALL)
+    def set_window(self, window: Window | None) -> None:
+        """Somebody has given another rate, None: it is to be found; what the provider has named still holds.
+
+        Who waits for leave under the old rate waits under the new one from now on.
+        """
+        known, search = self.learnt.get(CallClass.ALL), RateSearch()
+        self.search = search if window is None and known is None else None
+        window = window or known or search.window
         self._change(window if known is None else stricter(window, known))
+        for scope in self._waiting:
+            scope.cancel()
 
     def known(self, limits: Mapping[CallClass, Window]) -> None:
         """Take over what was learnt in an earlier sitting."""

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 async def persist(context: LaneContext, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
     """The answer of a repeatable call, or its last refusal; None if the lane closed before there was either."""
-    started = context.clock.steady()
+    started = context.worked()
     attempts = 0
     refused: Refused | None = None
     while True:
@@ -26,7 +26,7 @@ async def persist(context: LaneContext, kind: str, make: Callable[[], Awaitable[
         decision = decide(
             answer,
             attempts=attempts,
-            elapsed_s=context.clock.steady() - started,
+            elapsed_s=context.worked() - started,
             in_doubt=False,
             budget=context.policy.budget,
             chance=context.chance.random(),

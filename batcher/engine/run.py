@@ -5,17 +5,21 @@ limit of one answer); cancelling the caller's scope ends at once, and only what 
 """
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 
 import anyio
 
 from batcher.engine.context import AccountGate, EnginePolicy, LaneContext, Seen
+from batcher.engine.halt import Halt
 from batcher.engine.lane import run_lane
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, LaneKey, Refused, RunId, Stops, Window
 from batcher.policy.breaker import stop_code
-from batcher.policy.pace import limits_text
+from batcher.policy.control import LaneNow
+from batcher.policy.pace import limits_text, rate_text
 from batcher.ports import Clock, EventSink, Operation
 
 LIMIT_S_MAX = 30 * 86_400.0
@@ -60,7 +64,9 @@ class RunEngine:
         self._tolerance = tolerance
         self._known = known or {}
         self._limits: dict[LaneKey, dict[CallClass, Window]] = {}
+        self._halt = Halt(clock)
         self._contexts: set[LaneContext] = set()
+        self._calls: Counter[str] = Counter()
         self._gates: dict[str, AccountGate] = {}
         self._learnt: dict[str, str] = {}
         self.stop_code = ""
@@ -123,6 +129,7 @@ class RunEngine:
             tolerance=self._tolerance,
             limits=self._limits.get(lease.lane),
             known=self._known.get(lease.lane),
+            halt=self._halt,
         )
         self._contexts.add(context)
         gate.lanes.add(context)
@@ -131,6 +138,7 @@ class RunEngine:
         finally:
             self._contexts.discard(context)
             gate.lanes.discard(context)
+            self._calls.update(context.calls)
             if context.stopped is not None:
                 self._note_stop(context.lane, context.stopped)
             if context.limiter.learnt:
@@ -150,3 +158,54 @@ class RunEngine:
     def learnt(self) -> Mapping[str, str]:
         """The limits that the provider named, by `account/region/project_id`."""
         return self._learnt
+
+    @property
+    def rate(self) -> Window | None:
+        """The rate that is asked for; None: it is searched for."""
+        return self._policy.window
+
+    def set_rate(self, window: Window | None) -> None:
+        """This is the rate of every lane from now on, of those too that start later; None: it is searched for."""
+        self._policy = replace(self._policy, window=window)
+        for context in self._contexts:
+            context.limiter.set_window(window)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no lane may begin a call."""
+        return self._halt.is_on
+
+    def pause(self) -> None:
+        """Let no lane begin a call, until `resume_calls`; leases are kept, and stops hold. Repeatable."""
+        self._halt.begin()
+
+    def resume_calls(self) -> None:
+        """Let lanes call again, as far as nothing else holds them up. Repeatable."""
+        lasted_s = self._halt.end()
+        for context in self._contexts:
+            context.breaker.untried(lasted_s)
+
+    @property
+    def calls_now(self) -> Counter[str]:
+        """The calls of this sitting so far, by kind."""
+        return sum((context.calls for context in self._contexts), self._calls.copy())
+
+    def lanes_now(self) -> tuple[LaneNow, ...]:
+        """The lanes at work, in the order of their names."""
+        return tuple(_now(context) for context in sorted(self._contexts, key=lambda context: context.lane))
+
+
+def _now(context: LaneContext) -> LaneNow:
+    lane, limiter = context.lane, context.limiter
+    return LaneNow(
+        account=lane.account,
+        region=lane.region,
+        project_id=lane.project_id,
+        rate=rate_text(limiter.window),
+        writes_per_s=round(limiter.rate_per_s(CallClass.WRITE), 3),
+        reads_per_s=round(limiter.rate_per_s(CallClass.READ), 3),
+        learnt=limits_text(limiter.learnt),
+        silent_s=round(limiter.silent_s, 3),
+        in_flight=context.in_flight,
+        calls=context.calls.total(),
+    )

@@ -17,7 +17,7 @@ def ended(
     *,
     started: float | None = None,
 ) -> Settlement:
-    """The settlement of a row that ended now; its duration runs from `started` on the steady clock."""
+    """The settlement of a row that ended now; its duration runs from `started` on the lane's own clock."""
     return replace(
         settlement,
         state=RowState.SETTLED,
@@ -30,8 +30,8 @@ def ended(
 
 
 def elapsed_ms(context: LaneContext, started: float | None) -> int | None:
-    """Whole milliseconds since `started` on the steady clock; None if nothing was started."""
-    return None if started is None else round((context.clock.steady() - started) * 1000)
+    """Whole milliseconds since `started` on the lane's own clock; None if nothing was started."""
+    return None if started is None else round((context.worked() - started) * 1000)
 
 
 def found_settlement(context: LaneContext, row: LedgerRow, remote: Remote) -> Settlement | None:

@@ -47,8 +47,8 @@ async def undo_lane(context: LaneContext, _open_rows: int, *, force: bool, quiet
             elif not context.policy.verify:
                 break
             else:
-                waiting_since = context.clock.steady() if waiting_since is None else waiting_since
-                if context.clock.steady() - waiting_since >= context.policy.verify_s_max:
+                waiting_since = context.worked() if waiting_since is None else waiting_since
+                if context.worked() - waiting_since >= context.policy.verify_s_max:
                     break
             if not await context.stop.sleep(delay_s):
                 break
@@ -286,7 +286,7 @@ class _Delete:
 
     async def __call__(self) -> Applied | Refused:
         if self.sent_at is None:  # the wait for leave is not the row's
-            self.sent_at, self.began = self._context.clock.now(), self._context.clock.steady()
+            self.sent_at, self.began = self._context.clock.now(), self._context.worked()
         answer = await self._context.operation.remove(self._context.lane, self._row.spec, self._remote)
         self.attempts += not isinstance(answer, Refused) or (answer.sent and is_attempt(answer))
         return answer

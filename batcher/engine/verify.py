@@ -16,7 +16,7 @@ POLL_S_MAX = 15.0
 
 async def verify(context: LaneContext) -> None:
     """Settle accepted rows until none is left, the time for it is over, or the lane closes."""
-    started = context.clock.steady()
+    started = context.worked()
     delay_s = POLL_S_FIRST
     while _scopes(context) and not _is_over(context, started):
         if not await context.stop.sleep(delay_s):
@@ -34,7 +34,7 @@ async def verify(context: LaneContext) -> None:
 
 
 def _is_over(context: LaneContext, started: float) -> bool:
-    return context.closing or context.clock.steady() - started >= context.policy.verify_s_max
+    return context.closing or context.worked() - started >= context.policy.verify_s_max
 
 
 def _scopes(context: LaneContext) -> list[str]:

@@ -22,7 +22,7 @@ class LedgerLock:
     """Held from construction to `release`. Raises `LedgerHeldError` if another process has it, `OSError`."""
 
     def __init__(self, ledger: Path) -> None:
-        self.path = ledger.with_name(ledger.name + ".lock")
+        self.path = lock_path(ledger)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._file: TextIO | None = os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
         try:
@@ -53,6 +53,45 @@ class LedgerLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def holder_of(ledger: Path) -> str | None:
+    """Who works a ledger, as people say it; None: nobody does. Raises `OSError`.
+
+    The lock is tried only where its text names a process that lives: for that moment nobody else could take it.
+    """
+    try:
+        file = lock_path(ledger).open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    with file:
+        text = file.read(TEXT_BYTES_MAX)
+        if not _may_live(text):
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _describe(text)
+        return None
+
+
+def lock_path(ledger: Path) -> Path:
+    """Where the lock of a ledger is."""
+    return ledger.with_name(f"{ledger.name}.lock")
+
+
+def _may_live(text: str) -> bool:
+    """Whether the process that a lock names may be at work; False only where that is sure."""
+    try:
+        holder = json.loads(text)
+        if holder["host"] != socket.gethostname():
+            return True
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, KeyError, TypeError, OverflowError, PermissionError):
+        return True
+    return True
 
 
 def _describe(text: str) -> str:

@@ -201,9 +201,21 @@ class PlanStore:
 
     def runs(self) -> list[RunRecord]:
         with translated(self._store.path, "read"):
-            return [self._record(values) for values in self._store.all("select_runs")]
+            changes = self._changes()
+            return [self._record(values, changes) for values in self._store.all("select_runs")]
 
-    def _record(self, values: tuple[Any, ...]) -> RunRecord:
+    def run(self, run_id: RunId) -> RunRecord:
+        with translated(self._store.path, "read"):
+            return self._record(self._store.one("select_run", (self._store.run_no(run_id),)), self._changes())
+
+    def _changes(self) -> Mapping[int, list[tuple[float, str, str]]]:
+        """The changes of each run that has any: few, and without an index."""
+        found: dict[int, list[tuple[float, str, str]]] = {}
+        for run_no, at, action, value in self._store.all("select_changes"):
+            found.setdefault(run_no, []).append((at, action, value))
+        return found
+
+    def _record(self, values: tuple[Any, ...], changes: Mapping[int, list[tuple[float, str, str]]]) -> RunRecord:
         (run_no, run_id, parent, state, operation, name, sha256, fingerprint, columns, settings, rates) = values[:11]
         started_at, ended_at, stop_code, stop_message, exit_code = values[11:]
         counts = self._store.all("select_row_counts", (run_no,))
@@ -226,6 +238,7 @@ class PlanStore:
             counts={(RowState(s), o): n for s, o, n in counts},
             calls={(k, r): n for k, r, n in calls},
             rates=json.loads(rates),
+            changes=tuple(changes.get(run_no, ())),
         )
 
     def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
@@ -237,13 +250,6 @@ class PlanStore:
     def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
         with self._store.transaction():
             self._store.run("insert_change", (self._store.run_no(run_id), at, action, value))
-
-    def changes_of(self, run_id: RunId) -> list[tuple[float, str, str]]:
-        with translated(self._store.path, "read"):
-            return [
-                (at, action, value)
-                for at, action, value in self._store.all("select_changes", (self._store.run_no(run_id),))
-            ]
 
     def has_history(self) -> bool:
         with translated(self._store.path, "read"):

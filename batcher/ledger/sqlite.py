@@ -167,8 +167,7 @@ class SqliteLedger:
         return await self._call(self._plans.runs)
 
     async def run(self, run_id: RunId) -> RunRecord:
-        await self._call(self._store.run_no, run_id)
-        return next(run for run in await self.runs() if run.run_id == run_id)
+        return await self._call(self._plans.run, run_id)
 
     async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
         return await self._call(self._plans.records, run_id, after, limit)
@@ -196,9 +195,6 @@ class SqliteLedger:
 
     async def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
         await self._call(self._plans.note_change, run_id, at, action, value)
-
-    async def changes_of(self, run_id: RunId) -> list[tuple[float, str, str]]:
-        return await self._call(self._plans.changes_of, run_id)
 
     async def claim(self, lease: Lease, *, after: int, limit: int, now: float) -> list[ClaimedRow]:
         return await self._call(self._lanes.claim, lease, after=after, limit=limit, now=now)

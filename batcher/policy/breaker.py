@@ -75,6 +75,11 @@ class Breaker:
         self.silent_until = now + silence_s
         return silence_s
 
+    def untried(self, duration_s: float) -> None:
+        """For so long nobody was allowed to call: that is no time in which the service has failed."""
+        if self.opened_at is not None:
+            self.opened_at += duration_s
+
     def is_given_up(self, now: float) -> bool:
         """Whether the service has failed for too long to be waited for."""
         return self.opened_at is not None and now - self.opened_at >= OPEN_S_MAX

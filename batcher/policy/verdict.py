@@ -24,6 +24,7 @@ class OwnCode(StrEnum):
 
     INTERRUPTED = "BATCHER.Interrupted"
     TERMINATED = "BATCHER.Terminated"
+    DRAINED = "BATCHER.Drained"
     ACCESS_REFUSED = "BATCHER.AccessRefused"
     ENDPOINT_UNREACHABLE = "BATCHER.EndpointUnreachable"
     TOO_MANY_FAILURES = "BATCHER.TooManyFailures"
@@ -61,6 +62,7 @@ class OwnCode(StrEnum):
 OWN_CODES: Mapping[str, str] = {
     OwnCode.INTERRUPTED: "the run was interrupted (SIGINT) before the row was done",
     OwnCode.TERMINATED: "the run was terminated (SIGTERM) before the row was done",
+    OwnCode.DRAINED: "the run was drained (`batcher ctl drain`) before the row's turn came",
     OwnCode.ACCESS_REFUSED: "the credentials, the account, a permission or the address (redirection, TLS) was refused,"
     " and the account or the run stopped",
     OwnCode.ENDPOINT_UNREACHABLE: "the provider's endpoint could not be reached, and the run stopped",

@@ -58,6 +58,7 @@ def summary_schema() -> dict[str, Any]:
         "example": _object({"row": number, "line": number, "message": text_or_null}),
         "next": text,
     }
+    change = {"at": {"type": "string", "format": "date-time"}, "action": text, "value": text_or_null}
     return {
         "$schema": DIALECT,
         "title": "batcher summary",
@@ -74,6 +75,7 @@ def summary_schema() -> dict[str, Any]:
                 "failures_not_shown": _object({"rows": number}),
                 "calls": _object({"total": number, "by_kind": {"type": "object", "additionalProperties": counts}}),
                 "rates": {"type": "object"},
+                "changes": {"type": "array", "items": _object(change)},
                 "started_at": {"type": "string", "format": "date-time"},
                 "ended_at": time_or_null,
                 "duration_s": {"type": ["number", "null"], "minimum": 0},

@@ -8,7 +8,7 @@ In step with `reports/README.md` (keys and example) and `policy.verdict` (exit c
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batcher.model import UNDO, Outcome, RowState
@@ -127,6 +127,11 @@ def command_for(run: RunRecord, words: str) -> str:
     return " ".join(["batcher", words, *options])
 
 
+def described_changes(changes: Iterable[tuple[float, str, str]]) -> list[dict[str, object]]:
+    """What was changed of a run while it worked, for a reader."""
+    return [{"at": utc_text(at), "action": action, "value": value or None} for at, action, value in changes]
+
+
 def summarize(run: RunRecord, tally: Tally, files: Sequence[str]) -> dict[str, object]:
     """The contents of `summary.json`; `files` are the names written together with it."""
     ranked = sorted(tally.groups.items(), key=lambda item: (-item[1].count, item[1].row))
@@ -144,6 +149,7 @@ def summarize(run: RunRecord, tally: Tally, files: Sequence[str]) -> dict[str, o
         "failures_not_shown": {"rows": tally.ungrouped_rows + sum(group.count for _, group in hidden)},
         "calls": {"total": sum(run.calls.values()), "by_kind": _calls_by_kind(run.calls)},
         "rates": dict(run.rates),
+        "changes": described_changes(run.changes),
         "started_at": utc_text(run.started_at),
         "ended_at": None if run.ended_at is None else utc_text(run.ended_at),
         "duration_s": None if run.ended_at is None else round(run.ended_at - run.started_at, 3),

@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from typing import TextIO
 
-from batcher.events import Event, RunEnded, RunStarted, ScopeStopped
+from batcher.events import Event, RunEnded, RunStarted, RunSteered, ScopeStopped
 from batcher.telemetry.tally import ProgressTally
 
 LINE_EVERY_S = 10.0
@@ -25,7 +25,7 @@ class LineProgress:
         if isinstance(event, RunStarted):
             how = "continues" if event.continued else "starts"
             self._write(f"run {event.run_id} {how}: {event.open_rows:,} of {event.total:,} rows to do")
-        elif isinstance(event, RunEnded | ScopeStopped) or now >= self._next:
+        elif isinstance(event, RunEnded | RunSteered | ScopeStopped) or now >= self._next:
             self._write(self._tally.line(now))
             self._next = now + LINE_EVERY_S
 

@@ -11,10 +11,13 @@ from batcher.events import (
     RowAccepted,
     RowSettled,
     RunStarted,
+    RunSteered,
     ScopeStopped,
     Waiting,
 )
+from batcher.policy.control import Action
 from batcher.policy.pace import rate_text
+from batcher.policy.verdict import OwnCode
 
 RATE_OVER_S = 10.0
 """The rate now is that of the last ten seconds."""
@@ -34,6 +37,7 @@ class ProgressTally:
     rate: str = ""
     learnt: str = ""
     stopped: str = ""
+    paused: bool = False
     waiting: str = ""
     started: float | None = None
     _seconds: deque[tuple[int, int]] = field(default_factory=deque)
@@ -58,8 +62,18 @@ class ProgressTally:
                 self.learnt = rate_text(window)
             case ScopeStopped(code=code, message=message):
                 self.stopped = f"{code} {message}"
+            case RunSteered(action=action, value=value):
+                self._note_change(action, value)
             case _:
                 pass
+
+    def _note_change(self, action: str, value: str) -> None:
+        if action == Action.RATE:
+            self.rate = value
+        elif action == Action.DRAIN:
+            self.stopped = OwnCode.DRAINED
+        else:
+            self.paused = action == Action.PAUSE
 
     def _count_call(self, second: int) -> None:
         self.calls += 1
@@ -96,6 +110,8 @@ class ProgressTally:
         left = self.remaining_s(now)
         if left is not None and self.settled < self.open_rows:
             parts.append(f"about {duration_text(left)} left")
+        if self.paused:
+            parts.append("paused")
         if self.stopped:
             parts.append(f"stopped: {self.stopped}")
         return "; ".join(parts)

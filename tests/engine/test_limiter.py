@@ -8,6 +8,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
+from batcher.engine.halt import Halt
 from batcher.engine.limiter import LaneLimiter
 from batcher.model import CallClass, Window
 from batcher.policy.pace import GRAIN_S, JITTER_S, pace_of
@@ -213,3 +214,121 @@ def test_a_pause_can_be_waited_out_without_leave_to_call() -> None:
     waited, passed, after_close = run_virtual(main())
     assert waited == pytest.approx(5.0, abs=0.01)
     assert (passed, after_close) == (True, False)
+
+
+def _after(act: Callable[[LaneLimiter], None], limiter: LaneLimiter, at_s: float, until_s: float) -> list[float]:
+    """When calls are let go up to `until_s`, of which `act` changes the pace at `at_s`."""
+
+    async def main() -> list[float]:
+        async def change() -> None:
+            await anyio.sleep(at_s)
+            act(limiter)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(change)
+            return await _calls(limiter, until_s)
+        raise AssertionError  # mypy: a task group may swallow
+
+    return run_virtual(main())
+
+
+def test_who_waits_under_a_slow_rate_goes_on_at_once_under_a_fast_one() -> None:
+    limiter = LaneLimiter(Window(1, 600.0), VirtualClock())
+    released = _after(lambda limiter: limiter.set_window(Window(10, 1.0)), limiter, 5.0, 35.0)
+    after = [time for time in released if time > 5.0]
+    assert after[0] < 5.5
+    assert _most_in_a_window(after, 1.0) <= 10
+    assert len(after) >= 0.97 * pace_of(Window(10, 1.0)).rate_per_s * 30.0
+
+
+def test_a_slower_rate_holds_from_the_next_call_on() -> None:
+    limiter = LaneLimiter(Window(200, 1.0), VirtualClock())
+    released = _after(lambda limiter: limiter.set_window(Window(2, 1.0)), limiter, 5.0, 65.0)
+    after = [time for time in released if time > 5.0]
+    assert _most_in_a_window(after, 1.0) <= 2
+    assert len(after) >= 0.97 * pace_of(Window(2, 1.0)).rate_per_s * 60.0
+
+
+def test_a_rate_that_is_asked_for_never_exceeds_a_limit_that_was_named() -> None:
+    limiter = LaneLimiter(Window(5, 1.0), VirtualClock())
+    limiter.learn(Window(10, 1.0))
+    released = _after(lambda limiter: limiter.set_window(Window(500, 1.0)), limiter, 2.0, 30.0)
+    assert limiter.window == Window(10, 1.0)
+    assert _most_in_a_window(released, 1.0) <= 10
+
+
+def test_a_limit_of_writes_that_did_not_matter_before_is_kept_under_a_faster_rate() -> None:
+    """Named when 5/s were asked for, 10/s for writes alone asked for no bucket of their own."""
+    limiter = LaneLimiter(Window(5, 1.0), VirtualClock())
+    limiter.learn(Window(10, 1.0), CallClass.WRITE)
+    released = _after(lambda limiter: limiter.set_window(Window(500, 1.0)), limiter, 2.0, 30.0)
+    assert limiter.window == Window(500, 1.0)
+    assert _most_in_a_window(released, 1.0) <= 10
+    assert limiter.rate_per_s(CallClass.READ) > 10 > limiter.rate_per_s(CallClass.WRITE)
+
+
+def test_a_limit_of_writes_is_kept_while_the_rate_is_searched_for() -> None:
+    async def main() -> list[float]:
+        limiter, clock = LaneLimiter(None, VirtualClock()), VirtualClock()
+        limiter.learn(Window(5, 1.0), CallClass.WRITE)
+        times: list[float] = []
+        while clock.steady() < 60.0:
+            assert await limiter.acquire(CallClass.READ)
+            limiter.note_answer(CallClass.READ)
+        for _ in range(100):
+            assert await limiter.acquire(CallClass.WRITE)
+            limiter.note_answer(CallClass.WRITE)
+            times.append(clock.steady())
+        return times
+
+    assert _most_in_a_window(run_virtual(main()), 1.0) <= 5
+
+
+def test_a_rate_to_be_found_is_a_limit_that_is_known_or_is_searched_for_from_the_start() -> None:
+    async def main() -> list[tuple[bool, Window]]:
+        limiter = LaneLimiter(Window(200, 1.0), VirtualClock())
+        limiter.set_window(None)
+        found = [(limiter.search is not None, limiter.window)]
+        limiter.learn(Window(20, 1.0))
+        for window in (Window(2, 1.0), None):
+            limiter.set_window(window)
+            found.append((limiter.search is not None, limiter.window))
+        return found
+
+    assert run_virtual(main()) == [(True, Window(10, 10.0)), (False, Window(2, 1.0)), (False, Window(20, 1.0))]
+
+
+def test_while_it_is_halted_nobody_gets_leave_and_a_close_still_ends_it() -> None:
+    async def main() -> tuple[list[float], list[bool]]:
+        clock = VirtualClock()
+        halt = Halt(clock)
+        limiter = LaneLimiter(Window(10, 1.0), clock)
+        limiter.obey(halt)
+
+        async def operator() -> None:
+            await anyio.sleep(5.0)
+            halt.begin()
+            halt.begin()
+            limiter.pause(3.0)  # ends by itself, and does not end the other
+            await anyio.sleep(3600.0)
+            assert limiter.is_paused
+            assert halt.worked() == pytest.approx(5.0, abs=0.01)
+            assert halt.end() == pytest.approx(3600.0, abs=0.01)
+            assert halt.end() == 0.0
+            await anyio.sleep(5.0)
+            halt.begin()
+            await anyio.sleep(1.0)
+            limiter.close()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(operator)
+            released = await _calls(limiter, 10_000.0)
+        return released, [await limiter.acquire(), await limiter.unpaused()]
+
+    released, after_close = run_virtual(main())
+    assert not [time for time in released if 5.001 < time < 3605.0]
+    again = [time for time in released if time >= 3605.0]
+    assert again[0] < 3605.2
+    assert 40 <= len(again) <= 50
+    assert _most_in_a_window(released, 1.0) <= 10
+    assert after_close == [False, False]

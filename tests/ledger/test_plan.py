@@ -363,3 +363,20 @@ async def test_the_longest_values_and_any_text_come_back_as_they_were(ledger: Le
     lease = await lease_of(ledger, R1)
     (work,) = await claimed(ledger, lease)
     assert (work.key, work.spec) == (key_of("row-1"), strange)
+
+
+async def test_changes_are_kept_with_their_run_in_the_order_in_which_they_came(ledger: Ledger) -> None:
+    one, other = await open_run(ledger, "one", [row(1)]), await open_run(ledger, "other", [row(1)])
+    await ledger.note_change(one, T0 + 5, "rate", "5/s")
+    await ledger.note_change(other, T0 + 4, "pause", "")
+    await ledger.note_change(one, T0 + 3, "drain", "")  # a clock that was set back
+    assert (await ledger.run(one)).changes == ((T0 + 5, "rate", "5/s"), (T0 + 3, "drain", ""))
+    assert [run.changes for run in await ledger.runs()] == [
+        ((T0 + 4, "pause", ""),),
+        (await ledger.run(one)).changes,
+    ]
+    await end(ledger, one)
+    await ledger.reopen(one)
+    assert len((await ledger.run(one)).changes) == 2
+    with pytest.raises(RunNotFoundError):
+        await ledger.note_change(RunId("none"), T0, "pause", "")

@@ -92,3 +92,13 @@ def test_every_other_try_is_a_read_that_costs_no_row_an_attempt() -> None:
     assert wanted == [True, False, True, False]
     breaker.answered()
     assert not breaker.wants_a_read
+
+
+def test_time_in_which_nobody_could_try_does_not_count_as_failed() -> None:
+    breaker = opened()
+    breaker.untried(OPEN_S_MAX)
+    assert not breaker.is_given_up(OPEN_S_MAX + 1)
+    assert breaker.is_given_up(2 * OPEN_S_MAX)
+    closed = Breaker()
+    closed.untried(OPEN_S_MAX)
+    assert closed.is_closed

@@ -82,6 +82,7 @@ def test_done_are_the_outcomes_of_exit_code_0() -> None:
         (RowState.PLANNED, "", "skipped", "BATCHER.NotAttempted"),
         (RowState.PLANNED, "BATCHER.Interrupted", "skipped", "BATCHER.Interrupted"),
         (RowState.PLANNED, "BATCHER.AccessRefused", "skipped", "BATCHER.AccessRefused"),
+        (RowState.PLANNED, "BATCHER.Drained", "skipped", "BATCHER.Drained"),
         (RowState.CLAIMED, "", "in_doubt", "BATCHER.InDoubt"),
         (RowState.CLAIMED, "BATCHER.Interrupted", "in_doubt", "BATCHER.InDoubt"),
         (RowState.ACCEPTED, "", "unverified", "BATCHER.Unverified"),

@@ -11,7 +11,7 @@ from batcher.records import RowRecord, RunRecord
 from batcher.report import summary as summary_module
 from batcher.report.rows import RowProjection
 from batcher.report.summary import TEXT_CHARS_MAX, Tally, summarize
-from tests.report.world import OPERATION, ROUTER, RUN_ID, record, run_record, sample_run, spec, unsent
+from tests.report.world import OPERATION, ROUTER, RUN_ID, STARTED_AT, record, run_record, sample_run, spec, unsent
 
 
 def summary_of(run: RunRecord, rows: list[RowRecord]) -> dict[str, Any]:
@@ -150,3 +150,12 @@ def test_the_exit_code_is_the_recorded_one_or_what_the_rows_amount_to(
     recorded: int | None, rows: list[RowRecord], code: int
 ) -> None:
     assert summary_of(run_record(exit_code=recorded), rows)["exit_code"] == code
+
+
+def test_what_was_changed_while_it_worked_is_told_in_order() -> None:
+    changes = ((STARTED_AT + 1.25, "rate", "5/s"), (STARTED_AT + 2, "drain", ""))
+    assert summary_of(run_record(changes=changes), [])["changes"] == [
+        {"at": "2024-04-19T08:00:01.250Z", "action": "rate", "value": "5/s"},
+        {"at": "2024-04-19T08:00:02.000Z", "action": "drain", "value": None},
+    ]
+    assert summary_of(run_record(), [])["changes"] == []

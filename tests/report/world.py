@@ -227,5 +227,6 @@ def example_run() -> tuple[RunRecord, list[RowRecord]]:
         exit_code=3,
         calls={("create", "202"): 1, ("create", "404"): 2, ("list", "200"): 2},
         rates={"asked": "100/min"},
+        changes=((STARTED_AT + 20, "rate", "80/min"),),
     )
     return run, rows

@@ -33,6 +33,7 @@ async def look(session: batcher.Session) -> list[str]:
     runs = await batcher.list_runs(session)
     assert_type(runs, list[batcher.RunRecord])
     for run in runs:
+        assert_type(run.changes, tuple[tuple[float, str, str], ...])
         assert_type((await batcher.write_report(run.run_id, session)).directory, Path)
     await batcher.write_report(None, session)
     return [str(run.run_id) for run in runs]
@@ -72,6 +73,19 @@ async def survey(session: batcher.Session) -> batcher.Discovery:
     found = await batcher.discover(session, sys.stdout, missing=True, form="json")
     assert_type(found.written, int)
     return found
+
+
+async def steer(session: batcher.Session) -> batcher.LiveStatus:
+    status = await batcher.live_status(session)
+    assert_type(status, batcher.LiveStatus)
+    assert_type(status.settled, Mapping[str, int])
+    assert_type(status.paused_since, float | None)
+    assert_type(status.lanes[0].writes_per_s, float)
+    if status.state == "working" and status.open_rows > 1000:
+        await batcher.set_rate("5/s", session)
+        await batcher.pause_run(session)
+        await batcher.continue_run(session)
+    return await batcher.drain_run(session)
 
 
 async def until_told(inventory: str, session: batcher.Session) -> None:

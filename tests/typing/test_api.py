@@ -31,6 +31,8 @@ REFUSED = {
     'batcher.run_inventory("attachments.csv", session)': "unused-coroutine",
     "for run in await batcher.list_runs(session): run.stop_code = ''": "misc",
     "session.stop.request()": "call-arg",
+    "await batcher.set_rate(5.0, session)": "arg-type",
+    "(await batcher.live_status(session)).open_rows = 0": "misc",
     "print(batcher.Outcome.GONE)": "attr-defined",
 }
 """Mistakes that a type checker must find, each with the code of its error."""
@@ -133,3 +135,33 @@ async def test_a_program_can_check_stop_resume_and_look(tmp_path: Path) -> None:
     with pytest.raises(batcher.BatcherError) as refused:
         await batcher.run_inventory(str(tmp_path / "absent.csv"), a_session(tmp_path))
     assert "absent.csv" in str(refused.value)
+
+
+async def test_a_program_steers_its_own_batch(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(50))
+    calling = anyio.Event()
+
+    class FirstCall:
+        def emit(self, event: object) -> None:
+            if type(event).__name__ == "CallMade":
+                calling.set()
+
+    session = batcher.Session(
+        settings=a_session(tmp_path, run={"rate": "10/s"}).settings, emulator=True, sink=FirstCall()
+    )
+    with pytest.raises(batcher.BatcherError, match="no batch works the ledger"):
+        await batcher.live_status(session)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(batcher.run_inventory(str(inventory), session))
+        await calling.wait()
+        assert (await batcher.pause_run(session)).state == "paused"
+        assert (await batcher.set_rate("200/s", session)).rate == "200/s"
+        with pytest.raises(batcher.BatcherError, match="`fast` is no rate"):
+            await batcher.set_rate("fast", session)
+        assert (await batcher.continue_run(session)).state == "working"
+        status = await batcher.drain_run(session)
+        assert (status.state, status.stop_code) == ("draining", "BATCHER.Drained")
+    result = task.result()
+    assert (result.exit_code, result.run.stop_code) == (5, "BATCHER.Drained")
+    changes = [(action, value) for _, action, value in result.run.changes]
+    assert changes == [("pause", ""), ("rate", "200/s"), ("continue", ""), ("drain", "")]

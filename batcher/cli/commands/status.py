@@ -60,6 +60,7 @@ def describe(run: "RunRecord") -> dict[str, Any]:
     from batcher.model import Outcome
     from batcher.policy.verdict import project_outcome
     from batcher.report.rows import utc_text
+    from batcher.report.summary import described_changes
 
     rows: dict[str, int] = {}
     for (state, outcome), count in run.counts.items():
@@ -77,6 +78,7 @@ def describe(run: "RunRecord") -> dict[str, Any]:
         "rows": rows,
         "calls": calls,
         "rates": dict(run.rates),
+        "changes": described_changes(run.changes),
         "started_at": utc_text(run.started_at),
         "ended_at": None if run.ended_at is None else utc_text(run.ended_at),
         "stop_code": run.stop_code or None,
@@ -86,6 +88,8 @@ def describe(run: "RunRecord") -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(" ".join(str(part) for part in item.values() if part is not None) for item in value) or "-"
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items()) or "-"
     if isinstance(value, int):

@@ -16,6 +16,11 @@ SELECT run_no, run_id, parent, state, operation, inventory_name, inventory_sha25
        rates, started_at, ended_at, stop_code, stop_message, exit_code
 FROM run ORDER BY run_no DESC
 
+-- name: select_run
+SELECT run_no, run_id, parent, state, operation, inventory_name, inventory_sha256, fingerprint, columns, settings,
+       rates, started_at, ended_at, stop_code, stop_message, exit_code
+FROM run WHERE run_no = ?
+
 -- name: select_row_counts
 SELECT state, outcome, rows FROM row_count WHERE run_no = ? AND rows <> 0
 
@@ -238,7 +243,7 @@ SELECT account, region, project_id, call_class, calls, period_s, learnt_at FROM 
 INSERT INTO change (run_no, at, action, value) VALUES (?, ?, ?, ?)
 
 -- name: select_changes
-SELECT at, action, value FROM change WHERE run_no = ? ORDER BY change_no
+SELECT run_no, at, action, value FROM change ORDER BY change_no
 
 -- name: renew_lane
 UPDATE lane SET leased_until = ? WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
