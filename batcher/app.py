@@ -26,6 +26,9 @@ from batcher.review import Review, Reviewed, read_reviewed
 from batcher.sitting import RunResult, publish_run, work
 from batcher.wiring import Cloud, Session, flow_logs, open_cloud, open_source, run_ledger
 
+NOT_OF_AN_UNDO = ("verify", "max_failures", "until", "time")
+"""What a run was asked to do says nothing of when its undo may stop: that is asked anew."""
+
 
 async def run_inventory(path: str, session: Session, *, plan: Path | None = None) -> RunResult:
     """Make it so: plan, create, verify, report. Goes on with an unfinished run of the same inventory.
@@ -124,10 +127,10 @@ async def undo_run(run_id: str, session: Session, *, force: bool = False) -> Run
 
 
 def _undoing(session: Session, parent: RunRecord) -> Session:
-    """This session as the undone run was given its own, but whether to verify: that is a question of its own."""
-    verify = session.settings.run.verify
+    """This session with the settings of the undone run, but for what was asked of that one alone."""
+    given = session.settings.run
     session = session.continuing(parent)
-    run = session.settings.run.model_copy(update={"verify": verify})
+    run = session.settings.run.model_copy(update={name: getattr(given, name) for name in NOT_OF_AN_UNDO})
     return replace(session, settings=session.settings.model_copy(update={"run": run}))
 
 

@@ -145,7 +145,9 @@ class RunSettings(Section):
     verify: bool = Field(True, description="follow accepted rows until they are available")
     verify_time_s: float = Field(300.0, ge=0, le=86_400, description="how long to follow them, seconds")
     attempts_max: int = Field(8, ge=1, le=100, description="sends of one row before it is given up")
-    retry_time_s: float = Field(900.0, ge=0, le=86_400, description="time for all attempts of one row, seconds")
+    retry_time_s: float = Field(
+        900.0, ge=0, le=86_400, description="time for all attempts of one row, and for a service that fails, seconds"
+    )
     backoff_base_s: float = Field(0.5, gt=0, le=60, description="ceiling of the first wait between attempts, seconds")
     backoff_cap_s: float = Field(30.0, gt=0, le=3600, description="ceiling of every wait between attempts, seconds")
     token_lifetime_s: float = Field(28_800.0, gt=0, description="how long the provider remembers a token, seconds")

@@ -16,7 +16,7 @@ from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, Kind, Lease, Limit, Page, Refused, Stops, Window
-from batcher.policy.breaker import OPEN_S_MAX, QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
+from batcher.policy.breaker import QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
 from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
 from batcher.policy.threshold import Tolerance
@@ -274,8 +274,12 @@ class LaneContext:
         silence_s = self.breaker.failed(now, self.chance.random())
         if silence_s is None:
             return
-        if self.breaker.is_given_up(now):
-            message = f"the service has failed for {OPEN_S_MAX / 60:.0f} minutes: {refused.code}: {refused.message}"
+        open_s_max = self.policy.budget.time_s_max
+        if self.breaker.is_given_up(now, open_s_max):
+            if not refused.sent:
+                self.stop_unreachable(refused)
+                return
+            message = f"the service has failed for {open_s_max:,.0f} s: {refused.code}: {refused.message}"
             self._close(
                 Refused(Kind.TRANSIENT, Stops.LANE, UNAVAILABLE_CODE, message, sent=False, advice=refused.advice)
             )

@@ -205,7 +205,8 @@ class _Rounds:
 
     async def _work(self, pairs: Iterator[tuple[LedgerRow, Remote]]) -> None:
         for row, remote in pairs:
-            await self._remove(replace(row, state=RowState.CLAIMED), remote)
+            async with self._context.flow:
+                await self._remove(replace(row, state=RowState.CLAIMED), remote)
 
     async def _remove(self, row: LedgerRow, remote: Remote) -> None:
         """Send one delete; the row is as it was if nothing came of it."""

@@ -6,8 +6,8 @@ Three things are watched in each lane:
 - **A service that fails**: FAILURES_TO_OPEN calls in a row without any answer of sense open the breaker. It is silent
   for COOLDOWN_S_FIRST, then one call alone tries (half-open): an answer closes it, a failure doubles the silence up to
   COOLDOWN_S_MAX. The first, the third ... try is a read that concerns no row: rows that the service cannot bear would
-  else keep it from the others, and each try would cost a row an attempt. What has failed for OPEN_S_MAX in all is not
-  waited for any longer. (Circuit breaker: M. Nygard, "Release It", 2007; doubling as in the retry law.)
+  else keep it from the others, and each try would cost a row an attempt. What has failed for as long as one row
+  is tried is not waited for any longer. (Circuit breaker: M. Nygard, "Release It", 2007; doubling as in the retry law.)
 - **A quota that is used up**: whose it is, an attachment's or a project's, the provider's pages do not agree on. A
   refusal stops the other rows of its attachment, and makes calls go one by one; refusals on SUBJECTS_TO_STOP
   attachments with no success between stop the project.
@@ -27,8 +27,6 @@ COOLDOWN_S_FIRST = 1.0
 COOLDOWN_S_MAX = 60.0
 COOLDOWN_MARGIN = 0.1
 """A silence lasts up to this share longer, at random, so that lanes do not come back together."""
-OPEN_S_MAX = 900.0
-"""As long as one row is tried by default; a night should not be spent on a dead service."""
 SUBJECTS_TO_STOP = 3
 
 
@@ -80,9 +78,9 @@ class Breaker:
         if self.opened_at is not None:
             self.opened_at += duration_s
 
-    def is_given_up(self, now: float) -> bool:
+    def is_given_up(self, now: float, open_s_max: float) -> bool:
         """Whether the service has failed for too long to be waited for."""
-        return self.opened_at is not None and now - self.opened_at >= OPEN_S_MAX
+        return self.opened_at is not None and now - self.opened_at >= open_s_max
 
 
 def is_failure(refused: Refused) -> bool:

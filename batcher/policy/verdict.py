@@ -68,7 +68,8 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.ENDPOINT_UNREACHABLE: "the provider's endpoint could not be reached, and the run stopped",
     OwnCode.TOO_MANY_FAILURES: "more rows failed than `--max-failures` tolerates, and the run stopped",
     OwnCode.DEADLINE: "the time of `--until` or `--for` was over before the row's turn came",
-    OwnCode.SERVICE_UNAVAILABLE: "the service failed for a quarter of an hour, and the row's project was left",
+    OwnCode.SERVICE_UNAVAILABLE: "the service failed for as long as `run.retry_time_s` allows,"
+    " and the row's project was left",
     OwnCode.QUOTA_EXHAUSTED: "the provider's quota is used up, so the row was not attempted",
     OwnCode.ATTACHMENT_STOPPED: "the provider refused the row's attachment as a whole, so the row was not attempted",
     OwnCode.ROUTER_STOPPED: "the provider refused the row's router as a whole, so the row was not attempted",

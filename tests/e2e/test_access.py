@@ -75,7 +75,7 @@ async def test_an_endpoint_that_is_down_leaves_every_row_as_it_was(tmp_path: Pat
 
 
 async def test_an_endpoint_that_goes_down_on_the_way_costs_no_row(tmp_path: Path) -> None:
-    write_settings(tmp_path, "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n")
+    write_settings(tmp_path, "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\nretry_time_s = 3\n")
     inventory = write_rows(tmp_path / "routers.csv", some_rows(12))
     state = tmp_path / "cloud.db"
     async with cloud(state_path=state) as sky:

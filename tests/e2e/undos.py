@@ -17,8 +17,11 @@ from tests.e2e.inventories import write_rows
 
 Row = Mapping[str, str]
 
-QUICK = "[cloud]\nanswer_timeout_s = 1\n[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n"
-"""Doubt does not last long: a sitting waits one second for an answer, and tries everything twice."""
+QUICK = (
+    "[cloud]\nconnect_timeout_s = 1\nanswer_timeout_s = 1\n"
+    "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n"
+)
+"""Doubt does not last long: a sitting waits a second or two for an answer, and tries everything twice."""
 
 
 async def made(sky: Cloud, folder: Path, wishes: Sequence[Row], *words: str, settings: str = QUICK) -> str:

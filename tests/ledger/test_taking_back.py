@@ -1,12 +1,18 @@
 """A run that takes another one back: which rows it is about, what is known of them, and what is learnt of it."""
 
 import dataclasses
+import re
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batcher.errors import LedgerError, StaleLeaseError
+from batcher.ledger.open import open_ledger
+from batcher.ledger.store import statements
 from batcher.ledger_port import Ledger
 from batcher.model import Lease, LedgerRow, Outcome, PlanRow, RowState, RunId, Settlement
 from batcher.records import RowRecord
@@ -249,6 +255,21 @@ async def test_rows_are_found_by_number_unless_they_are_settled(ledger: Ledger) 
         (3, RowState.CLAIMED, None),
     ]
     assert await ledger.rows(lease, []) == []
+
+
+@pytest.mark.parametrize("name", ["select_rows", "select_doubts", "select_made", "match_keys", "claim_these"])
+async def test_a_few_rows_are_searched_for_and_no_table_is_read_for_them(place: Path, name: str) -> None:
+    """By their whole key, or else a large run takes the square of its rows."""
+    async with open_ledger(str(place)):
+        pass
+    sql = statements()[name].format(keys="?")
+    named = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
+    with closing(sqlite3.connect(place)) as db:
+        found = db.execute(f"EXPLAIN QUERY PLAN {sql}", named or (1,) * sql.count("?"))
+        steps = [str(step) for _, _, _, step in found]
+    read_whole = [step for step in steps if "SCAN" in step and "VIRTUAL" not in step and step != "SCAN o"]  # the runs
+    assert read_whole == []
+    assert any("row_no=?" in step for step in steps) or name == "select_made"
 
 
 # --- the claim ------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ from batcher.policy.breaker import (
     COOLDOWN_S_FIRST,
     COOLDOWN_S_MAX,
     FAILURES_TO_OPEN,
-    OPEN_S_MAX,
     Breaker,
     QuotaWatch,
     is_failure,
 )
+
+OPEN_S_MAX = 900.0
 
 
 def opened(at: float = 0.0) -> Breaker:
@@ -55,9 +56,9 @@ def test_an_answer_closes_it_and_the_next_trouble_begins_anew() -> None:
 
 def test_it_is_given_up_after_a_quarter_of_an_hour() -> None:
     breaker = opened(50.0)
-    assert not breaker.is_given_up(50.0 + OPEN_S_MAX - 1.0)
-    assert breaker.is_given_up(50.0 + OPEN_S_MAX)
-    assert not Breaker().is_given_up(1e9)
+    assert not breaker.is_given_up(50.0 + OPEN_S_MAX - 1.0, OPEN_S_MAX)
+    assert breaker.is_given_up(50.0 + OPEN_S_MAX, OPEN_S_MAX)
+    assert not Breaker().is_given_up(1e9, OPEN_S_MAX)
 
 
 def test_a_silence_is_longer_by_chance_and_never_shorter() -> None:
@@ -97,8 +98,8 @@ def test_every_other_try_is_a_read_that_costs_no_row_an_attempt() -> None:
 def test_time_in_which_nobody_could_try_does_not_count_as_failed() -> None:
     breaker = opened()
     breaker.untried(OPEN_S_MAX)
-    assert not breaker.is_given_up(OPEN_S_MAX + 1)
-    assert breaker.is_given_up(2 * OPEN_S_MAX)
+    assert not breaker.is_given_up(OPEN_S_MAX + 1, OPEN_S_MAX)
+    assert breaker.is_given_up(2 * OPEN_S_MAX, OPEN_S_MAX)
     closed = Breaker()
     closed.untried(OPEN_S_MAX)
     assert closed.is_closed
