@@ -53,10 +53,11 @@ QUICK = "[cloud]\nconnect_timeout_s = 2\n[run]\nattempts_max = 2\nbackoff_base_s
 _PART_CHARACTERS = 12
 _SHOWN_BYTES = 60
 _LEAKS_SHOWN = 20
+# A zero is no value: in a database it begins the number of the page on which a text goes on.
 _HEADERS = re.compile(
     rb"Signature\W{1,4}[0-9a-f]{16,}"
-    rb"|(?:Proxy-)?Authorization[\"'\\]{0,3}\s?[:=]\s?[\"'\\]{0,3}[^\s\"'\\*|,;&]"
-    rb"|X-(?:Security|Auth|Metadata)-Token[\"'\\]{0,3}\s?[:=]\s?[\"'\\]{0,3}[^\s\"'\\*|,;&]"
+    rb"|(?:Proxy-)?Authorization[\"'\\]{0,3}\s?[:=]\s?[\"'\\]{0,3}[^\s\0\"'\\*|,;&]"
+    rb"|X-(?:Security|Auth|Metadata)-Token[\"'\\]{0,3}\s?[:=]\s?[\"'\\]{0,3}[^\s\0\"'\\*|,;&]"
     rb"|SDK-HMAC-SHA256[ +%]\w*Access",
     re.IGNORECASE,
 )

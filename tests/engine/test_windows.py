@@ -22,7 +22,7 @@ from tests.virtual_time import VirtualClock, run_virtual
 CASES = 10_000
 PARTS = 10
 """The cases are drawn and run in so many tests, each below the time limit of one."""
-CALLS_MAX = 150
+CALLS_MAX = 120
 """Calls of one case: more than two windows' worth of most."""
 WORKERS = 4
 USE_MIN = 0.97
