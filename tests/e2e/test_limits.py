@@ -22,7 +22,7 @@ async def refusals(sky: Cloud) -> int:
     return int((await sky.statistics())["arrivals_over_limit"])
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("rate", "window", "rows"), [("50/s", Throttle(20, 6.0), 30), ("auto", Throttle(8, 6.0), 30)])
 async def test_a_limit_that_nobody_told_is_learnt_by_one_refusal_and_kept_the_next_night(
     tmp_path: Path, rate: str, window: Throttle, rows: int

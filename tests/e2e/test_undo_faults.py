@@ -12,6 +12,9 @@ from tests.e2e.commands import EMULATOR_KEYS, batcher, column, report_rows, side
 from tests.e2e.inventories import some_rows, write_rows
 from tests.e2e.undos import QUICK, deletes, ids, made, rewrite, run_id, undo
 
+pytestmark = pytest.mark.timeout(60)
+"""Most of them kill, wait and go on: whole jobs, of up to seventeen seconds on a busy machine."""
+
 WISHES = some_rows(6)
 MANY = some_rows(300, routers=3, projects=2)
 
