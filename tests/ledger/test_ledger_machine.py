@@ -358,7 +358,7 @@ class LedgerMachine(RuleBasedStateMachine):
         run.calls.update(calls)
         for line, (_, known) in zip(lines, batch, strict=True):
             line.state, line.outcome, line.attempts = known.state, known.outcome, known.attempts
-            line.spent = known.spent
+            line.spent = line.spent or known.spent
             line.first_sent_at = known.first_sent_at if line.first_sent_at is None else line.first_sent_at
             if known.state is RowState.PLANNED:
                 line.intent_at = known.intent_at
