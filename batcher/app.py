@@ -156,7 +156,7 @@ async def _record_undo(
         await ledger.index_keys(run.run_id)
         await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
         await ledger.open_run(run.run_id, parent.columns, {})
-    except BaseException:
+    except BaseException:  # whatever it was, cancelling too: no half of an undo stays, and it is raised again
         with anyio.CancelScope(shield=True):
             await ledger.drop_run(run.run_id)
         raise

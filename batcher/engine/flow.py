@@ -56,7 +56,7 @@ class Flow:
         self._waiting.append(admitted)
         try:
             await admitted.wait()
-        except BaseException:
+        except BaseException:  # cancelled while it waited: its room goes to the next
             if admitted.is_set():
                 self._leave()
             else:
