@@ -11,7 +11,6 @@ from pathlib import Path
 
 import anyio
 
-from batcher.clock import SystemClock
 from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
 from batcher.intake import PROJECTS, fingerprint_of, new_run, record_run
@@ -138,7 +137,7 @@ async def _record_undo(
     ledger: Ledger, parent: RunRecord, cloud: Cloud, session: Session, *, runs: list[RunRecord], force: bool
 ) -> RunId:
     """Plan to take a run back; whatever goes wrong, nothing of that stays, and the run can still be gone on with."""
-    now = SystemClock().now()
+    now = session.clock.now()
     quiet_since = parent.ended_at or min(await ledger.held_until(parent.run_id) or now, now)
     run = new_run(
         parent.inventory_name,
@@ -208,7 +207,7 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
         if await ledger.copy_rows(run.run_id, parent.run_id) == 0:
             await ledger.drop_run(run.run_id)
             raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`")
-        await settle_twins(ledger, flow_logs(None, session), run.run_id, SystemClock())
+        await settle_twins(ledger, flow_logs(None, session), run.run_id, session.clock)
         await ledger.open_run(run.run_id, parent.columns, {})
         async with open_cloud(session) as cloud:
             return await work(ledger, run.run_id, cloud, session)

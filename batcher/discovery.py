@@ -7,14 +7,12 @@ has the VPC's id under the name `resource_id`.
 
 import csv
 import json
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import Any, Literal, TextIO
 
-from batcher.clock import SystemClock
 from batcher.cloud.client import CloudClient
 from batcher.engine.limiter import LaneLimiter
 from batcher.errors import AccessError, ConfigError
@@ -97,9 +95,9 @@ class _Reader:
 
     def __init__(self, session: Session, client: CloudClient, lane: LaneKey) -> None:
         self._session = session
-        self._clock = SystemClock()
+        self._clock = session.clock
         self._limiter = LaneLimiter(asked_window(session.settings), self._clock)
-        self._chance = random.SystemRandom()
+        self._chance = session.chance()
         self.client = client
         self.lane = lane
 

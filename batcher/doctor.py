@@ -4,7 +4,6 @@ The first call of an account is refused alone if its keys are wrong, and nothing
 more than five refusals in a row would lock its key.
 """
 
-import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from batcher.clock import SystemClock
 from batcher.cloud.client import NO_CREDENTIALS
 from batcher.cloud.endpoints import Service
 from batcher.cloud.probe import Probe, probe
@@ -125,8 +123,8 @@ class _Visit:
         self._cloud = cloud
         self._session = session
         self._tell = tell
-        self._clock = SystemClock()
-        self._chance = random.SystemRandom()
+        self._clock = session.clock
+        self._chance = session.chance()
         self._refused: set[str] = set()
         self._done: set[tuple[str, ...]] = set()
         self._groups: dict[LaneKey, frozenset[str]] = {}

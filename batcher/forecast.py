@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from batcher.clock import SystemClock
 from batcher.engine.look_up import ROWS_MAX as LOOK_UP_ROWS_MAX
 from batcher.engine.reconcile import pays
 from batcher.engine.survey import LaneSurvey, Survey
@@ -198,7 +197,7 @@ async def survey_run(
         inventory_sha256=run.inventory_sha256,
         fingerprint=run.fingerprint,
         target=session.target,
-        made_at=SystemClock().now(),
+        made_at=session.clock.now(),
         fix_drift=session.settings.run.fix_drift,
         scopes=tally.finished(),
         lanes=lanes,
@@ -362,5 +361,5 @@ def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session
             window, learnt_at = limit.window, limit.learnt_at
     seen = tally.survey.lanes.get(lane)
     if seen is not None and stricter(window, seen.limiter.window) != window:
-        window, learnt_at = seen.limiter.window, SystemClock().now()
+        window, learnt_at = seen.limiter.window, session.clock.now()
     return LaneForecast(lane, calls, window, learnt_at, seen.quota if seen else None, tally.due[lane]["create"])

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import anyio
 
-from batcher.clock import SystemClock
 from batcher.cloud.credentials import DEFAULT_ACCOUNT
 from batcher.engine.stop import Stop, stop_at
 from batcher.errors import BatcherError, InventoryError, leaf
@@ -61,7 +60,7 @@ def new_run(
     extra: Mapping[str, object] | None = None,
 ) -> RunRecord:
     """A run that begins now, in state `planning`; its id is none of those of `runs`. `extra` goes to its settings."""
-    now = SystemClock().now()
+    now = session.clock.now()
     settings = {"target": session.target, **session.settings.model_dump(mode="json"), **(extra or {})}
     return RunRecord(
         run_id=_run_id(now, fingerprint or sha256, {run.run_id for run in runs}),
@@ -107,9 +106,9 @@ async def record_run(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on_stop, session.stop, tasks.cancel_scope)
             if session.deadline is not None:
-                tasks.start_soon(stop_at, session.stop, session.deadline, SystemClock().now)
+                tasks.start_soon(stop_at, session.stop, session.deadline, session.clock.now)
             operation = flow_logs(cloud, session)
-            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
+            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=session.clock)
             tasks.cancel_scope.cancel()
         _end_if_stopped(session)
         if session.settings.inventory.strict:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import anyio
 
-from batcher.clock import SystemClock
 from batcher.forecast import Forecast, Knowledge, knowledge_of, records, survey_run
 from batcher.intake import fingerprint_of, new_run, record_run
 from batcher.ledger.open import open_ledger
@@ -36,7 +35,7 @@ async def check_inventory(path: str, session: Session, tell: Callable[[int, str,
             run = new_run(inventory.name, inventory.sha256, "", session, runs=[])
             await ledger.create_run(run)
             operation = flow_logs(None, session)
-            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=SystemClock())
+            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=session.clock)
         counts = {"valid": 0, str(Outcome.INVALID): 0, str(Outcome.DUPLICATE): 0}
         async for row in records(ledger, run.run_id):
             outcome = str(row.outcome or "valid")

@@ -1,7 +1,6 @@
 """One sitting of a run: what is open of a planned run is done, judged, recorded and reported."""
 
 import os
-import random
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +8,6 @@ from functools import partial
 
 import anyio
 
-from batcher.clock import SystemClock
 from batcher.control.server import serve
 from batcher.control.socket_file import socket_path
 from batcher.engine.context import EnginePolicy, Seen
@@ -70,10 +68,10 @@ def new_engine(
         policy=policy,
         commit=GroupCommit(ledger, run_id, session.sink),
         sink=session.sink,
-        clock=SystemClock(),
+        clock=session.clock,
         stop=session.stop,
         owner=f"{socket.gethostname()}/{os.getpid()}",
-        seed=random.SystemRandom().getrandbits(32),
+        seed=session.chance().getrandbits(32),
         work_lane=work_lane,
         tolerance=tolerance,
         known=known,
@@ -96,7 +94,7 @@ async def work(
     `known` is what a survey has just seen of the run's lanes; `force` is for a run that takes another one back.
     Raises `ConfigError` before anything is sent, and what the ledger raises.
     """
-    clock = SystemClock()
+    clock = session.clock
     run = await ledger.run(run_id)
     lanes = await ledger.lanes(run_id)
     await cloud.check(key for _, key, _ in lanes)
@@ -145,7 +143,7 @@ async def work(
 
 async def _work_in_time(engine: RunEngine, run: RunRecord, ledger: Ledger, session: Session) -> None:
     """Let the engine work, until the deadline if there is one; meanwhile it can be asked and changed."""
-    clock, sink = SystemClock(), session.sink
+    clock, sink = session.clock, session.sink
     steering = Steering(
         engine, run, ledger=ledger, stop=session.stop, sink=sink, clock=clock, deadline=session.deadline
     )

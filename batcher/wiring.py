@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from batcher.cloud.keyring import FixedKeyring, Keyring
 from batcher.cloud.metadata import Metadata, check_metadata_endpoint
 from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
-from batcher.cloud.transport import open_transport
+from batcher.cloud.transport import OpenTransport, open_transport
 from batcher.config import ErrorEntry, Section, Settings
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
@@ -43,7 +42,7 @@ from batcher.planning.projects import ProjectBook
 from batcher.policy.deadline import next_clock, parse_clock
 from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.retry import RetryBudget
-from batcher.ports import EventSink
+from batcher.ports import Clock, EventSink
 from batcher.records import RunRecord
 from batcher.rehearsal import embedded
 from batcher.telemetry.sinks import Silent
@@ -62,7 +61,11 @@ METADATA_S_MAX = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a command is given besides its settings. The defaults suit a program that imports batcher."""
+    """What a command is given besides its settings. The defaults suit a program that imports batcher.
+
+    Time, chance and the way to the provider come in here too, so that whole nights can be simulated; `seed` None:
+    chance is the system's.
+    """
 
     settings: Settings = field(default_factory=Settings)
     emulator: bool = False
@@ -70,8 +73,11 @@ class Session:
     stop: Stop = field(default_factory=Stop)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     home: Path = field(default_factory=Path.home)
-    began_at: float = field(default_factory=time.time)
+    began_at: float = field(default_factory=SystemClock.now)
     stdin: BinaryIO | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    seed: int | None = None
+    connect: OpenTransport = open_transport
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for what cannot be used or may hold a secret, before anything is recorded or shown."""
@@ -94,6 +100,10 @@ class Session:
             values.update({key: getattr(section, key) for key in section.model_fields_set})
             update[name] = type(section).model_validate(values)
         return replace(self, settings=given.model_copy(update=update))
+
+    def chance(self) -> random.Random:
+        """Where one part's chances come from; with a seed each part has the same at every run."""
+        return random.SystemRandom() if self.seed is None else random.Random(self.seed)  # noqa: S311  # jitter
 
     @property
     def ledger_path(self) -> Path:
@@ -277,7 +287,7 @@ async def run_ledger(session: Session) -> AsyncIterator[Ledger]:
 
 def _is_over(session: Session) -> bool:
     deadline = session.deadline
-    return session.stop.is_requested or (deadline is not None and time.time() >= deadline)
+    return session.stop.is_requested or (deadline is not None and session.clock.now() >= deadline)
 
 
 def asked_window(settings: Settings) -> Window | None:
@@ -331,10 +341,10 @@ async def open_cloud(session: Session, *, keep_rehearsal: bool = True) -> AsyncI
 
     `keep_rehearsal`: what the emulator creates is kept beside the ledger.
     """
-    settings, clock = session.settings, SystemClock()
+    settings, clock = session.settings, session.clock
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(
-            open_transport(
+            session.connect(
                 connections_max=CONNECTIONS_MAX,
                 connect_timeout_s=settings.cloud.connect_timeout_s,
                 answer_timeout_s=settings.cloud.answer_timeout_s,
@@ -362,12 +372,12 @@ async def open_cloud(session: Session, *, keep_rehearsal: bool = True) -> AsyncI
         async def given(account: str) -> str:
             return (await keyring.of(account)).project_id
 
-        projects = ProjectBook(given, partial(list_projects, client), clock=clock, chance=random.SystemRandom())
+        projects = ProjectBook(given, partial(list_projects, client), clock=clock, chance=session.chance())
         yield Cloud(client, keyring, endpoints, projects)
 
 
 async def _keyring(session: Session, stack: AsyncExitStack) -> Keyring:
-    wanted, clock = session.settings.credentials, SystemClock()
+    wanted, clock = session.settings.credentials, session.clock
     metadata = None
     if wanted.metadata:
         nearby = open_transport(connections_max=1, connect_timeout_s=METADATA_S_MAX, answer_timeout_s=METADATA_S_MAX)

@@ -11,11 +11,11 @@ it refuses was not sent. The environment is not read here, nor is `.netrc`, whic
 """
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -92,6 +92,19 @@ class NoAnswer:
     advice: str = ""
 
 
+class Transport(Protocol):
+    """The way to the provider."""
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer | NoAnswer:
+        """Make one request with exactly this URL, these headers and these bytes; redirects are not followed.
+
+        `url` must be percent-encoded already, and a body needs its `Content-Type`. Raises nothing for
+        what the network or the other side does; cancelled, the request may or may not have been sent, and its
+        connection is closed.
+        """
+        ...
+
+
 class _Route(NamedTuple):
     """A URL, and the way to it."""
 
@@ -133,8 +146,8 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
 _ONCE = (_once,)
 
 
-class Transport:
-    """A pool of connections. Made by `open_transport`, and usable while that is open."""
+class HttpTransport:
+    """The `Transport` of real runs: a pool of connections, made by `open_transport` and usable while that is open."""
 
     def __init__(self, session: ClientSession, answer_bytes_max: int, proxies: Proxies | None = None) -> None:
         self._session = session
@@ -142,12 +155,7 @@ class Transport:
         self._route = lru_cache(maxsize=URLS_MAX)(partial(_route, proxies))
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer | NoAnswer:
-        """Make one request with exactly this URL, these headers and these bytes; redirects are not followed.
-
-        `url` must be percent-encoded already, and a body needs its `Content-Type`. Raises nothing for
-        what the network or the other side does; cancelled, the request may or may not have been sent, and its
-        connection is closed.
-        """
+        """Make one request."""
         route = self._route(url)
         try:
             response = await self._session.request(
@@ -201,7 +209,7 @@ async def open_transport(
     answer_bytes_max: int = ANSWER_BYTES_MAX,
     ca_file: Path | None = None,
     proxies: Proxies | None = None,
-) -> AsyncIterator[Transport]:
+) -> AsyncIterator[HttpTransport]:
     """A pool of at most `connections_max` kept-alive connections with verified TLS, closed on leaving.
 
     `connect_timeout_s` covers the wait for a free connection, the name, the connect, a proxy's tunnel and TLS; an
@@ -227,7 +235,23 @@ async def open_transport(
         cookie_jar=DummyCookieJar(),
         trust_env=False,
     ) as session:
-        yield Transport(session, answer_bytes_max, proxies)
+        yield HttpTransport(session, answer_bytes_max, proxies)
+
+
+class OpenTransport(Protocol):
+    """What opens the way to the provider, as `open_transport` does."""
+
+    def __call__(
+        self,
+        *,
+        connections_max: int,
+        connect_timeout_s: float,
+        answer_timeout_s: float,
+        ca_file: Path | None = None,
+        proxies: Proxies | None = None,
+    ) -> AbstractAsyncContextManager[Transport]:
+        """A transport that is closed on leaving."""
+        ...
 
 
 _PROXY_ADVICE = "check the proxy in `cloud.proxy` or `HTTPS_PROXY`"
