@@ -344,7 +344,7 @@ def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session
     for scope in tally.scopes_of(lane):
         rows = sum(scope.rows.values()) - scope.rows[Prospect.DUPLICATE] - scope.rows[Prospect.CONFLICT]
         things, new = scope.things or 0, scope.rows[Prospect.CREATE]
-        if pays(ScopeLoad(scope.scope, rows, 0), run.reconcile, has_history=knowledge.has_history):
+        if pays(ScopeLoad(scope.scope, rows, 0, 0), run.reconcile, has_history=knowledge.has_history):
             calls["list"] += pages_of(things, PAGE_LIMIT)
         elif there := sum(scope.rows[prospect] for prospect in _THERE):  # each is refused, and looked up
             calls["create"] += there

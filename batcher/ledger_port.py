@@ -209,7 +209,7 @@ class Ledger(Protocol):
         ...
 
     async def scopes(self, lease: Lease) -> list[ScopeLoad]:
-        """Every scope of the lane that has planned or accepted rows."""
+        """Every scope of the lane that has open rows."""
         ...
 
     async def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:

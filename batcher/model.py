@@ -254,6 +254,7 @@ class ScopeLoad:
 
     scope: str
     planned: int
+    claimed: int
     accepted: int
 
 

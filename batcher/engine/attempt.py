@@ -157,6 +157,7 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     work.refused = refused
     work.attempts += is_attempt(refused)
     work.in_doubt = work.in_doubt or refused.ambiguous
+    work.is_absent = work.is_absent and not refused.ambiguous
     decision = decide(
         refused,
         attempts=work.attempts,
@@ -176,6 +177,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
             retried = RowRetried(context.lane, work.row.row_no, refused.code, work.attempts, delay_s)
             context.sink.emit(retried)
             return True
+        case LookUp() if work.is_absent and refused.definitive:
+            _settle(context, work, Outcome.FAILED, refused.code, f"{refused.message}; the listing does not show it")
         case LookUp():
             await _settle_by_listing(context, look_ups, work, refused)
         case GiveUp():

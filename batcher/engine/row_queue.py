@@ -21,11 +21,15 @@ WAITING_MAX = 1000
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """A claimed row and what this sitting has done with it so far. `due` is on the steady clock."""
+    """A claimed row and what this sitting has done with it so far. `due` is on the steady clock.
+
+    `is_absent`: a whole listing, read after every send that may have worked, did not show it.
+    """
 
     row: ClaimedRow
     attempts: int = 0
     in_doubt: bool = False
+    is_absent: bool = False
     new_generation: bool = False
     due: float = 0.0
     started: float | None = None

@@ -91,7 +91,7 @@ class _Rounds:
             await self._read(scope, (*planned.get(scope, ()), *accepted.get(scope, ())))
             await context.commit.flush()
         self.has_sent = self._sent > sent_before
-        left = {load.scope for load in await context.ledger.scopes(context.lease)}
+        left = {load.scope for load in await context.ledger.scopes(context.lease) if load.planned or load.accepted}
         return bool(left - self._done_with)
 
     async def _read(self, scope: str, numbers: Sequence[int]) -> None:

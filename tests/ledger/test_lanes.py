@@ -318,17 +318,17 @@ async def test_a_row_can_go_several_moves_in_one_write(ledger: Ledger) -> None:
 # --- scopes, listings, skipping -------------------------------------------------------------------------
 
 
-async def test_scopes_are_those_of_the_lane_with_planned_or_accepted_rows(ledger: Ledger) -> None:
+async def test_scopes_are_those_of_the_lane_with_open_rows(ledger: Ledger) -> None:
     rows = [row(n, scope=f"er-{n % 4}", lane=SOUTH if n > 12 else NORTH) for n in range(1, 17)]
     await open_run(ledger, "r1", rows)
     lease = await lease_of(ledger, R1)
     await claimed(ledger, lease, limit=6)
     await write(ledger, lease, accepted(1), accepted(2), settled(3), settled(4))
     assert await ledger.scopes(lease) == [
-        ScopeLoad("er-0", 2, 0),
-        ScopeLoad("er-1", 1, 1),
-        ScopeLoad("er-2", 1, 1),
-        ScopeLoad("er-3", 2, 0),
+        ScopeLoad("er-0", 2, 0, 0),
+        ScopeLoad("er-1", 1, 1, 1),
+        ScopeLoad("er-2", 1, 1, 1),
+        ScopeLoad("er-3", 2, 0, 0),
     ]
 
 

@@ -302,9 +302,9 @@ UPDATE row SET state = 'settled', outcome = 'skipped', error_code = ?, error_mes
 WHERE run_no = ? AND lane_no = ? AND state = 'planned'
 
 -- name: select_scopes
-SELECT p.scope, sum(r.state = 'planned'), sum(r.state = 'accepted')
+SELECT p.scope, sum(r.state = 'planned'), sum(r.state = 'claimed'), sum(r.state = 'accepted')
 FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
-WHERE r.run_no = ? AND r.lane_no = ? AND r.state IN ('planned', 'accepted')
+WHERE r.run_no = ? AND r.lane_no = ? AND r.state <> 'settled'
 GROUP BY p.scope ORDER BY p.scope
 
 -- name: select_numbers
