@@ -160,13 +160,12 @@ class LedgerMachine(RuleBasedStateMachine):
                 continue
             old = self.known.get(key)
             if old is None or line.generation > old.generation:
-                if old is None or seen_at >= old.seen_at:
-                    self.known[key] = Known(line.generation, line.spent, line.intent_at, seen_at)
-            elif seen_at >= old.seen_at:
-                if line.generation == old.generation:
-                    old.spent = old.spent or line.spent
+                self.known[key] = Known(line.generation, line.spent, line.intent_at, seen_at)
+                continue
+            if line.generation == old.generation:
+                old.spent = old.spent or line.spent
                 old.used_at = line.intent_at if old.used_at is None else old.used_at
-                old.seen_at = seen_at
+            old.seen_at = max(old.seen_at, seen_at)
 
     def told(self, line: BookRow) -> tuple[int, float | None, float | None]:
         """The generation that is due for a row, and since when its token may be out: in any run, and in this one."""

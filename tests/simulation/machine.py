@@ -66,8 +66,8 @@ class Process:
             self.task.get_loop().call_soon(self.task.cancel)
 
     def do(self, job: Callable[..., T], args: tuple[Any, ...]) -> T:
-        """A job of one of its threads."""
-        if self.dead and getattr(job, "__func__", None) is SqliteLedger._close:
+        """A job of one of its threads. Files are closed in any case: else the system does it."""
+        if getattr(job, "__func__", None) is SqliteLedger._close:
             return job(*args)
         self.jobs += 1
         self.pass_("before job", self.jobs)

@@ -300,7 +300,10 @@ class _Simulation:
             wrong += other
             if run.state is RunState.PLANNING or run.run_id in undone:
                 continue
-            due = rows if run is stand[0][0] else fresh  # what another run has changed since is no untruth of this one
+            if run is stand[0][0]:
+                due = rows
+            else:  # what another run has changed since is no untruth of this one
+                due = fresh if run.run_id in worked else []
             case = judge.Case(self.night, self.provider, run, due, since, machine.number, verifies, now)
             wrong += case.faults()
             if run.run_id in worked:

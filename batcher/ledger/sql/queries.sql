@@ -102,6 +102,7 @@ WHERE p.plan_id > (:run_no << 32) + :after AND p.plan_id <= (:run_no << 32) + 42
 ORDER BY p.plan_id LIMIT :limit
 
 -- name: fold
+-- What is spent stays so, whatever the clock says: it may have been set back since.
 INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at)
 SELECT k.key, r.generation, r.spent, r.intent_at,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN NULL ELSE r.remote_id END,
@@ -119,13 +120,16 @@ ON CONFLICT (key) DO UPDATE SET
                  WHEN excluded.generation = known.generation THEN max(known.spent, excluded.spent)
                  ELSE known.spent END,
     used_at = CASE WHEN excluded.generation > known.generation THEN excluded.used_at
-                   ELSE coalesce(known.used_at, excluded.used_at) END,
+                   WHEN excluded.generation = known.generation THEN coalesce(known.used_at, excluded.used_at)
+                   ELSE known.used_at END,
     remote_id = CASE WHEN excluded.generation > known.generation THEN excluded.remote_id
+                     WHEN excluded.seen_at < known.seen_at THEN known.remote_id
                      WHEN excluded.remote_state IS 'absent' THEN NULL -- taken back
                      ELSE coalesce(excluded.remote_id, known.remote_id) END,
-    remote_state = coalesce(excluded.remote_state, known.remote_state),
-    seen_at = excluded.seen_at
-WHERE excluded.generation > known.generation OR excluded.seen_at >= known.seen_at
+    remote_state = CASE WHEN excluded.generation <= known.generation AND excluded.seen_at < known.seen_at
+                        THEN known.remote_state ELSE coalesce(excluded.remote_state, known.remote_state) END,
+    seen_at = CASE WHEN excluded.generation > known.generation THEN excluded.seen_at
+                   ELSE max(excluded.seen_at, known.seen_at) END
 
 -- name: select_unfolded
 SELECT run_no FROM run WHERE folded = 0 ORDER BY run_no
