@@ -7,6 +7,7 @@ that is looked at again, and found as wished or put right then.
 from dataclasses import replace
 
 from batcher.engine.context import LaneContext
+from batcher.engine.listing import ScopeListing
 from batcher.engine.persist import persist
 from batcher.model import Applied, LedgerRow, Outcome, Refused, Remote, Settlement
 from batcher.policy.found import AVAILABLE
@@ -15,7 +16,8 @@ from batcher.policy.found import AVAILABLE
 async def put_right(context: LaneContext, row: LedgerRow, remote: Remote, drifted: Settlement) -> Settlement | None:
     """The settlement of a drifted row: `updated`, or `drifted` with what stands against it.
 
-    As it was given where nothing is to be put right. None if the lane closed on the way: the row stays open.
+    As it was given where nothing is to be put right. None if the lane closed on the way, or if a change may have been
+    made and cannot be looked at: the row stays open.
     """
     if not context.policy.fix_drift or drifted.outcome is not Outcome.DRIFTED:
         return drifted
@@ -32,17 +34,38 @@ async def put_right(context: LaneContext, row: LedgerRow, remote: Remote, drifte
         if answer is None or (isinstance(answer, Refused) and context.closing):
             return None
         if isinstance(answer, Refused):
+            if answer.ambiguous:
+                return await _looked_at(context, row, remote, drifted, answer)
             return _refused(drifted, answer)
         if not answer.as_wished:
             return replace(drifted, error_message=f"{drifted.error_message}; the provider took a change and shows none")
         enabled = answer.enabled if answer.enabled is not None else enabled
         drifted = _answered(drifted, answer)
+    return _updated(context, replace(drifted, remote_enabled=enabled), drifted.error_message)
+
+
+async def _looked_at(
+    context: LaneContext, row: LedgerRow, remote: Remote, drifted: Settlement, refused: Refused
+) -> Settlement | None:
+    """What a change that was refused at last, and may have been made before, has done; None: a listing cannot tell."""
+    listing, now = ScopeListing(context, row.scope, only=(row.spec,)), None
+    async for items in listing.pages():
+        now = next((item for item in items if item.remote_id == remote.remote_id), now)
+    if now is None:
+        return None
+    seen = replace(drifted, remote_state=now.state, remote_enabled=now.enabled)
+    differences = context.operation.differences(row.spec, now)
+    if differences:
+        return _refused(replace(seen, error_message="; ".join(differences)), refused)
+    return _updated(context, seen, drifted.error_message)
+
+
+def _updated(context: LaneContext, settlement: Settlement, differences: str) -> Settlement:
     return replace(
-        drifted,
+        settlement,
         outcome=Outcome.UPDATED,
-        remote_enabled=enabled,
         error_code="",
-        error_message=f"put right: {drifted.error_message.replace('there is', 'there was')}",
+        error_message=f"put right: {differences.replace('there is', 'there was')}",
         settled_at=context.clock.now(),
     )
 

@@ -1,6 +1,7 @@
 """A call of a lane that is no row's send: repeated under the retry law until it is answered or given up."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from batcher.engine.context import LaneContext
@@ -11,7 +12,10 @@ T = TypeVar("T")
 
 
 async def persist(context: LaneContext, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
-    """The answer of a repeatable call, or its last refusal; None if the lane closed before there was either."""
+    """The answer of a repeatable call, or its last refusal; None if the lane closed before there was either.
+
+    The refusal is ambiguous where any of the calls may have taken effect.
+    """
     started = context.worked()
     attempts = 0
     refused: Refused | None = None
@@ -21,7 +25,7 @@ async def persist(context: LaneContext, kind: str, make: Callable[[], Awaitable[
             return refused
         if not isinstance(answer, Refused):
             return answer
-        refused = answer
+        refused = replace(answer, ambiguous=answer.ambiguous or (refused is not None and refused.ambiguous))
         attempts += is_attempt(answer)
         decision = decide(
             answer,

@@ -113,7 +113,7 @@ class Case:
         live = next((thing for thing in there if thing.is_live), None)
         match outcome:
             case Outcome.CREATED:
-                return self._created(wish, mine)
+                return self._created(row, wish, mine)
             case Outcome.EXISTS | Outcome.UPDATED:
                 return "" if mine is not None and mine.is_live and _is_as(mine, wish) else f"there is {mine}"
             case Outcome.DRIFTED:
@@ -128,12 +128,13 @@ class Case:
             case _:
                 return ""
 
-    def _created(self, wish: Wished, mine: Thing | None) -> str:
+    def _created(self, row: RowRecord, wish: Wished, mine: Thing | None) -> str:
         if mine is None:
             return "nothing with this id was ever there"
         if mine.token is None:
             return f"somebody else made {mine}"
-        if self.run.parent is None and mine.created_at < EPOCH + self.began - SKEW_S:
+        was_accepted = row.http_status == 202  # a token of another operator's may have made it before
+        if self.run.parent is None and not was_accepted and mine.created_at < EPOCH + self.began - SKEW_S:
             return f"it was made before the run: {mine}"
         if not mine.is_live:
             return "it is not there any more"
