@@ -36,6 +36,7 @@ from tests.virtual_time import EPOCH
 HEALED_S = 3600.0
 """How long after the last fault the last runs begin."""
 LAST_RUNS_MAX = 3
+DAY_S = 86_400.0
 EXPECTED = ("RunNotFoundError", "InterruptedPlanError")
 """Errors that may end a command of any night."""
 ROBBED = ("LedgerError", "StaleLeaseError", "RunNotFoundError", "ReportError")
@@ -204,7 +205,7 @@ class _Simulation:
         await self._sit(Machine(2, self.folder, ProcessClock(())), Sitting("run"), EXPECTED)
 
     async def _morning(self) -> None:
-        """The same command again, now that nothing goes wrong: in the end all is done that can be."""
+        """The same commands again, now that nothing goes wrong, and a day later: then all is done that can be."""
         self._heal()
         await asyncio.sleep(HEALED_S)
         for _ in range(LAST_RUNS_MAX):
@@ -215,6 +216,8 @@ class _Simulation:
         else:
             self.told.wrong.append("the runs of the morning do not come to an end")
         await self._sit(self.first, Sitting("retry"), EXPECTED, healed=True)
+        await asyncio.sleep(DAY_S)
+        await self._sit(self.first, Sitting("run"), EXPECTED, healed=True)
         self.told.wrong += judge.lost(self.night, self.provider)
 
     async def _sit(
@@ -300,10 +303,10 @@ class _Simulation:
             wrong += other
             if run.state is RunState.PLANNING or run.run_id in undone:
                 continue
-            if run is stand[0][0]:
-                due = rows
+            if run.run_id in worked:
+                due = rows if run is stand[0][0] else fresh
             else:  # what another run has changed since is no untruth of this one
-                due = fresh if run.run_id in worked else []
+                due = rows if run is stand[0][0] and not worked else []
             case = judge.Case(self.night, self.provider, run, due, since, machine.number, verifies, now)
             wrong += case.faults()
             if run.run_id in worked:
