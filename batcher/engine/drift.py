@@ -34,9 +34,7 @@ async def put_right(context: LaneContext, row: LedgerRow, remote: Remote, drifte
         if answer is None or (isinstance(answer, Refused) and context.closing):
             return None
         if isinstance(answer, Refused):
-            if answer.ambiguous:
-                return await _looked_at(context, row, remote, drifted, answer)
-            return _refused(drifted, answer)
+            return await _not_done(context, row, remote, drifted, answer)
         if not answer.as_wished:
             return replace(drifted, error_message=f"{drifted.error_message}; the provider took a change and shows none")
         enabled = answer.enabled if answer.enabled is not None else enabled
@@ -44,10 +42,12 @@ async def put_right(context: LaneContext, row: LedgerRow, remote: Remote, drifte
     return _updated(context, replace(drifted, remote_enabled=enabled), drifted.error_message)
 
 
-async def _looked_at(
+async def _not_done(
     context: LaneContext, row: LedgerRow, remote: Remote, drifted: Settlement, refused: Refused
 ) -> Settlement | None:
-    """What a change that was refused at last, and may have been made before, has done; None: a listing cannot tell."""
+    """What a change has done that was refused at last; None where it may have been made and a listing cannot tell."""
+    if not refused.ambiguous:
+        return _refused(drifted, refused)
     listing, now = ScopeListing(context, row.scope, only=(row.spec,)), None
     async for items in listing.pages():
         now = next((item for item in items if item.remote_id == remote.remote_id), now)

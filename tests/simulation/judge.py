@@ -6,15 +6,16 @@ after every end of a process, however that ended.
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from batcher.emulator.state import State
 from batcher.emulator.throttle import worst_window
-from batcher.events import Event, RowSettled
-from batcher.model import UNDO, Outcome, RowState
+from batcher.events import CallMade, Event, RowAccepted, RowSettled
+from batcher.model import UNDO, LaneKey, Outcome, RowState
 from batcher.policy.pace import parse_rate
 from batcher.policy.verdict import DONE, project_outcome
 from batcher.records import RowRecord, RunRecord
@@ -65,8 +66,8 @@ def things_of(state: State) -> dict[Key, list[Thing]]:
     """All flow logs by natural key, in the order in which they were made."""
     found: dict[Key, list[Thing]] = {}
     for *key, id_, name, description, enabled, created_at, final_state, ready_at, is_live, token in state.db.execute(
-        "SELECT project_id, er_id, resource_id, log_group_id, log_stream_id, id, name, description, enabled, created_at,"
-        " final_state, ready_at, deleted_at IS NULL AND gone_at IS NULL,"
+        "SELECT project_id, er_id, resource_id, log_group_id, log_stream_id, id, name, description, enabled,"
+        " created_at, final_state, ready_at, deleted_at IS NULL AND gone_at IS NULL,"
         " (SELECT token FROM tokens WHERE flow_log_n = n LIMIT 1) FROM flow_logs ORDER BY n"
     ):
         thing = Thing(id_, name, description, bool(enabled), created_at, final_state, ready_at, bool(is_live), token)
@@ -102,8 +103,10 @@ class Case:
                 continue
             wish = wished(row.spec)
             outcome = project_outcome(row.state, row.outcome)
-            wrong = self._undone(row, outcome, wish, things) if self.run.operation == UNDO else self._done(
-                row, outcome, wish, things.get(wish.key, [])
+            wrong = (
+                self._undone(row, outcome, wish, things)
+                if self.run.operation == UNDO
+                else self._done(row, outcome, wish, things.get(wish.key, []))
             )
             if wrong:
                 yield f"run {self.run.run_id}, row {row.row_no}, {outcome} {row.error_code}: {wrong}"
@@ -117,7 +120,8 @@ class Case:
             case Outcome.EXISTS | Outcome.UPDATED:
                 return "" if mine is not None and mine.is_live and _is_as(mine, wish) else f"there is {mine}"
             case Outcome.DRIFTED:
-                return "" if mine is not None and mine.is_live and not _is_as(mine, wish) else f"there is {mine}"
+                differs = mine is not None and mine.is_live and not _is_as(mine, wish)
+                return "" if differs or self.night.second_operator else f"there is {mine}"
             case Outcome.UNVERIFIED:
                 return "" if mine is not None else "nothing with this id was ever there"
             case Outcome.FAILED:
@@ -187,8 +191,19 @@ def unheard(heard: Sequence[Event], rows: Sequence[RowRecord], run: RunRecord) -
     """Outcomes that were told and are not in the ledger."""
     known = {row.row_no: row.outcome for row in rows}
     for event in heard:
-        if isinstance(event, RowSettled) and known.get(event.row_no) != event.outcome:
-            yield f"run {run.run_id}, row {event.row_no}: told as {event.outcome}, recorded as {known.get(event.row_no)}"
+        if isinstance(event, RowSettled) and (recorded := known.get(event.row_no)) != event.outcome:
+            yield f"run {run.run_id}, row {event.row_no}: told as {event.outcome}, recorded as {recorded}"
+
+
+def unfenced(old: Iterable[tuple[float, Event]], new: Iterable[tuple[float, Event]]) -> Iterator[str]:
+    """What a process still settled in a lane after another one had made calls there, having taken it over."""
+    taken: dict[LaneKey, float] = {}
+    for at, event in new:
+        if isinstance(event, CallMade):
+            taken.setdefault(event.lane, at)
+    for at, event in old:
+        if isinstance(event, RowSettled | RowAccepted) and at > taken.get(event.lane, math.inf):
+            yield f"row {event.row_no} was settled at {at:.3f} by who had lost the lane at {taken[event.lane]:.3f}"
 
 
 def misreported(folder: Path, run: RunRecord, rows: Sequence[RowRecord], exit_code: int) -> Iterator[str]:

@@ -144,14 +144,14 @@ async def live(process: Process, life: Coroutine[Any, Any, T]) -> T:
         return await life
 
     process.began = loop.time()
-    process.task = loop.create_task(body())
+    task = process.task = loop.create_task(body())
     if process.kill is not None and process.kill.what == "time":
         loop.call_later(process.kill.number, process.die)
-    done, _ = await asyncio.wait([process.task], timeout=LIFE_S_MAX)
+    done, _ = await asyncio.wait([task], timeout=LIFE_S_MAX)
     if not done:
         raise RuntimeError("the process hangs: it has not ended for days")
     if process.dead:
-        if not process.task.cancelled():
-            process.task.exception()  # whatever it died of is nobody's any more
+        if not task.cancelled():
+            task.exception()  # whatever it died of is nobody's any more
         raise KilledError
-    return process.task.result()
+    return task.result()

@@ -63,7 +63,7 @@ class Night:
     @property
     def is_paced(self) -> bool:
         """Whether a rate was asked for that must hold in every window."""
-        return self.run["rate"] != "auto"
+        return bool(self.run["rate"] != "auto")
 
 
 def draw(seed: int) -> Night:
@@ -158,7 +158,9 @@ def _faults(chance: random.Random) -> FaultShares:
     if chance.random() < 0.3:
         return FaultShares()
     share = chance.choice([0.02, 0.1, 0.2])
-    on = frozenset({"create"}) if chance.random() < 0.6 else frozenset({"create", "list", "update", "enable", "disable"})
+    on = (
+        frozenset({"create"}) if chance.random() < 0.6 else frozenset({"create", "list", "update", "enable", "disable"})
+    )
     return FaultShares(
         refused_before=share * chance.random(),
         error_after=share * chance.random(),
@@ -202,7 +204,7 @@ def _clock_steps(chance: random.Random) -> tuple[tuple[float, float], ...]:
 
 
 def _sittings(chance: random.Random) -> list[Sitting]:
-    sittings = []
+    sittings: list[Sitting] = []
     while len(sittings) < 4 and (not sittings or chance.random() < 0.55):
         command = "run" if not sittings else chance.choice(["run", "run", "resume", "resume", "retry"])
         pause_s = chance.choice([0.0, 1.0, chance.expovariate(1 / 60), chance.expovariate(1 / 20_000)])

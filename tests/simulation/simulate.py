@@ -49,11 +49,13 @@ class Heard:
 
     process: Process
     events: list[Event] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
 
     def emit(self, event: Event) -> None:
-        """Keep an event."""
+        """Keep an event, and when it was told."""
         if not self.process.dead:
             self.events.append(event)
+            self.times.append(asyncio.get_running_loop().time())
 
 
 @dataclass(slots=True)
@@ -92,6 +94,15 @@ def simulate(seed: int) -> Told:
         chance = random.Random(f"world/{seed}")
         with asyncio.Runner(loop_factory=lambda: MachineLoop(chance)) as runner:
             return runner.run(_Simulation(night, Path(folder), chance).run())
+
+
+def failures(seed: int) -> list[str]:
+    """What was wrong in the night of a seed; if anything was, its last line is the command that replays it."""
+    try:
+        wrong = simulate(seed).wrong
+    except Exception as error:  # noqa: BLE001  # the simulation itself came to an end: also a finding
+        wrong = [f"{type(error).__name__}: {error}"]
+    return [f"seed {seed}: {line}" for line in wrong] + [f"replay: python -m tests.simulation {seed}"] * bool(wrong)
 
 
 class _Simulation:
@@ -189,15 +200,19 @@ class _Simulation:
         start, end = sitting.stalls[0]
         began = asyncio.get_running_loop().time()
 
-        async def thief() -> None:
+        async def thief() -> Heard:
             await asyncio.sleep(start + 0.9 * (end - start))
             lock_path(self.first.ledger).unlink(missing_ok=True)
-            await self._sit(self.first, Sitting("run"), ROBBED + EXPECTED)
+            return (await self._sit(self.first, Sitting("run", robbed=True), ROBBED + EXPECTED))[1]
 
         async with asyncio.TaskGroup() as both:
-            both.create_task(self._sit(self.first, sitting, ROBBED + EXPECTED))
-            both.create_task(thief())
+            robbed = both.create_task(self._sit(self.first, sitting, ROBBED + EXPECTED))
+            robber = both.create_task(thief())
         await self._judge(self.first, [], began)
+        old, new = robbed.result()[1], robber.result()
+        self.told.wrong += judge.unfenced(
+            zip(old.times, old.events, strict=True), zip(new.times, new.events, strict=True)
+        )
 
     async def _other(self) -> None:
         """Another operator, with a machine and a ledger of their own and the same inventory."""
@@ -209,20 +224,20 @@ class _Simulation:
         self._heal()
         await asyncio.sleep(HEALED_S)
         for _ in range(LAST_RUNS_MAX):
-            result = await self._sit(self.first, Sitting("run"), EXPECTED, healed=True)
+            result, _ = await self._sit(self.first, Sitting("run"), EXPECTED, healed=True)
             if result is not None and result.exit_code in (0, 3):
                 break
             await asyncio.sleep(60.0)
         else:
             self.told.wrong.append("the runs of the morning do not come to an end")
-        await self._sit(self.first, Sitting("retry"), EXPECTED, healed=True)
-        await asyncio.sleep(DAY_S)
-        await self._sit(self.first, Sitting("run"), EXPECTED, healed=True)
+        for pause_s, command in [(0.0, "retry"), (DAY_S, "run"), (0.0, "retry")]:
+            await asyncio.sleep(pause_s)
+            await self._sit(self.first, Sitting(command), EXPECTED, healed=True)
         self.told.wrong += judge.lost(self.night, self.provider)
 
     async def _sit(
         self, machine: Machine, sitting: Sitting, expected: Iterable[str], *, healed: bool = False
-    ) -> RunResult | None:
+    ) -> tuple[RunResult | None, Heard]:
         process = Process(sitting.kill, sitting.stalls)
         session, heard = self._session(machine, process, healed=healed)
         if sitting.stop_s is not None:
@@ -244,7 +259,7 @@ class _Simulation:
         self.told.story.append(f"{now:10.3f}  machine {machine.number}  {sitting.command}: {said}")
         if not sitting.robbed:
             await self._judge(machine, heard.events, process.began, result)
-        return result
+        return result, heard
 
     def _command(self, command: str, session: Session, newest: RunRecord | None) -> Coroutine[Any, Any, RunResult]:
         if command == "undo" and newest is not None:
@@ -288,9 +303,7 @@ class _Simulation:
 
     # --- what must be true ---------------------------------------------------------------------------
 
-    async def _judge(
-        self, machine: Machine, heard: list[Event], began: float, result: RunResult | None = None
-    ) -> None:
+    async def _judge(self, machine: Machine, heard: list[Event], began: float, result: RunResult | None = None) -> None:
         """Hold what there is now against the provider; runs not seen before began with the process, at `began`."""
         now, verifies = asyncio.get_running_loop().time(), bool(self.night.run["verify"])
         stand = await _read(machine)

@@ -1,0 +1,83 @@
+"""Bugs put in on purpose: a simulation that does not find them finds nothing.
+
+Each is a context manager that changes batcher while it is entered, as a careless change of its code would.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from batcher.engine import attempt, limiter
+from batcher.engine.context import LaneContext
+from batcher.engine.look_up import LookUps
+from batcher.engine.row_queue import Work
+from batcher.ledger.lane_store import LaneStore
+from batcher.model import Applied, Lease, Token, Window
+from batcher.operations import flow_log
+from batcher.policy.pace import Pace, pace_of
+from batcher.policy.token import derive_token
+
+
+@contextmanager
+def settled_before_the_answer() -> Iterator[None]:
+    """A row is settled when it is sent, as what it will be if all goes well."""
+
+    async def send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
+        hoped = Applied("", "available", None, as_wished=True, http_status=202, request_id="")
+        attempt._applied(context, work, hoped)
+        await context.call("create", lambda: context.operation.apply(context.lane, work.row))
+        return False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempt, "_send", send)
+        yield
+
+
+@contextmanager
+def token_with_a_random_part() -> Iterator[None]:
+    """A token follows from the content and from something else, so that no two plans have the same."""
+    something = itertools.count()
+
+    def derive(wish: str, generation: int) -> Token:
+        return derive_token(f"{wish}/{next(something)}", generation)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow_log, "derive_token", derive)
+        yield
+
+
+@contextmanager
+def lost_fence() -> Iterator[None]:
+    """Nobody checks whether who writes still holds the lane."""
+
+    def check(self: LaneStore, lease: Lease) -> int:
+        return self._store.run_no(lease.run_id)
+
+    def renew(self: LaneStore, lease: Lease, now: float, ttl_s: float) -> Lease:
+        return lease
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LaneStore, "_check", check)
+        patch.setattr(LaneStore, "renew", renew)
+        yield
+
+
+@contextmanager
+def bucket_of_twenty() -> Iterator[None]:
+    """The limiter lets twenty calls through at once, at the same rate."""
+
+    def pace(window: Window, **shares: Any) -> Pace:
+        return Pace(20.0, pace_of(window, **shares).rate_per_s)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limiter, "pace_of", pace)
+        yield
+
+
+MUTANTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
+    mutant.__name__: mutant
+    for mutant in (settled_before_the_answer, token_with_a_random_part, lost_fence, bucket_of_twenty)
+}
