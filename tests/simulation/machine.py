@@ -144,7 +144,8 @@ async def live(process: Process, life: Coroutine[Any, Any, T]) -> T:
         return await life
 
     process.began = loop.time()
-    task = process.task = loop.create_task(body())
+    task = loop.create_task(body())
+    process.task = task
     if process.kill is not None and process.kill.what == "time":
         loop.call_later(process.kill.number, process.die)
     done, _ = await asyncio.wait([task], timeout=LIFE_S_MAX)
