@@ -54,6 +54,18 @@ async def test_an_unfinished_run_goes_on_and_a_finished_one_does_not(tmp_path: P
         assert await sky.creates() == 6
 
 
+async def test_another_ledger_finds_what_stands_though_its_tokens_have_ended(tmp_path: Path) -> None:
+    """A night later, from another machine: the provider takes the tokens for wrong by then."""
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
+    async with cloud() as sky:
+        assert (await sky.run(tmp_path, "run", str(inventory))).code == 0
+        await sky.control("POST", "clock", {"advance_s": 9 * 3600})
+        ended = await sky.run(tmp_path, "run", str(inventory), "--ledger", "another.db", "--reconcile", "never")
+        assert ended.code == 0, ended.out
+        assert set(column(tmp_path, "outcome")) <= {"exists", "created"}  # for this machine no time has passed
+        assert_created_once(await sky.statistics(), 3)
+
+
 def as_csv(rows: Sequence[Row], delimiter: str = ",") -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), delimiter=delimiter)

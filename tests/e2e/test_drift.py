@@ -88,6 +88,25 @@ async def test_what_cannot_be_put_right_says_why_and_leaves_the_rest(tmp_path: P
         assert said.startswith("name: wished `fl-0`, there is `theirs`; not put right: ER.04009005: no such name")
 
 
+@pytest.mark.parametrize("can_look", [True, False])
+async def test_a_repair_without_an_answer_is_judged_by_what_is_there(tmp_path: Path, can_look: bool) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", WISHES[:1])
+    words = ("run", str(inventory), "--reconcile", "always", "--fix-drift")
+    async with cloud() as sky:
+        await sky.seed(WISHES[0], name="theirs")
+        down = {"operation": "list", "fault": "status", "status": 503, "skip": 1, "times": None}
+        await sky.script({"operation": "update", "fault": "lost_after"}, *([] if can_look else [down]))
+        (tmp_path / "batcher.toml").write_text("[run]\nattempts_max = 1\n")
+        ended = await sky.run(tmp_path, *words)
+        if not can_look:
+            assert (ended.code, column(tmp_path, "outcome")) == (3, ["in_doubt"]), ended.err
+            await sky.script()
+            ended = await sky.run(tmp_path, *words)
+        assert ended.code == 0, ended.err
+        assert column(tmp_path, "outcome") == ["updated" if can_look else "exists"]
+        assert (await sky.statistics())["calls"]["update"] == 1
+
+
 async def test_a_repair_that_was_killed_is_done_by_the_next_sitting(tmp_path: Path) -> None:
     inventory = write_rows(tmp_path / "routers.csv", WISHES)
     async with cloud() as sky:

@@ -90,11 +90,16 @@ class Deaf:
 
 
 async def worked(
-    place: Path, provider: Provider, rows: int = 1, *, before: Settlement | None = None
+    place: Path, provider: Provider, rows: int = 1, *, before: Settlement | None = None, died: bool = False
 ) -> list[RowRecord]:
-    """A run of so many rows, worked against the provider; the first may have a history in the run."""
+    """A run of so many rows, worked against the provider; the first may have a history in the run.
+
+    `died`: whoever claimed it died.
+    """
     async with open_ledger(str(place / "ledger.db")) as ledger:
         run_id = await open_run(ledger, "night", [row(n + 1) for n in range(rows)])
+        if died:
+            await claimed(ledger, await lease_of(ledger, run_id, now=T0), now=T0, limit=1)
         if before is not None:
             lease = await lease_of(ledger, run_id, now=T0)
             await claimed(ledger, lease, now=T0, limit=1)
@@ -137,6 +142,28 @@ async def test_what_silence_made_is_found_after_a_refusal(tmp_path: Path) -> Non
     thing = Remote(NaturalKey(row(1).wish.key), "fl-1", "available", True, T0 + 61, {})  # type: ignore[union-attr]
     (line,) = await worked(tmp_path, Provider([SILENCE, BEING_OPERATED, WRONG], shown=(thing,)))
     assert (line.outcome, line.remote_id) == (Outcome.CREATED, "fl-1")
+
+
+async def test_a_row_of_a_dead_process_that_is_pending_is_not_sent_again(tmp_path: Path) -> None:
+    thing = Remote(NaturalKey(row(1).wish.key), "fl-1", "pending", True, T0, {})  # type: ignore[union-attr]
+    provider = Provider([], shown=(thing,))
+    (line,) = await worked(tmp_path, provider, died=True)
+    assert provider.calls == ["list"]
+    assert (line.state, line.generation, line.remote_id) == (RowState.ACCEPTED, 0, "fl-1")
+
+
+async def test_a_row_of_a_dead_process_that_is_not_there_is_settled_by_its_refusal(tmp_path: Path) -> None:
+    provider = Provider([QUOTA])
+    (line,) = await worked(tmp_path, provider, died=True)
+    assert provider.calls == ["list", "create 0"]
+    assert (line.outcome, line.error_code) == (Outcome.FAILED, "ER.04009008")
+
+
+async def test_a_row_of_a_dead_process_is_looked_up_again_after_silence(tmp_path: Path) -> None:
+    provider = Provider([SILENCE, QUOTA])
+    (line,) = await worked(tmp_path, provider, died=True)
+    assert provider.calls == ["list", "create 0", "create 0"]
+    assert line.state is RowState.CLAIMED
 
 
 async def test_what_a_listing_shows_pending_has_not_vanished(tmp_path: Path) -> None:

@@ -279,6 +279,18 @@ async def test_copying_thousands_of_rows_copies_them_all(ledger: Ledger) -> None
     assert [c.spec for c in await everything(ledger, R2)] == [f'["row-{n}"]' for n in range(1, 4502, 2)]
 
 
+async def test_what_a_run_spent_is_known_to_the_next_though_the_clock_was_set_back(ledger: Ledger) -> None:
+    first = await open_run(ledger, "r1", [row(1)])
+    for clock, spent in [(T0 + 3600, False), (T0, True)]:
+        lease = await lease_of(ledger, first, now=clock)
+        await claimed(ledger, lease, now=clock)
+        await write(ledger, lease, Settlement(1, RowState.CLAIMED, RowState.PLANNED, intent_at=clock, spent=spent))
+        await ledger.end_sitting(first, ended_at=clock, stop_code="", stop_message="", exit_code=5, rates={})
+    second = await open_run(ledger, "r2", [row(1)])
+    (again,) = await claimed(ledger, await lease_of(ledger, second, now=T0), now=T0)
+    assert again.due_generation == 1
+
+
 async def test_changes_say_what_is_new_changed_and_gone(ledger: Ledger) -> None:
     await open_run(ledger, "r1", [row(1, "a"), row(2, "b"), row(3, "c"), row(4, "a"), invalid(5)])
     await open_run(ledger, "r2", [row(1, "d"), row(2, "b", spec="other"), row(3, "a"), row(4, "d"), row(5, "e")])

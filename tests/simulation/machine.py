@@ -9,6 +9,7 @@ time after it was done: so a kill can fall before a commit, or between a commit 
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
@@ -45,6 +46,7 @@ class Process:
     kill: Kill | None = None
     stalls: tuple[tuple[float, float], ...] = ()
     dead: bool = False
+    died_at: float = math.inf
     jobs: int = 0
     sends: int = 0
     task: "asyncio.Task[Any] | None" = None
@@ -61,9 +63,10 @@ class Process:
 
     def die(self) -> None:
         """Nothing this process does from now on has any effect."""
-        self.dead = True
-        if self.task is not None:
+        if self.task is not None and not self.dead:
+            self.died_at = self.task.get_loop().time()
             self.task.get_loop().call_soon(self.task.cancel)
+        self.dead = True
 
     def do(self, job: Callable[..., T], args: tuple[Any, ...]) -> T:
         """A job of one of its threads. Files are closed in any case: else the system does it."""

@@ -24,6 +24,9 @@ from batcher.emulator.routes import Api
 from tests.simulation.machine import PROCESS, Process
 
 HOST = "https://er.example.test"
+ON_THE_WAY_S_MAX = 5.0
+"""What was on its way when its sender died arrives so soon after or never: the system closes the connections of the
+dead."""
 
 
 class Outage(NamedTuple):
@@ -182,6 +185,8 @@ class Line:
         answered: asyncio.Future[Answer | NoAnswer] = loop.create_future()
 
         def arrive() -> None:
+            if loop.time() > process.died_at + ON_THE_WAY_S_MAX:
+                return
             answer = provider.receive(call, method, headers, wrong)
             if answer is not None:
                 loop.call_later(provider.way_s(), come_back, answer)
