@@ -236,6 +236,16 @@ def overrun(night: Night, provider: Provider) -> Iterator[str]:
             yield f"machine {machine}, project {project_id[:6]}: {worst} calls in {window.period_s} s, asked {allowed}"
 
 
+def unlearnt(night: Night, provider: Provider) -> Iterator[str]:
+    """Windows with more calls than a limit that the provider had named to the process before."""
+    if night.throttle is None:
+        return
+    for (_, project_id), times in provider.seen.warned.items():
+        worst = worst_window(times, night.throttle.period_s)
+        if worst > night.throttle.calls:
+            yield f"project {project_id[:6]}: {worst} calls in {night.throttle.period_s} s, told {night.throttle.calls}"
+
+
 def undeserved(night: Night, provider: Provider) -> Iterator[str]:
     """What was there before anybody came and is not any more."""
     gone = provider.api.state.db.execute(

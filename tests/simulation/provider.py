@@ -60,6 +60,8 @@ class Seen:
     """By machine and project: when each call left."""
     departures: dict[tuple[int, str], float] = field(default_factory=dict)
     """By machine and token: when a create last left."""
+    warned: dict[tuple[Process, str], list[float]] = field(default_factory=dict)
+    """By process and project: when each call left after one was answered with the limit."""
     again: list[str] = field(default_factory=list)
     """Creates that ask, under a token that was never used, for a thing that batcher has made and that is there."""
 
@@ -180,6 +182,8 @@ class Line:
             await asyncio.sleep(0.001)
             return NoAnswer(UNREACHABLE, "no connection: refused", sent=False)
         provider.seen.sends.setdefault((self.machine, call.project_id), []).append(loop.time())
+        if (process, call.project_id) in provider.seen.warned:
+            provider.seen.warned[process, call.project_id].append(loop.time())
         if call.token is not None:
             provider.seen.departures[self.machine, call.token] = loop.time()
         answered: asyncio.Future[Answer | NoAnswer] = loop.create_future()
@@ -203,4 +207,6 @@ class Line:
         except TimeoutError:
             return NoAnswer(NO_ANSWER, "no answer within the time allowed", sent=True)
         process.pass_("after answer", process.sends)
+        if isinstance(answer, Answer) and answer.status == 429:
+            provider.seen.warned.setdefault((process, call.project_id), [])
         return answer

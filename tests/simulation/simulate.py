@@ -129,6 +129,7 @@ class _Simulation:
             await self._morning()
             self.told.wrong += self.provider.seen.again
             self.told.wrong += judge.overrun(self.night, self.provider)
+            self.told.wrong += judge.unlearnt(self.night, self.provider)
             self.told.wrong += judge.undeserved(self.night, self.provider)
         finally:
             state.close()
