@@ -301,7 +301,8 @@ def _detail(error: BaseException | None) -> str:
     if isinstance(error, ClientConnectorCertificateError):
         return f"{error.host}:{error.port}: {refusal(error.certificate_error)[0]}"
     if isinstance(error, ClientConnectorError):
-        return f"{error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+        said = error.os_error.strerror or str(error.os_error) or "closed by the other side"  # so a handshake ends
+        return f"{error.host}:{error.port}: {said}"
     return error.strerror or "" if isinstance(error, OSError) else ""
 
 

@@ -106,10 +106,12 @@ async def faithfully(exchange: Exchange) -> bool:
 
 
 @asynccontextmanager
-async def front(target: str, plan: Plan = lambda _: None, tls: SSLContext | None = None) -> AsyncIterator[Front]:
+async def front(
+    target: str, plan: Plan = lambda _: None, tls: SSLContext | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[Front]:
     """A front before the cloud at the URL `target`."""
     made = Front(target, plan)
-    async with serving(made.handle, tls) as seen:
+    async with serving(made.handle, tls, host) as seen:
         made.url = seen.url
         yield made
 
