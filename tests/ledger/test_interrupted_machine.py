@@ -190,7 +190,9 @@ class InterruptedMachine(LedgerMachine):
     @precondition(LedgerMachine.has_leases)
     @rule(pick=PICK, seen=st.integers(0, 2))
     def what_was_taken_vanishes(self, pick: int, seen: int) -> None:
-        run, lease = self.lease_of(pick)
+        self.vanish_in(*self.lease_of(pick), seen)
+
+    def vanish_in(self, run: BookRun, lease: Lease, seen: int) -> None:
         taken = run.of(lease, RowState.ACCEPTED)
         still = [line.row_no for line in taken[:seen]]
         assert self.do(self.ledger.plan_vanished(lease, "er-2", [])) == 0
@@ -296,6 +298,11 @@ class InterruptedMachine(LedgerMachine):
     def what_an_undo_deletes_is_gone(self, pick: int, ends: bool) -> None:
         found = [(run, lease) for run, lease in self.leases() if run.operation == "undo"]
         run, lease = found[pick % len(found)]
+        self.delete_in(run, lease)
+        if ends:
+            self.end_sitting(self.runs.index(run))
+
+    def delete_in(self, run: BookRun, lease: Lease) -> None:
         lines, now = run.of(lease, RowState.PLANNED), self.tick()
         self.do(self.ledger.claim_these(lease, [line.row_no for line in lines], now))
         self.note_claimed(lines)
@@ -313,8 +320,61 @@ class InterruptedMachine(LedgerMachine):
         ]
         self.do(self.ledger.write(run.run_id, [(lease, each) for each in known], {}))
         self.note_settled(lines, known)
-        if ends:
-            self.end_sitting(self.runs.index(run))
+
+    # --- rules: whole nights, which single steps seldom come to ----------------------------------------
+
+    def work_through(self, run: BookRun, kinds: list[str]) -> None:
+        """Claim all of a run's rows, and settle as many as there are kinds."""
+        for lease in list(run.leases.values()):
+            self.claim_in(run, lease, limit=9, after=0)
+            if kinds:
+                self.settle_in(run, lease, kinds, has_call=True)
+
+    @precondition(lambda self: len(self.runs) < RUNS_MAX)
+    @rule(plan=PLANS, kinds=st.lists(KINDS, max_size=4), another=st.booleans(), again=st.booleans())
+    def a_night_is_taken_back(
+        self, plan: list[tuple[str, LaneKey]], kinds: list[str], another: bool, again: bool
+    ) -> None:
+        """With `another` run of the same between, or the same once more `again` afterwards."""
+        self.plan(plan)
+        parent = self.runs[-1]
+        self.work_through(parent, kinds)
+        if another:
+            self.plan(plan)
+            self.work_through(self.runs[-1], [])
+        self.follow(parent, "undo", self.made(parent))
+        undo = self.runs[-1]
+        for lease in undo.leases.values():
+            self.delete_in(undo, lease)
+        self.end_sitting(len(self.runs) - 1)
+        if again:
+            self.plan(plan)
+            self.work_through(self.runs[-1], [])
+
+    @precondition(lambda self: len(self.runs) < RUNS_MAX)
+    @rule(plan=PLANS, seen=st.integers(0, 2))
+    def a_night_is_lost(self, plan: list[tuple[str, LaneKey]], seen: int) -> None:
+        """What the provider took is not there in the morning, and is claimed once more."""
+        self.plan(plan)
+        run = self.runs[-1]
+        self.work_through(run, ["accepted"] * 5)
+        for lease in list(run.leases.values()):
+            self.vanish_in(run, lease, seen)
+        self.work_through(run, [])
+
+    @precondition(lambda self: len(self.runs) < RUNS_MAX)
+    @rule(plan=PLANS)
+    def a_night_with_a_wrong_batch(self, plan: list[tuple[str, LaneKey]]) -> None:
+        """One row is claimed, and the batch has another one, too."""
+        self.plan(plan)
+        run = self.runs[-1]
+        for lease in list(run.leases.values()):
+            self.claim_in(run, lease, limit=1, after=0)
+            wrong = run.of(lease, RowState.PLANNED)
+            batch = [(lease, settled(line.row_no)) for line in (*run.of(lease, RowState.CLAIMED), *wrong[:1])]
+            if wrong:
+                with pytest.raises(StaleLeaseError):
+                    self.do(self.ledger.write(run.run_id, batch, {("create", "202"): 1}))
 
     # --- leases, as the machine has them and more -----------------------------------------------------
 
