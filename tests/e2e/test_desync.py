@@ -17,11 +17,11 @@ from tests.e2e.commands import column, report_rows, write_settings
 from tests.e2e.fronts import Exchange, Fault, always, front, once_each
 from tests.e2e.inventories import row, some_rows, write_rows
 from tests.e2e.network_faults import parts
-from tests.e2e.test_network_faults import SETTINGS, assert_report_is_true, through
+from tests.e2e.test_network_faults import PATIENT, assert_report_is_true, through
 
 LATER_S = 0.02
 """When the second answer comes: long before the next call, at the two calls a second of these tests."""
-ONE_BY_ONE = SETTINGS.replace("concurrency = 64", "concurrency = 1")
+ONE_BY_ONE = PATIENT.replace("concurrency = 64", "concurrency = 1")
 
 
 def without_token(answer: bytes) -> bytes:
@@ -51,6 +51,7 @@ async def refused_afterwards(exchange: Exchange) -> bool:
     return await exchange.say(http(404, body))
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("fault", [twice_at_once, twice, refused_afterwards])
 async def test_an_answer_that_nobody_asked_for_settles_no_row(tmp_path: Path, fault: Fault) -> None:
     """One call after the other on one connection, with a pause between: the next finds what was said in the pause."""
@@ -69,9 +70,10 @@ async def test_an_answer_that_nobody_asked_for_settles_no_row(tmp_path: Path, fa
 
 
 @pytest.mark.parametrize("names_its_token", [True, False])
+@pytest.mark.timeout(60)
 async def test_a_create_that_gets_the_answer_of_another_row_is_looked_up(tmp_path: Path, names_its_token: bool) -> None:
     """The first row is answered as it should be, and every later call with that same answer."""
-    write_settings(tmp_path, SETTINGS)
+    write_settings(tmp_path, PATIENT)
     inventory = write_rows(tmp_path / "routers.csv", wishes := some_rows(6))
     first: list[bytes] = []
 
@@ -89,9 +91,10 @@ async def test_a_create_that_gets_the_answer_of_another_row_is_looked_up(tmp_pat
         assert_created_once(await sky.statistics(), 6)
 
 
+@pytest.mark.timeout(60)
 async def test_a_row_is_in_doubt_if_another_rows_answer_is_all_there_is(tmp_path: Path) -> None:
     """The listing is cut off too: that the row was made is not known, and not said."""
-    write_settings(tmp_path, SETTINGS)
+    write_settings(tmp_path, PATIENT)
     inventory = write_rows(tmp_path / "routers.csv", wishes := some_rows(2))
     said: list[bytes] = []
 
@@ -120,9 +123,10 @@ async def test_a_row_is_in_doubt_if_another_rows_answer_is_all_there_is(tmp_path
         assert_created_once(await sky.statistics(), 2)
 
 
+@pytest.mark.timeout(60)
 async def test_a_create_under_another_name_is_judged_by_the_listing(tmp_path: Path) -> None:
     """It stands at the row's place, so it is the row's; what it is called is not taken from an answer that is odd."""
-    write_settings(tmp_path, SETTINGS)
+    write_settings(tmp_path, PATIENT)
     inventory = write_rows(tmp_path / "routers.csv", wishes := some_rows(2))
 
     async def renamed(exchange: Exchange) -> bool:
@@ -138,9 +142,10 @@ async def test_a_create_under_another_name_is_judged_by_the_listing(tmp_path: Pa
         await assert_report_is_true(tmp_path, sky, wishes)
 
 
+@pytest.mark.timeout(60)
 async def test_a_listing_of_another_router_finds_no_row_and_proves_no_absence(tmp_path: Path) -> None:
     """Creates without an answer are looked up by attachment; the look-up is answered with another router's things."""
-    write_settings(tmp_path, SETTINGS)
+    write_settings(tmp_path, PATIENT)
     wishes = [row(number, routers=2, projects=1) for number in range(4)]
     inventory = write_rows(tmp_path / "routers.csv", wishes[::2])
 
@@ -168,9 +173,10 @@ async def test_a_listing_of_another_router_finds_no_row_and_proves_no_absence(tm
         assert_created_once(await sky.statistics(), 2)
 
 
+@pytest.mark.timeout(60)
 async def test_a_change_or_a_delete_that_gets_anothers_answer_is_not_believed(tmp_path: Path) -> None:
     """Neither is done at the cloud: it is answered with a create's or another flow log's answer, once for each row."""
-    write_settings(tmp_path, SETTINGS)
+    write_settings(tmp_path, PATIENT)
     wishes = some_rows(3)
     inventory = write_rows(tmp_path / "routers.csv", wishes)
 

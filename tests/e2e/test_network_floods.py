@@ -13,7 +13,7 @@ from tests.e2e.clouds import assert_created_once, cloud
 from tests.e2e.commands import EMULATOR_KEYS, column, environment, write_settings
 from tests.e2e.fronts import Exchange, Fault, front, once_each
 from tests.e2e.inventories import row, some_rows, write_rows
-from tests.e2e.test_network_faults import SETTINGS, assert_report_is_true
+from tests.e2e.test_network_faults import PATIENT, assert_report_is_true
 
 GIB, MIB = 1 << 30, 1 << 20
 READ_BYTES_MAX = 96 * MIB
@@ -108,7 +108,7 @@ async def peak_kib(folder: Path, *words: str) -> int:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", ["create", "list"])
 async def test_an_answer_without_end_costs_neither_memory_nor_a_row(tmp_path: Path, kind: str) -> None:
-    write_settings(tmp_path, SETTINGS.replace("answer_timeout_s = 0.5", "answer_timeout_s = 3"))
+    write_settings(tmp_path, PATIENT)
     taken: list[int] = []
     faults = floods(taken)
     wishes = some_rows(len(faults))

@@ -81,6 +81,7 @@ async def test_no_call_goes_over_a_way_that_proves_nothing_and_the_right_one_set
         assert_created_once(await sky.statistics(), 4)
 
 
+@pytest.mark.timeout(60)
 async def test_a_redirection_is_followed_nowhere_and_stops_the_run(tmp_path: Path) -> None:
     """To another host, in a circle, and from TLS to plain text: nobody there gets a signature to see."""
     (tmp_path / "authority.pem").write_text(AUTHORITY, encoding="ascii")
