@@ -16,7 +16,7 @@ from batcher.cloud.canary import Canary
 from batcher.cloud.credentials import Credentials
 from batcher.cloud.endpoints import Endpoints, Service
 from batcher.cloud.error_table import TABLE, Verdict
-from batcher.cloud.refusal import refusal_of, unanswered
+from batcher.cloud.refusal import bad_answer, refusal_of, unanswered
 from batcher.cloud.signing import Form, canonical_query
 from batcher.cloud.skew import EndpointClock
 from batcher.cloud.transport import USER_AGENT, Answer, NoAnswer, Transport
@@ -28,6 +28,9 @@ TARGETS_MAX = 1024
 """Targets kept: creates repeat one a router; a target costs about 2 kB."""
 JSON = "application/json"
 """What the official SDK declares on every call to Enterprise Router, without a body too."""
+
+ECHO_HEADER = "X-Client-Token"
+"""The provider repeats it in its answer to a create ("Creating a Flow Log", SDK 3.1.219)."""
 
 NO_CREDENTIALS = "BATCHER.NoCredentials"
 
@@ -188,6 +191,8 @@ class CloudClient:
             return unanswered(answer, credentials.secrets())
         if clock.is_due(now) or answer.status == 401:
             self._measure(endpoint, clock, answer)
+        if answer.headers.get(ECHO_HEADER, request.token) != request.token:
+            return bad_answer(answer.status, "", f"the answer is another call's: its `{ECHO_HEADER}` is not this one's")
         if answer.status in request.expected:
             content = {} if not answer.body and answer.status in _EMPTY_STATUSES else parse_json_object(answer.body)
             if content is not None:

@@ -4,7 +4,8 @@ A call ends as an `Answer` (whole, of whatever status) or as `NoAnswer`. The one
 `NoAnswer` is whether the provider can have seen the request: `sent` is False only for what fails before the
 first byte of it (name, route, connect, TLS, no free connection), and True for everything else, known or not.
 Nothing is ever repeated: what aiohttp would do once for a GET, PUT or DELETE, where a kept-alive connection turns
-out closed, is a call that no pace has allowed, under a signature already used (`_once`).
+out closed, is a call that no pace has allowed, under a signature already used (`_once`). And a kept-alive connection
+on which something has come that nobody asked for is not used again: it would be read as the next request's answer.
 
 Whether a request goes through a proxy is decided with its URL, once. To an https URL the proxy is a tunnel: what
 it refuses was not sent. The environment is not read here, nor is `.netrc`, which would replace a signature.
@@ -40,6 +41,9 @@ from aiohttp import (
     ServerDisconnectedError,
     TCPConnector,
 )
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from batcher.cloud.proxy import Proxies
@@ -146,6 +150,20 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
 _ONCE = (_once,)
 
 
+class _Connector(TCPConnector):
+    """A pool that gives out no connection on which something was received since its last answer.
+
+    aiohttp looks at that when a connection is given back, and not when it is taken again (3.14 `connector.py`).
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None:
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+
 class HttpTransport:
     """The `Transport` of real runs: a pool of connections, made by `open_transport` and usable while that is open."""
 
@@ -217,7 +235,7 @@ async def open_transport(
     `ca_file` holds certificates that are trusted besides the system's; `ConfigError` is raised where it cannot be
     used. No proxies but those of `proxies` are used; `.netrc` and cookies never are.
     """
-    connector = TCPConnector(
+    connector = _Connector(
         limit=connections_max,
         ssl=trusting(ca_file),
         keepalive_timeout=KEEPALIVE_S,
@@ -307,7 +325,8 @@ def _detail(error: BaseException | None) -> str:
     if isinstance(error, ClientConnectorCertificateError):
         return f"{error.host}:{error.port}: {refusal(error.certificate_error)[0]}"
     if isinstance(error, ClientConnectorError):
-        return f"{error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+        said = error.os_error.strerror or str(error.os_error) or "closed by the other side"  # so a handshake ends
+        return f"{error.host}:{error.port}: {said}"
     return error.strerror or "" if isinstance(error, OSError) else ""
 
 

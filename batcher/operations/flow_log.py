@@ -63,6 +63,7 @@ _LISTED = ("id", "state", "resource_id", "log_group_id", "log_stream_id")
 _SAFE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 GONE_CODE = "ER.04008501"
 """There is no such flow log (error codes of Enterprise Router, 2025-11-11), to all calls but a look at it."""
+_ANOTHER = "the answer is about another flow log"
 _ACCEPTED = frozenset({202})
 _REMOVED = frozenset({202, 204})
 _OK = frozenset({200})
@@ -183,7 +184,17 @@ class FlowLogs:
         reply = await self._calls.call(
             lane, "POST", f"/{er_id}/flow-logs", body=body.encode("ascii"), token=row.token, expected=_ACCEPTED
         )
-        return reply if isinstance(reply, Refused) else _applied(reply, wish=enabled)
+        if isinstance(reply, Refused):
+            return reply
+        log = reply.body.get("flow_log")
+        if isinstance(log, dict) and not _stands_at(log, (resource_id, log_group_id, log_stream_id)):
+            return bad_answer(
+                reply.status, reply.request_id, "accepted, but the flow log in the answer is another row's"
+            )
+        applied = _applied(reply, wish=enabled)
+        if isinstance(applied, Applied) and not _is_called(reply.body["flow_log"], name, description or ""):
+            return replace(applied, as_wished=False)
+        return applied
 
     async def amend(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
         """Enable or disable a flow log that is otherwise as wished."""
@@ -191,7 +202,7 @@ class FlowLogs:
         act = "enable" if enabled else "disable"
         tail = f"/{er_id}/flow-logs/{remote.remote_id}/{act}"
         reply = await self._calls.call(lane, "POST", tail, expected=_ACCEPTED)
-        return reply if isinstance(reply, Refused) else _applied(reply, wish=enabled)
+        return reply if isinstance(reply, Refused) else _applied(reply, wish=enabled, remote_id=remote.remote_id)
 
     async def update(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
         """`PUT .../flow-logs/{id}` with a bare object of what differs: nothing else can be changed."""
@@ -201,7 +212,7 @@ class FlowLogs:
         if isinstance(reply, Refused):
             return reply
         enabled = remote.enabled if remote.enabled is not None else from_json(spec)[-1]
-        applied = _applied(reply, wish=enabled)
+        applied = _applied(reply, wish=enabled, remote_id=remote.remote_id)
         if isinstance(applied, Refused):
             return applied
         log = reply.body["flow_log"]
@@ -216,6 +227,9 @@ class FlowLogs:
             if reply.code != GONE_CODE and not (reply.http_status == 404 and reply.code.startswith("ER.04048")):
                 return reply
             return Applied(remote.remote_id, "deleted", None, True, reply.http_status or 404, reply.request_id)
+        log = reply.body.get("flow_log")  # there need be none
+        if isinstance(log, dict) and log.get("id", remote.remote_id) != remote.remote_id:
+            return bad_answer(reply.status, reply.request_id, _ANOTHER)
         return Applied(remote.remote_id, "deleting", remote.enabled, True, reply.status, reply.request_id)
 
     async def quota(self, lane: LaneKey) -> Quota | Refused:
@@ -238,7 +252,8 @@ class FlowLogs:
         reply = await self._calls.call(lane, "GET", f"/{scope}/flow-logs", query=sorted(query), expected=_OK)
         if isinstance(reply, Refused):
             return reply
-        return _page(lane, scope, reply, self._calls.skew_s(Service.ER, lane.region) or 0.0)
+        asked = frozenset(value for name, value in query if name == "resource_id")
+        return _page(lane, scope, reply, self._calls.skew_s(Service.ER, lane.region) or 0.0, asked)
 
     @property
     def _calls(self) -> CloudClient:
@@ -274,10 +289,26 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value or "").encode("utf-8", "replace").decode()
 
 
-def _applied(reply: Reply, *, wish: bool) -> Applied | Refused:
+def _stands_at(log: Mapping[str, Any], place: tuple[str, str, str]) -> bool:
+    """Whether a flow log may be that of a place: what it says of where it is, it says of this one."""
+    said = (log.get("resource_id"), log.get("log_group_id"), log.get("log_stream_id"))
+    return all(
+        not isinstance(have, str) or have.lower() == want.lower() for have, want in zip(said, place, strict=True)
+    )
+
+
+def _is_called(log: Mapping[str, Any], name: str, description: str) -> bool:
+    """Whether a flow log has this name and description, as far as it says."""
+    return log.get("name", name) == name and (log.get("description", description) or "") == description
+
+
+def _applied(reply: Reply, *, wish: bool, remote_id: str | None = None) -> Applied | Refused:
+    """What was taken; `remote_id` is the flow log that the call was about, if it was there before."""
     log = reply.body.get("flow_log")
     if not isinstance(log, dict) or not isinstance(log.get("id"), str) or not _SAFE_ID.fullmatch(log["id"]):
         return bad_answer(reply.status, reply.request_id, "accepted, but without a flow log id")
+    if remote_id is not None and log["id"] != remote_id:
+        return bad_answer(reply.status, reply.request_id, _ANOTHER)
     enabled = log.get("enabled")
     return Applied(
         remote_id=log["id"],
@@ -289,12 +320,17 @@ def _applied(reply: Reply, *, wish: bool) -> Applied | Refused:
     )
 
 
-def _page(lane: LaneKey, scope: str, reply: Reply, skew_s: float) -> Page[Remote] | Refused:
+def _page(
+    lane: LaneKey, scope: str, reply: Reply, skew_s: float, asked: frozenset[str] = frozenset()
+) -> Page[Remote] | Refused:
+    """A page of a scope's flow logs; of the `asked` attachments only, if there are any."""
     logs = reply.body.get("flow_logs")
     if not isinstance(logs, list):
         return bad_answer(reply.status, reply.request_id, "a listing without `flow_logs`")
     try:
         items = tuple(_remote(lane, scope, log, skew_s) for log in logs)
+        if asked and any(log["resource_id"].lower() not in asked for log in logs):
+            return bad_answer(reply.status, reply.request_id, "a listing of attachments that were not asked for")
     except (KeyError, TypeError, AttributeError) as error:
         return bad_answer(reply.status, reply.request_id, f"a listing with a flow log that cannot be read ({error})")
     total = reply.body.get("total_count")

@@ -77,6 +77,7 @@ class Known:
     spent: bool
     used_at: float | None
     seen_at: float
+    remote_id: str | None = None
 
 
 @dataclass
@@ -85,6 +86,7 @@ class BookRun:
 
     run_id: RunId
     rows: list[BookRow]
+    operation: str = "flow_log"
     state: RunState = RunState.OPEN
     folded: bool = True
     lanes: dict[int, LaneKey] = field(default_factory=dict)
@@ -158,13 +160,19 @@ class LedgerMachine(RuleBasedStateMachine):
             seen_at = line.settled_at if line.settled_at is not None else line.intent_at
             if seen_at is None or (line.intent_at is None and line.remote_id is None):
                 continue
+            if line.outcome is Outcome.SKIPPED and line.first_sent_at is None:
+                continue
+            is_gone = line.spent and line.outcome in (Outcome.DELETED, Outcome.ABSENT)
+            remote_id = None if is_gone else line.remote_id
             old = self.known.get(key)
             if old is None or line.generation > old.generation:
-                self.known[key] = Known(line.generation, line.spent, line.intent_at, seen_at)
+                self.known[key] = Known(line.generation, line.spent, line.intent_at, seen_at, remote_id)
                 continue
             if line.generation == old.generation:
                 old.spent = old.spent or line.spent
                 old.used_at = line.intent_at if old.used_at is None else old.used_at
+            if seen_at >= old.seen_at:
+                old.remote_id = remote_id if is_gone or remote_id is not None else old.remote_id
             old.seen_at = max(old.seen_at, seen_at)
 
     def told(self, line: BookRow) -> tuple[int, float | None, float | None]:
@@ -181,6 +189,8 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (work.due_generation, work.used_at, work.intent_at) == self.told(line), work
             assert (work.generation, work.token) == (line.generation, token_of(line.name, line.generation))
             assert (work.attempts, work.first_sent_at) == (line.attempts, line.first_sent_at)
+            known = self.known.get((line.lane, line.name))
+            assert work.believed_id == (known.remote_id if known else None), work
 
     # --- rules: runs ----------------------------------------------------------------------------------
 
@@ -277,7 +287,10 @@ class LedgerMachine(RuleBasedStateMachine):
         expected = [line for line in run.of(lease, RowState.PLANNED) if line.row_no > after][:limit]
         taken = self.do(self.ledger.claim(lease, after=after, limit=limit, now=self.tick()))
         self.check_claimed(run, taken, expected)
-        for line in expected:
+        self.note_claimed(expected)
+
+    def note_claimed(self, lines: list[BookRow]) -> None:
+        for line in lines:
             line.state = RowState.CLAIMED
             line.intent_at = self.now if line.intent_at is None else line.intent_at
 
@@ -355,7 +368,10 @@ class LedgerMachine(RuleBasedStateMachine):
         calls = {("create", "202"): 2} if has_call else {}
         self.do(self.ledger.write(run.run_id, batch, calls))
         run.calls.update(calls)
-        for line, (_, known) in zip(lines, batch, strict=True):
+        self.note_settled(lines, [known for _, known in batch])
+
+    def note_settled(self, lines: list[BookRow], settlements: list[Settlement]) -> None:
+        for line, known in zip(lines, settlements, strict=True):
             line.state, line.outcome, line.attempts = known.state, known.outcome, known.attempts
             line.spent = line.spent or known.spent
             line.first_sent_at = known.first_sent_at if line.first_sent_at is None else line.first_sent_at
