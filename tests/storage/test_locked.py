@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.clouds import Cloud, assert_created_once
 from tests.e2e.commands import batcher
 from tests.e2e.inventories import some_rows, write_rows
 from tests.storage.begun import LEDGER, Begun, beside, contents, refused
 
-OTHER = """
-import sqlite3, sys
-
 pytestmark = pytest.mark.timeout(60)  # several whole commands a test
 
+OTHER = """
+import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
 connection.execute(sys.argv[2])
 connection.execute("SELECT * FROM run").fetchall()

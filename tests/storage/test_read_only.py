@@ -13,12 +13,11 @@ from tests.e2e.commands import EMULATOR_KEYS, Ended, batcher, environment
 from tests.storage.begun import LEDGER, Begun, contents, refused
 from tests.storage.disks import small_disk
 
+pytestmark = pytest.mark.timeout(60)  # several whole commands a test
+
 SOMEBODY_ELSE = 65534
 BOUND_BY_MODES = """
 import ctypes, os, sys
-
-pytestmark = pytest.mark.timeout(60)  # several whole commands a test
-
 DROP, OVERRIDE, READ_SEARCH = 24, 1, 2  # prctl(2), capabilities(7)
 for power in (OVERRIDE, READ_SEARCH):
     if ctypes.CDLL(None).prctl(DROP, power, 0, 0, 0):
