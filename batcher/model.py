@@ -4,14 +4,17 @@ No I/O and no pydantic here: whatever stands in these classes has been parsed at
 Times are seconds since the epoch, UTC, as float; durations end in `_s` or `_ms`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, NamedTuple, NewType, TypeVar
+from typing import Final, Generic, NamedTuple, NewType, TypeVar
 
 T = TypeVar("T")
 
 RunId = NewType("RunId", str)
+RUN_ID_PATTERN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,63}")
+"""What a run may be called: it names a folder of reports, and stands in commands and on terminals."""
 NaturalKey = NewType("NaturalKey", bytes)
 """16 bytes: a digest of what the provider takes for the identity of the thing."""
 Token = NewType("Token", str)

@@ -69,7 +69,8 @@ def _has_rehearsed(session: Session) -> bool:
 
 async def _knowledge(session: Session) -> Knowledge:
     """What the session's ledger knows, if there is one."""
-    if not session.ledger_path.exists():
+    path = session.ledger_path
+    if not path.exists() and not path.is_symlink():  # a link that leads nowhere is told, as a run would tell it
         return Knowledge()
     async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
         return await knowledge_of(ledger)

@@ -26,8 +26,8 @@ _MADE = "s"
 
 
 def socket_path(ledger: Path) -> Path:
-    """Where the socket of a run that works this ledger is."""
-    return ledger.with_name(f"{ledger.name}.sock")
+    """Where the socket of a run that works this ledger is: beside the file that a link leads to."""
+    return Path(f"{os.path.realpath(ledger)}.sock")
 
 
 @contextmanager

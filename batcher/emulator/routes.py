@@ -6,6 +6,7 @@ or not sent.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from batcher.emulator.answers import (
     NOT_PUBLISHED,
     THROTTLED,
     TOO_LARGE,
+    UNAVAILABLE,
     Answer,
     encoded,
     refusal,
@@ -101,7 +103,11 @@ class Api:
             access_key=signature.access_key_of(request.headers),
             content_type=request.headers.get("Content-Type", ""),
         )
-        delivery = self.serve(call, request.method, request.headers, refused)
+        try:
+            delivery = self.serve(call, request.method, request.headers, refused)
+        except sqlite3.OperationalError as error:  # as a full disk: nothing was done, and the client may try again
+            why = refusal(503, UNAVAILABLE, f"the emulator cannot write its state: {error}")
+            delivery = Delivery(self.state.next_call()[1], why, Manner.WHOLE, 0.0)
         return await self._deliver(request, delivery)
 
     def serve(self, call: Call, method: str, headers: Mapping[str, str], refused: Answer | None = None) -> Delivery:

@@ -9,6 +9,7 @@ still be answered and histories can be checked. Ids are hashes of the seed and a
 """
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -277,11 +278,13 @@ def uuid_of(*parts: object) -> str:
 def _opened(path: Path | None) -> sqlite3.Connection:
     with ExitStack() as undo:
         try:
+            if path is not None:  # for its owner alone: it names access keys and what is in an inventory
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             # No waiting for a lock: its holder is another emulator, and the wait would hold up the event loop.
             db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
             undo.callback(db.close)
             _prepare(db)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             hint = "hint: another emulator may be using it, or its directory is missing"
             raise StateError(f"cannot use state file `{path}`: {error}; {hint}") from error
         undo.pop_all()

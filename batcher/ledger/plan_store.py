@@ -8,8 +8,19 @@ from typing import Any
 
 from batcher.errors import LedgerError, RunNotFoundError
 from batcher.ledger.lane_store import count_rows, settle_rows
-from batcher.ledger.store import Store, statements, translated
-from batcher.model import LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement, Twin
+from batcher.ledger.store import Store, legible, statements, translated
+from batcher.model import (
+    RUN_ID_PATTERN,
+    LaneKey,
+    Lease,
+    Outcome,
+    PlanRow,
+    RowState,
+    RunId,
+    RunState,
+    Settlement,
+    Twin,
+)
 from batcher.records import RowRecord, RunRecord
 
 ROWS_MAX = 2**32 - 1
@@ -216,8 +227,14 @@ class PlanStore:
         return found
 
     def _record(self, values: tuple[Any, ...], changes: Mapping[int, list[tuple[float, str, str]]]) -> RunRecord:
+        with legible(self._store.path):
+            return self._run_record(values, changes)
+
+    def _run_record(self, values: tuple[Any, ...], changes: Mapping[int, list[tuple[float, str, str]]]) -> RunRecord:
         (run_no, run_id, parent, state, operation, name, sha256, fingerprint, columns, settings, rates) = values[:11]
         started_at, ended_at, stop_code, stop_message, exit_code = values[11:]
+        if not RUN_ID_PATTERN.fullmatch(run_id):
+            raise ValueError(f"{run_id[:80]!r} is no run's id")
         counts = self._store.all("select_row_counts", (run_no,))
         calls = self._store.all("select_call_counts", (run_no,))
         return RunRecord(
@@ -245,7 +262,8 @@ class PlanStore:
         with translated(self._store.path, "read"):
             run_no = self._store.run_no(run_id)
             found = self._store.all("select_records", {"run_no": run_no, "after": after, "limit": limit})
-            return [_row_record(values) for values in found]
+            with legible(self._store.path):
+                return [_row_record(values) for values in found]
 
     def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
         with self._store.transaction():

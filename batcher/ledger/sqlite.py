@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from batcher.errors import LedgerError, RunNotFoundError
+from batcher.ledger.damage import check_log, check_pages, check_place, keep_private
 from batcher.ledger.lane_store import LaneStore
-from batcher.ledger.lock import LedgerLock
+from batcher.ledger.lock import LedgerLock, holder_of, was_made
 from batcher.ledger.migrate import migrate, migrations, schema_version
 from batcher.ledger.plan_store import PlanStore
-from batcher.ledger.store import BUSY_MS, CACHE_KIB, Store, translated
+from batcher.ledger.store import BUSY_MS, CACHE_KIB, DAMAGED, Store, translated
 from batcher.model import (
     ClaimedRow,
     LaneKey,
@@ -33,6 +34,8 @@ from batcher.records import RowRecord, RunRecord
 
 SQLITE_OLDEST = (3, 37, 0)
 """The first with STRICT tables (2021-11-27)."""
+
+_NO_FILE_BESIDE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR_SHM")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,34 +68,65 @@ class SqliteLedger:
             )
         with translated(self._path, "open"):
             if self._read_only:
-                if not self._path.exists():
-                    raise RunNotFoundError(
-                        f"there is no ledger at `{self._path}`",
-                        hint="`batcher run` makes one; `--ledger` names another place",
-                    )
-                connection = sqlite3.connect(
-                    f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
-                )
+                self._open_to_read()
             else:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._lock = LedgerLock(self._path)
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-                connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
-            self._store = Store(self._path, connection)
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            version = schema_version(self._store)
-            if self._read_only and version < migrations()[-1][0]:
-                raise LedgerError(
-                    f"the ledger `{self._path}` has schema {version} and holds nothing that can be read yet",
-                    hint="`batcher run` or `batcher resume` brings it up to date",
-                )
-            if not self._read_only:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                migrate(self._store)
+                self._open_to_write()
         self._plans = PlanStore(self._store)
         self._lanes = LaneStore(self._store, alone=not self._read_only)
+
+    def _open_to_read(self) -> None:
+        if not check_place(self._path, was_made=was_made(self._path)):
+            raise RunNotFoundError(
+                f"there is no ledger at `{self._path}`",
+                hint="`batcher run` makes one; `--ledger` names another place",
+            )
+        version = self._version_to_read()
+        if version < migrations()[-1][0]:
+            raise LedgerError(
+                f"the ledger `{self._path}` has schema {version} and holds nothing that can be read yet",
+                hint="`batcher run` or `batcher resume` brings it up to date",
+            )
+
+    def _version_to_read(self) -> int:
+        uri = self._path.absolute().as_uri()
+        closed = holder_of(self._path) is None and not check_log(self._path)
+        try:
+            return schema_version(self._connect(f"{uri}?mode=ro"))
+        except sqlite3.OperationalError as error:
+            # SQLite wants a file beside a ledger even to read it. Where none can be made, nobody writes the ledger
+            # either; and without a log all of it is in the one file.
+            if not closed or not error.sqlite_errorname.startswith(_NO_FILE_BESIDE):
+                raise
+            self._disconnect()
+            return schema_version(self._connect(f"{uri}?immutable=1"))
+
+    def _open_to_write(self) -> None:
+        if not self._path.parent.exists():
+            self._path.parent.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._lock = lock = LedgerLock(self._path)
+        check_place(self._path, was_made=lock.ledger_was_made)
+        closed = not check_log(self._path)
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        store = self._connect(f"{self._path.absolute().as_uri()}?mode=rw")
+        version = schema_version(store)
+        keep_private(self._path)
+        store.connection.execute("PRAGMA synchronous = FULL")
+        if version:
+            check_pages(store, closed=closed)
+        elif store.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            raise LedgerError(f"the ledger `{self._path}` has lost its log, and with it all that it held", hint=DAMAGED)
+        # The schema first: from its first moment a ledger is one even if its log is lost.
+        migrate(store)
+        store.connection.execute("PRAGMA journal_mode = WAL")
+        lock.note_made()
+
+    def _connect(self, uri: str) -> Store:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=256)
+        self._store = Store(self._path, connection)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        return self._store
 
     async def close(self) -> None:
         if not self._closed:
@@ -100,10 +134,13 @@ class SqliteLedger:
             await self._call(self._close)
             self._thread.shutdown(wait=False)
 
-    def _close(self) -> None:
+    def _disconnect(self) -> None:
         store = getattr(self, "_store", None)
         if store is not None:
             store.connection.close()
+
+    def _close(self) -> None:
+        self._disconnect()
         if self._lock is not None:
             self._lock.release()
 

@@ -8,7 +8,7 @@ import errno
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -86,11 +86,12 @@ class Store:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                    with suppress(sqlite3.Error):  # what went wrong first is the cause
+                        self.connection.execute("ROLLBACK")
                 raise
-            self.connection.execute("COMMIT")
 
 
 @contextmanager
@@ -100,10 +101,21 @@ def translated(path: Path, act: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+        if "Could not decode" in str(error):  # Python's own error, where text is no UTF-8
+            name = "SQLITE_CORRUPT"
         raise LedgerError(f"cannot {act} the ledger `{path}`: {error} ({name})", hint=_remedy(name)) from error
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, "")
         raise LedgerError(f"cannot {act} the ledger `{path}`: {error.strerror} ({code})", hint=_remedy(code)) from error
+
+
+@contextmanager
+def legible(path: Path) -> Iterator[None]:
+    """Turn what is raised for values that batcher never wrote into `LedgerError`."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise LedgerError(f"the ledger `{path}` holds what batcher never wrote: {error}", hint=DAMAGED) from error
 
 
 def _remedy(name: str) -> str:
@@ -113,17 +125,18 @@ def _remedy(name: str) -> str:
     return "nothing of this step was recorded; mend the cause and run the same command again"
 
 
+DAMAGED = (
+    "the file is damaged or is no ledger; keep it aside for inquiry and restore a copy, or name another with `--ledger`"
+    " (tokens and the provider's listing keep a new one from creating anything twice)"
+)
+"""What to do about a ledger that cannot be believed."""
 _REMEDIES = (
-    (("FULL", "ENOSPC", "EDQUOT"), "free space on the ledger's disk, then run the same command again"),
+    (("FULL", "ENOSPC", "EDQUOT", "SHMSIZE"), "free space on the ledger's disk, then run the same command again"),
     (("BUSY", "LOCKED"), "another program has the ledger open for writing; close it, then run the same command again"),
     (
         ("READONLY", "EACCES", "EROFS", "CANTOPEN", "EPERM"),
-        "the ledger's folder must exist and be writable by this user",
-    ),
-    (
-        ("NOTADB", "CORRUPT"),
-        "the file is damaged or is no ledger; keep it aside for inquiry and restore a copy, or name"
-        " another with `--ledger` (tokens and the provider's listing keep a new one from creating anything twice)",
+        "the ledger's folder must exist and be writable by this user, and so must the ledger",
     ),
     (("IOERR", "EIO"), "the disk reported a fault; check it, then run the same command again"),
+    (("NOTADB", "CORRUPT"), DAMAGED),
 )

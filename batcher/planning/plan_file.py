@@ -20,6 +20,7 @@ LINE_BYTES_MAX = 1 << 20
 """A line of a plan holds one router or one row; a longer one is no plan of ours."""
 HEAD_BYTES_MAX = 1 << 30
 """Of all that stands before the changes: some 300 bytes a router."""
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _BEGIN = b'{\n"format": '
 _CHANGES = b'"changes": [\n'
 _SEAL = b'"seal": "'
@@ -30,11 +31,13 @@ def write_plan(path: Path, head: Mapping[str, Any]) -> Iterator["PlanFile"]:
     """A plan to write rows to; at the end of the block it is sealed and in place, unless the block raises.
 
     Raises `ReportError` where it cannot be written; an old file stays then. A link is followed, and stays one.
+    Who may read it is for the umask to say; nobody but its owner may write it, as it is what was reviewed.
     """
     place = path.resolve()
     temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of a process that died; the new one is never somebody else's link
+        with os.fdopen(os.open(temporary, _NEW_FILE, 0o644), "wb") as file:
             plan = PlanFile(file, head)
             yield plan
             plan.seal()
@@ -42,7 +45,10 @@ def write_plan(path: Path, head: Mapping[str, Any]) -> Iterator["PlanFile"]:
             os.fsync(file.fileno())
         temporary.replace(place)
     except OSError as error:
-        raise ReportError(f"cannot write the plan `{path}`: {error.strerror or error}") from error
+        raise ReportError(
+            f"cannot write the plan `{path}`: {error.strerror or error}",
+            hint="nothing was changed; free space there or name another file, then make the plan again",
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

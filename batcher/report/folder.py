@@ -9,30 +9,38 @@
 
 A failure before step 4 leaves the old report as it was. Everything here blocks; `publish` runs it in a
 thread of its own.
+
+A report is for others too, so who may read it is for the operator to say. The folder of all reports is made for its
+owner alone; one `chmod` opens it, for the runs to come as well. What is inside obeys the umask, and nobody but the
+owner may ever write it: a report that somebody else could change would prove nothing. For the same reason a run's
+folder that is a link is refused: batcher makes none, and what is written there would go wherever somebody wished.
 """
 
 import fcntl
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from batcher.errors import ReportError
+from batcher.model import RUN_ID_PATTERN
 
 LATEST: Final = "latest"
-RUN_ID_PATTERN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,63}")
 _TEMPORARY_SUFFIX: Final = ".tmp"
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+"""Never somebody else's file or link."""
 
 
 class ReportFolder:
     """`<root>/<run_id>/`, made where it is missing; `open` first, then files, then `commit`, at last `close`.
 
+    `again` is the command that writes the report again.
+
     Every method raises `ReportError` where the file system refuses; the ledger is unharmed then.
     """
 
-    def __init__(self, root: Path, run_id: str) -> None:
+    def __init__(self, root: Path, run_id: str, again: str = "") -> None:
         if not RUN_ID_PATTERN.fullmatch(run_id) or run_id.lower() == LATEST:
             raise ReportError(
                 f"run id `{run_id[:80]!r}` cannot name a report folder",
@@ -41,14 +49,21 @@ class ReportFolder:
         self.path = root / run_id
         self._root = root
         self._run_id = run_id
+        self._again = again or f"batcher report {run_id}"
         self._lock: int | None = None
         self._files: dict[str, BinaryIO] = {}
 
     def open(self) -> bool:
         """Lock the folder and sweep it; False while another process writes there. Repeatable."""
         with self._translated(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o755, exist_ok=True)
+            if self.path.is_symlink():
+                raise ReportError(
+                    f"cannot write report `{self.path}`: it is a link, and batcher makes none",
+                    hint=f"look who made it, and remove it; then `{self._again}` writes the report",
+                )
+            lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -68,7 +83,7 @@ class ReportFolder:
     def begin(self, name: str) -> None:
         """Open a file that will be `name` after `commit`."""
         with self._translated(self.path / name):
-            self._files[name] = self._temporary(name).open("wb")
+            self._files[name] = os.fdopen(os.open(self._temporary(name), _NEW_FILE, 0o644), "wb")
 
     def write(self, name: str, text: str) -> None:
         """Append text as UTF-8 to a begun file; half of a surrogate pair is written as its escape."""
@@ -125,7 +140,7 @@ class ReportFolder:
         except OSError as error:
             raise ReportError(
                 f"cannot write report `{path}`: {error.strerror or error}",
-                hint=f"the ledger is unharmed; `batcher report {self._run_id}` writes the report again",
+                hint=f"the ledger is unharmed; `{self._again}` writes the report again",
             ) from error
 
 

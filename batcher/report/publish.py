@@ -16,7 +16,7 @@ from batcher.report.csv_report import CsvLayout, csv_line
 from batcher.report.folder import ReportFolder
 from batcher.report.jsonl_report import JsonlLayout
 from batcher.report.rows import ReportRow, RowProjection, SpecReader
-from batcher.report.summary import Advise, Tally, no_advice, summarize
+from batcher.report.summary import Advise, Tally, command_for, no_advice, summarize
 
 FILES_OF_FORMAT: Final[Mapping[str, tuple[str, ...]]] = {
     "csv": ("report.csv", "failed.csv"),
@@ -133,7 +133,7 @@ async def publish(
     unknown = [name for name in formats if name not in FILES_OF_FORMAT]
     if unknown:
         raise ReportError(f"unknown report format `{unknown[0]}`", hint=f"known formats: {', '.join(FILES_OF_FORMAT)}")
-    folder = ReportFolder(directory, run.run_id)
+    folder = ReportFolder(directory, run.run_id, command_for(run, f"report {run.run_id}", calls=False))
     draft = _Draft(operation, run, folder, advise)
     # One thread: jobs run in order, so that `close` comes after a page that a cancelled wait left running.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="report") as thread:

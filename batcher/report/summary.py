@@ -112,8 +112,8 @@ def next_command(run: RunRecord, group: FailureGroup) -> str:
     return command_for(run, f"run {inventory}")
 
 
-def command_for(run: RunRecord, words: str) -> str:
-    """A command line to the same place, on the same ledger and reports as `run`, for a shell."""
+def command_for(run: RunRecord, words: str, *, calls: bool = True) -> str:
+    """A command line on the same ledger and reports as `run`, and to the same place if it `calls`, for a shell."""
     options = ["--emulator"] if run.settings.get("target") == "emulator" else []
     for option, section, key, default in (
         ("--endpoint", "cloud", "endpoint", None),
@@ -122,7 +122,7 @@ def command_for(run: RunRecord, words: str) -> str:
     ):
         values = run.settings.get(section)
         value = values.get(key) if isinstance(values, Mapping) else None
-        if value is not None and value != default:
+        if value is not None and value != default and (calls or section != "cloud"):
             options += [option, shlex.quote(str(value))]
     return " ".join(["batcher", words, *options])
 
