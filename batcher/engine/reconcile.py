@@ -40,8 +40,8 @@ async def reconcile(context: LaneContext) -> None:
             listing = ScopeListing(context, load.scope)
             seen: list[int] = []
             async for items in listing.pages():
-                _, still_accepted = await settle_listed(context, items)
-                seen += still_accepted
+                _, accepted = await settle_listed(context, items)
+                seen += accepted
             if listing.complete:
                 context.listed[load.scope] = listing.count
                 await _plan_vanished(context, load.scope, seen)
@@ -88,24 +88,25 @@ async def settle_listed(
 ) -> tuple[list[tuple[LedgerRow, Remote]], list[int]]:
     """Settle the lane's open rows that a page shows.
 
-    Back come those that still need a call to be as wished, and the row numbers of all that stay accepted.
+    Back come those that still need a call to be as wished, and the row numbers of all that are accepted then.
     """
     by_key: dict[NaturalKey, Remote] = {}
     for item in items:
         by_key[item.key] = better(item, by_key.get(item.key))
     await context.commit.flush()  # what a page before has settled is no open row any more
     to_amend: list[tuple[LedgerRow, Remote]] = []
-    still_accepted: list[int] = []
+    accepted: list[int] = []
     for row in await context.ledger.match(context.lease, list(by_key)):
         remote = by_key[row.key]
         found = found_settlement(context, row, remote)
         settlement = None if found is None else await put_right(context, row, remote, found)
         if settlement is None:
             continue
+        if settlement.state is RowState.ACCEPTED:
+            accepted.append(row.row_no)
         if settlement.state is row.state:
-            still_accepted.append(row.row_no)
             if context.operation.needs_amending(row.spec, remote):
                 to_amend.append((row, remote))
             continue
         record(context, row.scope, row.line, settlement)
-    return to_amend, still_accepted
+    return to_amend, accepted
