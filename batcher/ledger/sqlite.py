@@ -74,7 +74,7 @@ class SqliteLedger:
                     f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
                 )
             else:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(self._path.absolute().parent)
                 self._lock = LedgerLock(self._path)
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
                 connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
@@ -242,3 +242,15 @@ class SqliteLedger:
         limits: Sequence[Limit] = (),
     ) -> None:
         await self._call(self._lanes.write, run_id, batch, calls, limits)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder and those above it, as durable as what will be in it: SQLite syncs the ledger's folder alone."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(above)
+        finally:
+            os.close(above)
