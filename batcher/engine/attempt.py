@@ -72,7 +72,8 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
 async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     """Make sure that the row may be sent under its token; False if it was settled instead."""
     if work.new_generation:  # after a definitive refusal; what an attempt before it may have done is still open
-        await _take_generation(context, work, work.row.generation + 1, None)
+        since = (work.row.intent_at or work.first_sent_at) if work.in_doubt else None
+        await _take_generation(context, work, work.row.generation + 1, since)
         work.new_generation = False
         return True
     if work.row.due_generation > work.row.generation:
@@ -98,7 +99,10 @@ async def _next_generation(context: LaneContext, work: Work) -> None:
 
 
 async def _take_generation(context: LaneContext, work: Work, generation: int, used_at: float | None) -> None:
-    """Record the token of a generation, first used at `used_at` or now, before it is sent."""
+    """Record the token of a generation, first used at `used_at` or now, before it is sent.
+
+    `used_at` may be that of a token before it: what that one may have made is the row's own, however late it is found.
+    """
     row_no, token = work.row.row_no, context.operation.token(work.row.spec, generation)
     first_use = context.clock.now() if used_at is None else used_at
     await context.ledger.regenerate(context.lease, row_no, generation=generation, token=token, now=first_use)

@@ -1,7 +1,8 @@
 """Take back what a run has made: list its scopes, delete what is its own, and follow that until it is gone.
 
-A delete is safe to repeat, so a sitting that dies leaves rows that the next one simply looks at again: they are put
-back, their things are listed, and what is gone is gone. Each row is claimed in the ledger before its delete is sent.
+A delete is safe to repeat, so a sitting that dies leaves rows that the next one simply looks at again: their things
+are listed, and what is gone is gone. Each row is claimed in the ledger before its delete is sent, and stays claimed
+while that may have worked and no listing has told: a report shows it as `in_doubt`, not as `skipped`.
 
 A round reads each scope once, 2,000 things a call; what still stands in the way (a thing that is `pending`, or
 `deleting`) is looked at again in the next round, as `verify` does. Absence counts only in a whole listing that was
@@ -39,7 +40,7 @@ async def undo_lane(context: LaneContext, _open_rows: int, *, force: bool, quiet
     """
     async with held(context):
         rounds = _Rounds(context, force=force, quiet_since=quiet_since)
-        await rounds.put_back_claimed()
+        await rounds.spend_claimed()
         delay_s, waiting_since = POLL_S_FIRST, None
         while await rounds.go() and not context.closing:
             if rounds.has_sent:  # it goes on: a row's delete is sent once in a sitting, so this has an end
@@ -73,25 +74,27 @@ class _Rounds:
         self._given_up: dict[int, tuple[Refused, Remote]] = {}
         """Rows whose delete was tried until it was given up: the next reading shows whether it has worked."""
 
-    async def put_back_claimed(self) -> None:
-        """What a sitting that died has claimed is looked at anew; its delete may have been sent."""
+    async def spend_claimed(self) -> None:
+        """The delete of what a sitting that died has claimed may have worked: its token must not make it again."""
         context = self._context
         for numbers in (await context.ledger.numbers(context.lease, RowState.CLAIMED)).values():
-            await self._each(numbers, lambda row: context.commit.settle(context.lease, _put_back(row, spent=True)))
+            await self._each(numbers, lambda row: context.commit.settle(context.lease, _leave(row, spent=True)))
         await context.commit.flush()
 
     async def go(self) -> bool:
         """Read each scope with open rows once; whether another round can bring more."""
         context, sent_before = self._context, self._sent
-        planned = await context.ledger.numbers(context.lease, RowState.PLANNED)
-        accepted = await context.ledger.numbers(context.lease, RowState.ACCEPTED)
-        for scope in sorted({*planned, *accepted} - self._done_with):
+        numbers: dict[str, list[int]] = {}
+        for state in (RowState.PLANNED, RowState.CLAIMED, RowState.ACCEPTED):
+            for scope, found in (await context.ledger.numbers(context.lease, state)).items():
+                numbers.setdefault(scope, []).extend(found)
+        for scope in sorted(numbers.keys() - self._done_with):
             if context.closing:
                 return False
-            await self._read(scope, (*planned.get(scope, ()), *accepted.get(scope, ())))
+            await self._read(scope, numbers[scope])
             await context.commit.flush()
         self.has_sent = self._sent > sent_before
-        left = {load.scope for load in await context.ledger.scopes(context.lease) if load.planned or load.accepted}
+        left = {load.scope for load in await context.ledger.scopes(context.lease)}
         return bool(left - self._done_with)
 
     async def _read(self, scope: str, numbers: Sequence[int]) -> None:
@@ -159,11 +162,11 @@ class _Rounds:
         if removal.act is Act.KEEP and removal.outcome is not None:
             found = None if removal.outcome is Outcome.ABSENT else remote
             self._end(row, removal.outcome, OwnCode.KEPT, removal.message, found=found)
-        elif removal.act is Act.DELETE and row.state is RowState.PLANNED and row.row_no in self._given_up:
+        elif removal.act is Act.DELETE and row.state is not RowState.ACCEPTED and row.row_no in self._given_up:
             refused, _ = self._given_up[row.row_no]
             self._end(row, Outcome.FAILED, refused.code, refused.message, found=remote, said=refused)
         elif removal.act is Act.DELETE and row.row_no not in self._deleted:
-            if row.state is RowState.PLANNED:
+            if row.state is not RowState.ACCEPTED:
                 return True
             self._context.commit.settle(self._context.lease, _put_back(row))  # an earlier sitting's delete did nothing
         return False
@@ -188,16 +191,17 @@ class _Rounds:
             self._end(row, Outcome.ABSENT, message=NEVER)
 
     def _skip(self, row: LedgerRow, code: str, message: str) -> None:
-        """Leave a row for another sitting; what was accepted is known to be under way."""
+        """Leave a row for another sitting; of one whose delete was, or may have been, taken that is not all."""
         if row.state is RowState.PLANNED:
             self._end(row, Outcome.SKIPPED, code, message)
 
     async def _delete(self, due: Sequence[tuple[LedgerRow, Remote]]) -> None:
-        """Delete these things, side by side, each once its row is claimed."""
+        """Delete these things, side by side, each once its row is claimed, if an earlier sitting has not done that."""
         context = self._context
         if not due or context.closing:
             return
-        await context.ledger.claim_these(context.lease, [row.row_no for row, _ in due], context.clock.now())
+        planned = [row.row_no for row, _ in due if row.state is RowState.PLANNED]
+        await context.ledger.claim_these(context.lease, planned, context.clock.now())
         pairs = iter(due)
         async with anyio.create_task_group() as tasks:
             for _ in range(min(context.policy.concurrency, len(due))):
@@ -206,17 +210,18 @@ class _Rounds:
     async def _work(self, pairs: Iterator[tuple[LedgerRow, Remote]]) -> None:
         for row, remote in pairs:
             async with self._context.flow:
-                await self._remove(replace(row, state=RowState.CLAIMED), remote)
+                await self._remove(row, remote)
 
     async def _remove(self, row: LedgerRow, remote: Remote) -> None:
-        """Send one delete; the row is as it was if nothing came of it."""
-        context = self._context
+        """Send one delete; the row is planned again if surely nothing came of it."""
+        context, in_doubt = self._context, row.state is RowState.CLAIMED
         call = _Delete(context, row, remote)
         answer = None if row.scope in context.stopped_scopes else await persist(context, "delete", call)
         self._sent += call.attempts > 0
-        row = replace(row, attempts=row.attempts + call.attempts)
+        row = replace(row, state=RowState.CLAIMED, attempts=row.attempts + call.attempts)
         if answer is None or (isinstance(answer, Refused) and not _is_final(answer)):
-            context.commit.settle(context.lease, _put_back(row, spent=call.attempts > 0, first_sent_at=call.sent_at))
+            leave = _leave if in_doubt or call.in_doubt else _put_back
+            context.commit.settle(context.lease, leave(row, spent=call.attempts > 0, first_sent_at=call.sent_at))
             if answer is not None and not context.closing:
                 self._give_up(row, remote, answer)
             return
@@ -281,6 +286,8 @@ class _Delete:
         self.sent_at: float | None = None
         self.began: float | None = None
         self.attempts = 0
+        self.in_doubt = False
+        """Whether one of them may have worked though its answer does not say so."""
         self._context = context
         self._row = row
         self._remote = remote
@@ -290,6 +297,7 @@ class _Delete:
             self.sent_at, self.began = self._context.clock.now(), self._context.worked()
         answer = await self._context.operation.remove(self._context.lane, self._row.spec, self._remote)
         self.attempts += not isinstance(answer, Refused) or (answer.sent and is_attempt(answer))
+        self.in_doubt = self.in_doubt or (isinstance(answer, Refused) and answer.ambiguous)
         return answer
 
 
@@ -314,6 +322,21 @@ def _put_back(row: LedgerRow, *, spent: bool = False, first_sent_at: float | Non
         RowState.PLANNED,
         attempts=row.attempts,
         intent_at=row.intent_at,
+        first_sent_at=first_sent_at,
+        spent=spent,
+    )
+
+
+def _leave(row: LedgerRow, *, spent: bool, first_sent_at: float | None = None) -> Settlement:
+    """Keep a row claimed, whose delete may have worked, until a listing tells; its attempts count all the same."""
+    return Settlement(
+        row.row_no,
+        RowState.CLAIMED,
+        RowState.CLAIMED,
+        attempts=row.attempts,
+        remote_id=row.remote_id,
+        http_status=row.http_status,
+        request_id=row.request_id,
         first_sent_at=first_sent_at,
         spent=spent,
     )

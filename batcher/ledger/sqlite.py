@@ -101,9 +101,7 @@ class SqliteLedger:
             return schema_version(self._connect(f"{uri}?immutable=1"))
 
     def _open_to_write(self) -> None:
-        if not self._path.parent.exists():
-            self._path.parent.parent.mkdir(parents=True, exist_ok=True)
-            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        _make_folder(self._path.absolute().parent)
         self._lock = lock = LedgerLock(self._path)
         check_place(self._path, was_made=lock.ledger_was_made)
         closed = not check_log(self._path)
@@ -279,3 +277,16 @@ class SqliteLedger:
         limits: Sequence[Limit] = (),
     ) -> None:
         await self._call(self._lanes.write, run_id, batch, calls, limits)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder for its owner alone, and those above it, as durable as what will be in it: SQLite syncs no other."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    for folder in missing:
+        above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(above)
+        finally:
+            os.close(above)

@@ -4,8 +4,8 @@
    process that holds it.
 2. What a killed process left is removed: with the lock held, a temporary file belongs to nobody.
 3. Every file is written whole to a temporary name in the same folder and synced to the disk.
-4. Only then each is renamed, in the order in which it was begun, and the folder is synced; then `latest`,
-   a relative symbolic link, is replaced in one step and its folder synced.
+4. Only then each is renamed, in the order in which it was begun, and the folder and the one above it are synced;
+   then `latest`, a relative symbolic link, is replaced in one step and its folder synced.
 
 A failure before step 4 leaves the old report as it was. Everything here blocks; `publish` runs it in a
 thread of its own.
@@ -103,6 +103,7 @@ class ReportFolder:
         self._files.clear()
         with self._translated(self.path):
             _sync_folder(self.path)
+            _sync_folder(self._root)  # its own name is safe before `latest` leads to it
         with self._translated(self._root / LATEST):
             self._point_latest()
 
