@@ -280,7 +280,7 @@ class SqliteLedger:
 
 
 def _make_folder(path: Path) -> None:
-    """Make a folder for its owner alone, and those above it, as durable as what will be in it: SQLite syncs no other."""
+    """Make a folder for its owner alone, and those above it, as durable as what will be in it."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from batcher.cloud.transport import Transport
+from batcher.cloud.transport import HttpTransport
 from batcher.ledger import migrate
 from batcher.ledger.group_commit import GroupCommit
 from batcher.ledger.lane_store import LaneStore
@@ -142,9 +142,9 @@ def _around_requests(reach: Reach) -> None:
 
 
 def _around_answers(reach: Reach) -> None:
-    plain_send, plain_settle = Transport.send, GroupCommit.settle
+    plain_send, plain_settle = HttpTransport.send, GroupCommit.settle
 
-    async def send(self: Transport, method: str, url: str, *more: Any) -> Any:
+    async def send(self: HttpTransport, method: str, url: str, *more: Any) -> Any:
         answer = await plain_send(self, method, url, *more)
         if method in ("POST", "DELETE"):
             reach("answer.before")
@@ -154,7 +154,7 @@ def _around_answers(reach: Reach) -> None:
         plain_settle(self, *args)
         reach("answer.after")
 
-    _class(Transport).send = send
+    _class(HttpTransport).send = send
     _class(GroupCommit).settle = settle
 
 
