@@ -1,0 +1,58 @@
+"""A command with its peak memory, fed by a pipe as long as it reads."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.commands import environment
+
+KIB_OF_UNIT = 1 if sys.platform == "linux" else 1024
+"""`ru_maxrss` is in kibibytes on Linux, in bytes on macOS."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A command that has ended; `taken` is how many bytes went into its standard input."""
+
+    code: int
+    out: str
+    err: str
+    peak_mib: float
+    taken: int
+
+
+def measured(folder: Path, *words: str, fed: Iterable[bytes] = (), extra: dict[str, str] | None = None) -> Measured:
+    """Run a command to its end, as a process of its own."""
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "batcher.cli.main", *words],
+            cwd=folder,
+            env=environment(folder, extra),
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+            bufsize=0,
+        )
+    taken = 0
+
+    def feed() -> None:
+        nonlocal taken
+        assert process.stdin is not None
+        try:
+            with process.stdin as pipe:
+                for block in fed:
+                    taken += pipe.write(block)
+        except BrokenPipeError:
+            pass  # it has read enough
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    feeder.join()
+    out_text, err_text = ((folder / name).read_text(encoding="utf-8") for name in ("out", "err"))
+    return Measured(process.returncode, out_text, err_text, usage.ru_maxrss / KIB_OF_UNIT / 1024, taken)
