@@ -7,6 +7,7 @@ never be an inventory ends the copy and does not fill the disk.
 
 import hashlib
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -132,7 +133,7 @@ def open_inventory(path: str, options: ReadOptions, *, stdin: BinaryIO | None = 
                 raw = closing.enter_context(_spooled(stdin or sys.stdin.buffer, path, name, suffix, options))
             else:
                 raw = closing.enter_context(_opened(path))
-                if not raw.seekable():
+                if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):  # a device seeks, and may never end
                     with raw as pipe:
                         raw = closing.enter_context(_spooled(pipe, path, name, suffix, options))
             inventory = Inventory(raw, name=name, suffix=suffix, options=options)

@@ -46,6 +46,7 @@ def test_a_gzip_bomb_is_refused_after_a_moment(inside: bytes, suffix: str) -> No
     assert any(way in said for way in ways), said
 
 
+@pytest.mark.timeout(60)
 def test_a_megabyte_that_unpacks_to_a_gigabyte_costs_little_memory_and_ends_early(tmp_path: Path) -> None:
     header = gzip.compress(b"er_id,resource_id,log_group_id,log_stream_id,region\n")
     (tmp_path / "bomb.csv.gz").write_bytes(header + bomb(b"a,b,c,d," + b"e" * 1015 + b"\n", 1024))
@@ -99,6 +100,7 @@ ENDLESS = [
 ]
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("form", "start", "again", "said"), ENDLESS)
 def test_a_gigabyte_without_an_end_is_not_taken(form: str, start: bytes, again: bytes, said: str) -> None:
     stream = Endless(start, again)
@@ -119,6 +121,7 @@ def test_a_gigabyte_without_an_end_is_not_taken(form: str, start: bytes, again: 
     assert peak < 4 * TAKEN_MAX
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("form", "start", "again", "said"), [ENDLESS[5], ENDLESS[10]])
 def test_a_pipe_of_a_gigabyte_ends_the_command_early(
     tmp_path: Path, form: str, start: bytes, again: bytes, said: str
@@ -138,6 +141,14 @@ def test_a_stream_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_pipe_is_read_once_as_it_comes_and_again_as_a_file() -> None:
     rows = b"".join(b'{"er_id": "e%d", "own": "%s"}\n' % (at, b"x" * 50) for at in range(5_000))
     assert [row["er_id"] for row in fields(gzip.compress(rows), "jsonl")] == [f"e{at}" for at in range(5_000)]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="no such device here")
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
+def test_a_device_that_never_ends_is_no_inventory(form: str) -> None:
+    with pytest.raises(InventoryError) as caught:
+        open_inventory("/dev/zero", ReadOptions(input_format=form, known=KNOWN))
+    assert "cannot read `zero:1`: " in str(caught.value)
 
 
 @pytest.mark.parametrize("count", [10_000, 100_000])

@@ -129,6 +129,7 @@ async def test_an_invalid_row_stays_invalid_when_failed_csv_is_run(tmp_path: Pat
         is_defused(each.out + each.err)
 
 
+@pytest.mark.timeout(60)
 async def test_the_display_on_a_terminal_is_ours_alone(tmp_path: Path) -> None:
     """What rich itself sends are escapes, too: so the attack's own ones are looked for."""
     inventory = write_rows(tmp_path / "routers.csv", rows()[:2])
@@ -183,6 +184,7 @@ async def test_an_inventory_that_is_discovered_holds_no_attack(tmp_path: Path, f
         assert (checked.code, checked.out) == (0, f"{path}: {len(NAMES)} valid, 0 invalid, 0 duplicate\n")
 
 
+@pytest.mark.timeout(60)
 async def test_a_stream_that_cannot_write_a_character_gets_its_number(tmp_path: Path) -> None:
     inventory = write_rows(tmp_path / "名.csv", [{**row(0), "name": "n" * 65, "owner": "名"}])
     words = ("validate", str(inventory))

@@ -194,3 +194,17 @@ async def test_a_listing_keeps_little_of_what_it_is_shown() -> None:
         name, description = flow_logs.differences(SPEC, remote)
         assert name == f"name: wished `fl-1`, there is `{'n' * 300}...`"
         assert description == f"description: wished `about`, there is `{LOST * 300}...`"
+
+
+async def test_headers_say_no_more_than_their_place_allows() -> None:
+    body = b'{"error_code": "X.1", "error_msg": "no"}'
+    heads = ["\x1b[31mX", "a b", "\xe2\x80\xae", "x" * 5_000, "=1+1", "../../x"]
+    raw = [f"HTTP/1.1 400 \x1b[2J\r\nContent-Length: {len(body)}\r\nX-Request-Id: {head}\r\n\r\n" for head in heads]
+    large = f"HTTP/1.1 400 No\r\nContent-Length: 2\r\nX-Request-Id: {'x' * (1 << 20)}\r\n\r\n{{}}".encode()
+    for answer in (*[head.encode("latin-1") + body for head in raw], large):
+        async with client_of(answering(answer)) as (client, _):
+            found = await FlowLogs(client, RowDefaults()).apply(LANE, ROW)
+        assert isinstance(found, Refused)
+        assert found.request_id.isprintable()
+        assert len(found.request_id) <= 128
+        assert found.message.isprintable()

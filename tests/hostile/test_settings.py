@@ -51,6 +51,7 @@ async def test_an_environment_that_is_no_text_is_named(tmp_path: Path) -> None:
         refused(ended, said)
 
 
+@pytest.mark.timeout(60)
 async def test_a_folder_whose_name_is_no_text_will_do(tmp_path: Path) -> None:
     inventory = write_rows(tmp_path / "routers.csv", some_rows(2))
     words = ("run", str(inventory), "--emulator", "--rate", "200/s", "--reports", "re\udcffports", "--output", "json")
