@@ -91,7 +91,7 @@ ENDLESS = [
     ("csv", b'er_id,name\ne1,n\ne2,"x', b'","y\n', "cannot read `stdin:3`: the row that starts here is"),
     ("csv", b'"er_id', b"x\n", "cannot read `stdin:1`: the header is not valid CSV"),
     ("json", b'[\n{"name": "', b"x", "cannot read `stdin:2`: a JSON value longer than"),
-    ("json", b'[{"n":1},\n{"name": [', b'"' + b"y" * 4000 + b'",\n', "cannot read `stdin:2`: a JSON value longer than"),
+    ("json", b'[{"n":1},\n{"name": [', b'"' + b"y" * 4092 + b'",\n', "cannot read `stdin:2`: a JSON value longer than"),
     ("json", b'{"note": "', b"x", "cannot read `stdin:1`: a JSON value longer than"),
     ("json", b"[", b"[", "cannot read `stdin:1`: JSON nested deeper than 64 levels"),
     ("json", b'[{"a":', b"1", "cannot read `stdin:1`: a JSON value longer than"),
