@@ -61,7 +61,7 @@ async def refusing(sky: Cloud, *names: str) -> None:
     await sky.script(*({**answer, "match": {"resource_id": wish["resource_id"]}} for wish in wishes))
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_no_output_holds_what_a_terminal_obeys(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     inventory = os.fsencode(tmp_path / "in") + b"/" + FILE_NAME
