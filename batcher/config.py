@@ -19,6 +19,12 @@ from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.threshold import parse_tolerance
 
 FILE_NAME = "batcher.toml"
+FILE_BYTES_MAX = 1 << 20
+"""Of a settings file: a thousand times a usual one. What is larger is another file, or never ends."""
+MESSAGE_CHARS_MAX = 500
+"""Of what is wrong with a value, which may repeat it."""
+PATHS = frozenset({("cloud", "ca_file"), ("credentials", "profile_file"), ("ledger", "path"), ("report", "directory")})
+"""Settings whose value may be no text: the name of a file is bytes."""
 
 
 def _checked(check: Callable[[str], object]) -> AfterValidator:
@@ -229,6 +235,8 @@ def load_settings(flags: Values, environment: Mapping[str, str], file: Path | No
     for origin, values in layers:
         for section, keys in values.items():
             for key, value in keys.items():
+                if (section, key) not in PATHS and _is_no_text(value):
+                    raise ConfigError(f"`{section}.{key}` ({origin}) holds bytes that are no text", hint="write UTF-8")
                 merged.setdefault(section, {})[key] = value
                 origins[(section, key)] = origin
     try:
@@ -241,9 +249,17 @@ def _from_file(file: Path | None) -> Values:
     if file is None:
         return {}
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"the settings file `{file}` cannot be read: {error}") from None
+        with file.open("rb") as opened:
+            content = opened.read(FILE_BYTES_MAX + 1)
+        if len(content) > FILE_BYTES_MAX:
+            raise ConfigError(
+                f"the settings file `{file}` is larger than {FILE_BYTES_MAX:,} bytes", hint="name another"
+            )
+        values = tomllib.loads(content.decode("utf-8"))
+    except (OSError, ValueError) as error:  # numbers of too many digits are no TOMLDecodeError
+        raise ConfigError(f"the settings file `{file}` cannot be read: {_cut(str(error))}") from None
+    except RecursionError:
+        raise ConfigError(f"the settings file `{file}` cannot be read: it is nested too deep") from None
     for section, keys in values.items():
         if not isinstance(keys, dict):
             raise ConfigError(f"`{section}` in `{file}` stands in no section", hint=f"sections: {_known(_sections())}")
@@ -259,9 +275,22 @@ def _from_environment(environment: Mapping[str, str]) -> Values:
             is_json = text.startswith(("{", "["))
             try:
                 values.setdefault(section, {})[key] = json.loads(text) if is_json else text
-            except ValueError as error:
-                raise ConfigError(f"`{variable}` holds broken JSON: {error}") from None
+            except (ValueError, RecursionError) as error:
+                raise ConfigError(f"`{variable}` holds broken JSON: {_cut(str(error))}") from None
     return values
+
+
+def _is_no_text(value: object) -> bool:
+    """Whether half a surrogate pair is in a value: bytes of a flag or a variable that are not UTF-8."""
+    try:
+        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MESSAGE_CHARS_MAX else text[:MESSAGE_CHARS_MAX] + "..."
 
 
 def _explain(error: ValidationError, origins: Mapping[tuple[str, str], str]) -> ConfigError:
@@ -271,16 +300,17 @@ def _explain(error: ValidationError, origins: Mapping[tuple[str, str], str]) -> 
     origin = origins.get((section, key), "settings")
     if item["type"] == "extra_forbidden":
         if len(path) > 2:
-            return ConfigError(f"there is no setting `{'.'.join(path)}` ({origin})")
+            return ConfigError(f"there is no setting `{_cut('.'.join(path))}` ({origin})")
         known = _sections()[section].model_fields if section in _sections() else _sections()
         wrong = key or section
         near = difflib.get_close_matches(wrong, list(known), n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"there are: {_known(known)}"
-        return ConfigError(f"there is no setting `{section}{'.' if key else ''}{key}` ({origin})", hint=hint)
+        name = _cut(f"{section}{'.' if key else ''}{key}")
+        return ConfigError(f"there is no setting `{name}` ({origin})", hint=hint)
     if path and path[-1].isdecimal():  # one of several values: the message shows which
         path.pop()
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return ConfigError(f"`{'.'.join(path)}` ({origin}): {message[:1].lower()}{message[1:]}")
+    message = _cut(str(item["msg"]).removeprefix("Value error, "))
+    return ConfigError(f"`{_cut('.'.join(path))}` ({origin}): {message[:1].lower()}{message[1:]}")
 
 
 def _known(names: Mapping[str, object]) -> str:

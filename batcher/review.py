@@ -12,7 +12,7 @@ from batcher.forecast import Forecast, Judge, Knowledge, LaneForecast, ScopeFore
 from batcher.intake import InterruptedPlanError
 from batcher.ledger_port import Ledger
 from batcher.model import LaneKey, Quota, Refused, RunId
-from batcher.planning.plan_file import read_plan, write_plan
+from batcher.planning.plan_file import WORD_CHARS_MAX, no_plan, read_plan, write_plan
 from batcher.policy.pace import rate_text
 from batcher.policy.prospect import CHANGES, Prospect, nights_of
 from batcher.records import RowRecord, RunRecord
@@ -20,6 +20,11 @@ from batcher.report.rows import utc_text
 from batcher.sitting import PLAN, SIGNALLED
 from batcher.wiring import Cloud, Session
 
+ROUTER_CHARS_MAX = 64
+"""Of a router's id, as a plan file has it: anybody may have written that."""
+COUNTS_SHOWN_MAX = 10
+"""Prospects that are counted: there are fewer."""
+_KEY = ("account", "region", "project_id", "er_id")
 MOVED_SHOWN_MAX = 10
 """Routers that are named where a plan does not hold any more."""
 
@@ -175,15 +180,38 @@ class Reviewed:
         return f"make it anew and review it: `batcher plan INVENTORY --out {self.path}`"
 
 
+def _misfit(head: Mapping[str, Any]) -> str:
+    """The first member of a head that is not what a plan has there, as a run is held to it; empty if all are."""
+    source, scopes = head.get("inventory"), head.get("scopes")
+    fits = {
+        "inventory": isinstance(source, dict) and isinstance(source.get("sha256"), str),
+        "fingerprint": isinstance(head.get("fingerprint"), str),
+        "target": isinstance(head.get("target"), str),
+        "fix_drift": isinstance(head.get("fix_drift"), bool),
+        "scopes": isinstance(scopes, list) and all(map(_is_scope, scopes)),
+    }
+    return next((name for name, is_fit in fits.items() if not is_fit), "")
+
+
+def _is_scope(scope: object) -> bool:
+    if not isinstance(scope, dict) or not isinstance(scope.get("digest"), str):
+        return False
+    rows, place = scope.get("rows"), [scope.get(name) for name in _KEY]
+    counted = isinstance(rows, dict) and all(type(count) is int for count in rows.values())
+    return counted and all(part is None or isinstance(part, str) for part in place)
+
+
 def read_reviewed(path: Path, fingerprint: str, sha256: str, session: Session) -> Reviewed:
     """A plan file that is for this inventory and these settings. Raises `ConfigError`, `MovedError`."""
     head = read_plan(path)
+    if misfit := _misfit(head):
+        raise no_plan(path, f"its `{misfit}` is missing, or is not what stands in a plan")
     reviewed = Reviewed(path, head)
-    if head.get("inventory", {}).get("sha256") != sha256:
+    if head["inventory"]["sha256"] != sha256:
         raise MovedError(f"the inventory is not the one of the plan `{path}`", hint=reviewed.again)
-    if head.get("target") != session.target:
-        raise MovedError(f"the plan `{path}` was made for the {head.get('target')}", hint=reviewed.again)
-    if head.get("fingerprint") != fingerprint:
+    if head["target"] != session.target:
+        raise MovedError(f"the plan `{path}` was made for the {head['target'][:WORD_CHARS_MAX]}", hint=reviewed.again)
+    if head["fingerprint"] != fingerprint:
         raise MovedError(
             f"the settings that shape rows are not those of the plan `{path}`",
             hint=f"endpoint, defaults, `--map` and the like must be the same; else {reviewed.again}",
@@ -223,20 +251,21 @@ class Review:
 
 def _moved(head: Mapping[str, Any], forecast: Forecast) -> Iterator[str]:
     """Each router of which something else would be done now, or was found, than was reviewed."""
-    reviewed = {_key(scope): scope for scope in head.get("scopes", [])}
+    reviewed = {_key(scope): scope for scope in head["scopes"]}
     present = {_key(scope): scope for scope in map(_scope, forecast.scopes)}
     for key in {**reviewed, **present}:
         old, new = reviewed.get(key, {}), present.get(key, {})
         if old.get("digest") != new.get("digest"):
             then, now = _counts(old), _counts(new)
             what = f"then {then}, now {now}" if then != now else f"{now} as then, but of other rows or flow logs"
-            yield f"router `{key[-1]}`: {what}" if key[-1] else f"rows without a router: {what}"
+            yield f"router `{key[-1][:ROUTER_CHARS_MAX]}`: {what}" if key[-1] else f"rows without a router: {what}"
 
 
 def _key(scope: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(scope.get(name) or "") for name in ("account", "region", "project_id", "er_id"))
+    return tuple(str(scope.get(name) or "") for name in _KEY)
 
 
 def _counts(scope: Mapping[str, Any]) -> str:
     rows = {name: count for name, count in dict(scope.get("rows", {})).items() if count}
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(rows.items())) or "none"
+    words = (f"{count:,} {name[:WORD_CHARS_MAX]}" for name, count in sorted(rows.items())[:COUNTS_SHOWN_MAX])
+    return ", ".join(words) or "none"

@@ -241,7 +241,7 @@ def test_every_dependency_has_its_reason_and_no_other_has_one() -> None:
     taken: dict[str, set[str]] = {}
     for package, extra, reason in (row for row in table(CONTRIBUTING, "package") if len(row) == 3):
         assert reason
-        taken.setdefault(extra if extra in ("test", "dev") else "", set()).add(package)
+        taken.setdefault(extra if extra in requirements() else "", set()).add(package)
     asked = {extra: names - {"batcher"} for extra, names in requirements().items()}
     assert taken == asked
 

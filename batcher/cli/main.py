@@ -25,7 +25,9 @@ from batcher.cli.commands import (
     validate,
 )
 from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
+from batcher.cli.say import complain
 from batcher.errors import BatcherError, leaf
+from batcher.policy.defusing import printable
 from batcher.version import __version__
 
 COMMANDS = {
@@ -54,7 +56,7 @@ class _Parser(argparse.ArgumentParser):
         if unknown:
             names = [word.partition("=")[0] for word in words.split() if word.startswith("--")]
             message = f"{start}{unknown}{' '.join(names) or 'there is a word too many'}"
-        super().error(message)
+        super().error(printable(message))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -94,9 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _explain(error: BaseException) -> int:
     """Say what ended the command, and give its exit code."""
     if isinstance(error, BatcherError):
-        print(f"batcher: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
+        complain(f"batcher: {error}", *([f"hint: {error.hint}"] if error.hint else []))
         return exit_code_of(error)
     if isinstance(error, SystemExit | GeneratorExit):
         raise error

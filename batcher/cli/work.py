@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import json
 import shlex
 import signal
 import sys
@@ -12,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from batcher.cli.options import read_settings
+from batcher.cli.say import complain, say, say_json
 
 if TYPE_CHECKING:
     import anyio
@@ -31,7 +31,7 @@ def show_config(arguments: argparse.Namespace) -> bool:
 
         configuration = read_settings(arguments)
         Session(settings=configuration.settings)
-        print("\n".join(configuration.lines()))
+        say(*configuration.lines())
     return bool(arguments.show_config)
 
 
@@ -94,7 +94,7 @@ async def _supervise(
                 try:
                     result = await command(session)
                 except InterruptedPlanError as error:
-                    print(f"batcher: {error}\nhint: {error.hint}", file=sys.stderr)
+                    complain(f"batcher: {error}", f"hint: {error.hint}")
                     return EXIT_OF_STOP.get(error.code, EXIT_UNFINISHED)
     if scope.cancelled_caught:
         print(f"batcher: stopped at once; {if_stopped}", file=sys.stderr)
@@ -129,23 +129,23 @@ async def _listen(stop: "Stop", scope: "anyio.CancelScope") -> None:
 def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
     publication = result.publication
     if arguments.output == "json":
-        print(json.dumps(publication.summary, ensure_ascii=False, default=str))
+        say_json(publication.summary)
         return
     counts = ", ".join(f"{rows:,} {outcome}" for outcome, rows in publication.counts.items() if rows) or "no rows"
     calls = sum(result.run.calls.values())
     print(f"run {result.run.run_id}{' (continued)' if result.continued else ''}: {counts}; {calls:,} calls")
     if result.run.stop_code:
         said = f" ({result.run.stop_message})" if result.run.stop_message else ""
-        print(f"stopped: {result.run.stop_code}{said}")
+        say(f"stopped: {result.run.stop_code}{said}")
         if result.advice:
-            print(f"hint: {result.advice}")
+            say(f"hint: {result.advice}")
     if result.changes is not None:
         new, changed, gone = result.changes
         print(f"since the last inventory of this name: {new:,} new, {changed:,} changed, {gone:,} gone")
     for file in publication.files:
-        print(f"report: {file}")
+        say(f"report: {file}")
     for line in next_steps(result):
-        print(f"hint: {line}")
+        say(f"hint: {line}")
 
 
 def next_steps(result: "RunResult") -> list[str]:

@@ -35,6 +35,7 @@ from batcher.cloud.error_table import (
 
 _THROTTLED_CODE = "APIGW.0308"
 _SERVICE_CODE = re.compile(r"ER\.0([45]\d\d)\d{4}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+")
 
 
 def classify(status: int, code: str, table: Mapping[tuple[int, str], Verdict] = TABLE) -> Verdict:
@@ -44,7 +45,7 @@ def classify(status: int, code: str, table: Mapping[tuple[int, str], Verdict] = 
     """
     folded = fold_code(code)
     known = table.get((status, folded))
-    if known is None and folded.isdecimal():
+    if known is None and _NUMBER.fullmatch(folded):
         known = table.get((status, ""))
     if known is not None:
         return known
@@ -69,7 +70,7 @@ def _by_status(status: int, folded: str) -> Verdict:
         return THROTTLED
     if status == 408 or status >= 500:
         return TROUBLE
-    if not folded or folded.isdecimal():
+    if not folded or _NUMBER.fullmatch(folded):
         return UNKNOWN_PAGE
     if folded.startswith("APIGW."):
         return UNKNOWN_DENIAL if status == 403 else UNKNOWN_GATE

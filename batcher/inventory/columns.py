@@ -1,6 +1,7 @@
 """What a header or a key means: batcher's own column, or one of the user's; and limits on both kinds.
 
-Names are compared trimmed and without regard to case. A column that batcher knows goes by its canonical
+Names are compared trimmed and without regard to case; a letter of another script that would fold into an ASCII
+one, such as the long s or the Kelvin sign, stays what it is. A column that batcher knows goes by its canonical
 name, one of the user's by its name as first written, trimmed. Where a column was renamed, a header that has
 the column's own name is one of the user's, like the VPC's `resource_id` in the provider's lists of attachments;
 it goes by `resource_id (in the file)`, so that the two stay apart.
@@ -10,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from batcher.errors import InventoryError
 from batcher.model import Fault
+from batcher.policy.defusing import harmless
 
 COLUMNS_MAX = 1_000
 """Most columns of a file: far beyond any real inventory, and the names must fit in memory."""
@@ -17,11 +19,11 @@ COLUMNS_MAX = 1_000
 VALUE_CHARS_SHOWN = 60
 """How much of a value a fault shows: enough to find it, little enough for a line of a report."""
 
+UNFIT = "a name holds a control character or one that turns the direction of text"
+UNFIT_HINT = "rename that column in the file"
+
 NAMES_SHOWN = 30
 """How many column names a message lists before it only counts them."""
-
-REPLACEMENT = "\ufffd"
-"""Stands for a character that no report or database could hold; a row with one has a fault."""
 
 _SPELLINGS_KEPT = 4 * COLUMNS_MAX
 """Spellings of keys that are remembered; others are worked out each time, so memory stays flat."""
@@ -37,11 +39,12 @@ class ColumnNames:
     def __init__(self, *, known: Collection[str], rename: Mapping[str, str]) -> None:
         self.known = frozenset(known)
         self.rename = {canonical.strip().lower(): header.strip() for canonical, header in rename.items()}
-        self._meanings = {canonical.casefold(): canonical for canonical in self.known}
+        self._meanings = {folded(canonical): canonical for canonical in self.known}
         self._seen: dict[str, str] = {}
         self._by_spelling: dict[str, str] = {}
+        self._unfit = False
         for canonical in self.rename:
-            self._meanings[canonical.casefold()] = f"{canonical} (in the file)"
+            self._meanings[folded(canonical)] = f"{canonical} (in the file)"
         for canonical, header in self.rename.items():
             self._add_rename(canonical, header)
 
@@ -53,20 +56,26 @@ class ColumnNames:
     def meaning(self, header: str) -> str:
         """The canonical name of a known column, else the trimmed header itself."""
         trimmed = header.strip()
-        return self._meanings.get(trimmed.casefold(), trimmed)
+        return self._meanings.get(folded(trimmed), trimmed)
 
     @property
     def overfull(self) -> bool:
         """Whether more than `COLUMNS_MAX` columns have been seen: the file cannot be read."""
         return len(self._seen) > COLUMNS_MAX
 
+    @property
+    def unfit(self) -> bool:
+        """Whether a name was seen that holds what a terminal would obey: reports could not tell it from another."""
+        return self._unfit
+
     def see(self, header: str) -> str:
-        """The same as `meaning`, and count the column as seen; the caller minds `overfull`."""
+        """The same as `meaning`, and count the column as seen; the caller minds `overfull` and `unfit`."""
         name = self._by_spelling.get(header)
         if name is not None:
             return name
         name = self.meaning(header)
         self._seen.setdefault(name, header.strip())
+        self._unfit = self._unfit or harmless(name) != name
         if len(self._by_spelling) < _SPELLINGS_KEPT:
             self._by_spelling[header] = name
         return name
@@ -75,11 +84,17 @@ class ColumnNames:
         if canonical not in self.known:
             message = f"cannot rename: `{canonical}` is not a column of an inventory"
             raise InventoryError(message, hint=f"the columns are {listed(sorted(self.known))}")
-        other = self._meanings.get(header.casefold(), canonical)
-        if other != canonical and self.rename.get(other, "").casefold() == header.casefold():
+        other = self._meanings.get(folded(header), canonical)
+        if other != canonical and folded(self.rename.get(other, "")) == folded(header):
             message = f"cannot rename: header `{header}` is given to both `{other}` and `{canonical}`"
             raise InventoryError(message, hint="give each column a header of its own")
-        self._meanings[header.casefold()] = canonical
+        self._meanings[folded(header)] = canonical
+
+
+def folded(name: str) -> str:
+    """A name as names are compared."""
+    fold = name.casefold()
+    return name if fold.isascii() and not name.isascii() else fold
 
 
 def listed(names: Iterable[str]) -> str:

@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from batcher.errors import InventoryError
-from batcher.inventory.columns import COLUMNS_MAX, REPLACEMENT, ColumnNames, fault, listed
+from batcher.inventory.columns import COLUMNS_MAX, UNFIT, UNFIT_HINT, ColumnNames, fault, folded, listed, shortened
 from batcher.inventory.text import Text, unreadable
 from batcher.model import Fault, RawRow
-from batcher.policy.defusing import undefuse
+from batcher.policy.defusing import REPLACEMENT, undefuse
 
 DELIMITERS = (",", ";", "\t")
 
@@ -49,6 +49,8 @@ class CsvSource:
         self._header = _read_header(text, names)
         _check_header(text.name, self._header, names, required)
         self._columns = tuple(names.see(header) if header else "" for header in self._header.names)
+        if names.unfit:
+            raise unreadable(text.name, self._header.line, UNFIT, hint=UNFIT_HINT)
         self._users = tuple((at, name) for at, name in enumerate(self._columns) if name and name not in names.known)
 
     def rows(self) -> Iterator[RawRow]:
@@ -86,7 +88,7 @@ class CsvSource:
         width = len(self._columns)
         if len(row) != width:
             shape = f"has {_cells(len(row))} where the header has {width}"
-            faults.append(fault("", self._header.delimiter.join(row), shape))
+            faults.append(fault("", self._header.delimiter.join(row).replace("\0", REPLACEMENT), shape))
             row[:] = row[:width] + [""] * (width - len(row))
         for at, (cell, column) in enumerate(zip(row, self._columns, strict=True)):
             if "\0" in cell:
@@ -95,7 +97,7 @@ class CsvSource:
             if column:
                 row[at] = undefuse(row[at])
             elif cell.strip():
-                faults.append(fault("", cell, f"stands in column {at + 1}, which has no header"))
+                faults.append(fault("", row[at], f"stands in column {at + 1}, which has no header"))
                 row[at] = ""
             else:
                 row[at] = ""
@@ -131,9 +133,7 @@ def _read_header(text: Text, names: ColumnNames) -> _Header:
     lines = text.lines()
     blank, first = next((at, line) for at, line in enumerate(lines) if line.strip())
     if "\0" in first:
-        problem = "the header holds NUL characters"
-        hint = "the file may be UTF-16 without a byte-order mark: --encoding utf-16-le"
-        raise unreadable(text.name, blank + 1, problem, hint=hint)
+        raise _holds_nul(text.name, blank + 1)
     taken, candidates, problem = [first], [], ""
     for delimiter in DELIMITERS:
         reader = csv.reader(_replayed(taken, lines), delimiter=delimiter, strict=True)
@@ -150,7 +150,15 @@ def _read_header(text: Text, names: ColumnNames) -> _Header:
     def fitness(header: _Header) -> tuple[int, int]:
         return len({names.meaning(cell) for cell in header.names} & names.known), len(header.names)
 
-    return max(candidates, key=fitness)
+    found = max(candidates, key=fitness)
+    if any("\0" in cell for cell in found.names):
+        raise _holds_nul(text.name, found.line)
+    return found
+
+
+def _holds_nul(name: str, line: int) -> InventoryError:
+    hint = "the file may be UTF-16 without a byte-order mark: --encoding utf-16-le"
+    return unreadable(name, line, "the header holds NUL characters", hint=hint)
 
 
 def _replayed(taken: list[str], lines: Iterator[str]) -> Iterator[str]:
@@ -169,7 +177,7 @@ def _check_header(name: str, header: _Header, names: ColumnNames, required: Coll
     """Raise `InventoryError` unless the header has every column it must have, and none twice."""
     present = [cell for cell in header.names if cell]
     if len(header.names) > COLUMNS_MAX:
-        raise unreadable(name, header.line, f"the header has more than {COLUMNS_MAX} columns")
+        raise unreadable(name, header.line, f"the header has more than {COLUMNS_MAX} columns", hint="remove some")
     unmatched = _unmatched(names.rename.values(), present)
     if unmatched:
         problem = f"the header has no {listed(unmatched)}; it has {listed(present)}"
@@ -190,15 +198,16 @@ def _check_header(name: str, header: _Header, names: ColumnNames, required: Coll
 
 
 def _unmatched(wanted: Iterable[str], present: Iterable[str]) -> list[str]:
-    there = {cell.casefold() for cell in present}
-    return [header for header in wanted if header.casefold() not in there]
+    there = {folded(cell) for cell in present}
+    return [header for header in wanted if folded(header) not in there]
 
 
 def _named_twice(name: str, header: _Header, column: str, first: str, second: str) -> InventoryError:
     if first == second == column:
-        problem = f"the header has `{column}` twice"
+        problem = f"the header has `{shortened(column)}` twice"
     else:
-        problem = f"the headers `{first}` and `{second}` both mean the column `{column}`"
+        both = f"`{shortened(first)}` and `{shortened(second)}`"
+        problem = f"the headers {both} both mean the column `{shortened(column)}`"
     return unreadable(name, header.line, problem, hint="rename or remove one of them in the file")
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from batcher.inventory.columns import COLUMNS_MAX, REPLACEMENT, ColumnNames, fault
+from batcher.inventory.columns import COLUMNS_MAX, UNFIT, UNFIT_HINT, ColumnNames, fault, shortened
 from batcher.inventory.json_items import Item, JsonItems, Members, Nested
 from batcher.inventory.text import Text, unreadable
 from batcher.model import Fault, RawRow
+from batcher.policy.defusing import REPLACEMENT
 
 
 class JsonSource:
@@ -40,6 +41,8 @@ class JsonSource:
                 fields.setdefault(column, text)
         if self._names.overfull:
             raise unreadable(self._text.name, item.line, f"more than {COLUMNS_MAX} columns down to this item")
+        if self._names.unfit:
+            raise unreadable(self._text.name, item.line, UNFIT, hint=UNFIT_HINT)
         if not odd and len(fields) == len(members) and "" not in fields:
             return RawRow(item.line, fields)
         faults = self._faults(columns, members, cleaned=item.cleaned)
@@ -67,4 +70,4 @@ class JsonSource:
 def _given_twice(first: str, second: str) -> str:
     if first == second:
         return "is given twice in one item"
-    return f"is given twice in one item, as `{first}` and `{second}`"
+    return f"is given twice in one item, as `{shortened(first)}` and `{shortened(second)}`"

@@ -1,12 +1,13 @@
 """Opens an inventory: finds its format, hashes it, and gives its rows as a stream.
 
 What cannot be read twice (standard input, a pipe) is first copied to an unnamed temporary file, so that it
-can be hashed, looked at and read in flat memory like any other file.
+can be hashed, looked at and read in flat memory like any other file. It is read once while it comes, so that what can
+never be an inventory ends the copy and does not fill the disk.
 """
 
 import hashlib
 import os
-import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 from batcher.errors import InventoryError
 from batcher.inventory.columns import ColumnNames
@@ -22,6 +23,7 @@ from batcher.inventory.csv_source import CsvSource
 from batcher.inventory.json_source import JsonSource
 from batcher.inventory.text import READ_BYTES, Text
 from batcher.model import RawRow
+from batcher.policy.defusing import printable
 
 STDIN = "-"
 """The path that means standard input."""
@@ -36,6 +38,9 @@ _FORMAT_BY_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
+
+STREAM_BYTES_MAX = 4 << 30
+"""Of standard input or a pipe: some ten million rows. What is longer may never end, and the copy takes disk."""
 
 _ZIP_MAGIC = b"PK\x03\x04"
 """How a workbook of a spreadsheet begins: the likeliest wrong file."""
@@ -69,21 +74,8 @@ class Inventory:
         self._raw = raw
         self._opened = self._stamp()
         self.sha256 = _digest(raw)
-        raw.seek(0)
-        if raw.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
-            hint = "save a spreadsheet as CSV; of other ZIP files give the file inside"
-            raise InventoryError(f"cannot read `{name}`: it is a ZIP archive or a workbook", hint=hint)
-        text = Text(raw, name=name, encoding=options.encoding)
-        head = next((start for chunk in text.chunks() if (start := chunk.lstrip())), "")
-        if not head:
-            raise InventoryError(f"cannot read `{name}`: it is empty")
-        self.input_format = options.input_format or _FORMAT_BY_SUFFIX.get(suffix) or _sniffed(head)
         self._names = ColumnNames(known=options.known, rename=options.rename)
-        self._source: CsvSource | JsonSource
-        if self.input_format == "csv":
-            self._source = CsvSource(text, self._names, required=options.required)
-        else:
-            self._source = JsonSource(text, self._names, one_a_line=self.input_format == "jsonl")
+        self.input_format, self._source = _source(raw, name, suffix, options, self._names)
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
@@ -133,11 +125,17 @@ def open_inventory(path: str, options: ReadOptions, *, stdin: BinaryIO | None = 
     if path == STDIN and options.input_format is None:
         message = "cannot tell the format of standard input"
         raise InventoryError(message, hint="add --input-format csv, json or jsonl")
-    name = "stdin" if path == STDIN else Path(path).name
+    name = "stdin" if path == STDIN else printable(Path(path).name)
     suffix = Path(name.lower().removesuffix(".gz")).suffix
     with ExitStack() as closing:
         try:
-            raw = closing.enter_context(_spooled(stdin or sys.stdin.buffer) if path == STDIN else _opened(path))
+            if path == STDIN:
+                raw = closing.enter_context(_spooled(stdin or sys.stdin.buffer, path, name, suffix, options))
+            else:
+                raw = closing.enter_context(_opened(path))
+                if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):  # a device seeks, and may never end
+                    with raw as pipe:
+                        raw = closing.enter_context(_spooled(pipe, path, name, suffix, options))
             inventory = Inventory(raw, name=name, suffix=suffix, options=options)
         except OSError as exc:
             raise InventoryError(f"cannot read `{path}`: {(exc.strerror or str(exc)).lower()}") from exc
@@ -146,25 +144,85 @@ def open_inventory(path: str, options: ReadOptions, *, stdin: BinaryIO | None = 
 
 
 def _opened(path: str) -> BinaryIO:
-    """The file, ready to be read more than once."""
+    """The file."""
     if "\0" in path:
         raise InventoryError(f"cannot read `{path!r}`: no file name holds a NUL character")
-    with ExitStack() as closing:
-        raw = closing.enter_context(Path(path).open("rb"))
-        if not raw.seekable():
-            return _spooled(raw)
-        closing.pop_all()
-        return raw
+    return Path(path).open("rb")
 
 
-def _spooled(stream: BinaryIO) -> BinaryIO:
-    """A copy of what the stream still holds, in a temporary file without a name, at its start."""
+def _spooled(stream: BinaryIO, path: str, name: str, suffix: str, options: ReadOptions) -> BinaryIO:
+    """A copy of what the stream still holds, in a temporary file without a name; read once as an inventory."""
     with ExitStack() as closing:
         spool = closing.enter_context(tempfile.TemporaryFile())
-        shutil.copyfileobj(stream, spool, READ_BYTES)
-        spool.seek(0)
+        arriving = _Arriving(stream, spool, path)
+        names = ColumnNames(known=options.known, rename=options.rename)
+        _, source = _source(cast("BinaryIO", arriving), name, suffix, options, names)
+        for _ in source.rows():
+            pass
+        while arriving.read(READ_BYTES):
+            pass
+        spool.flush()
         closing.pop_all()
         return spool
+
+
+class _Arriving:
+    """What a stream has given so far, as a file that can be read from its start again; reading on takes more."""
+
+    def __init__(self, stream: BinaryIO, spool: BinaryIO, path: str) -> None:
+        self._stream = stream
+        self._spool = spool
+        self._path = path
+        self._at = 0
+        self._kept = 0
+
+    def seek(self, offset: int) -> int:
+        """Go to a place that was read before."""
+        self._at = offset
+        return offset
+
+    def tell(self) -> int:
+        """The place that is read next."""
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; none at the end of the stream. Raises `InventoryError`."""
+        try:
+            if self._at == self._kept:
+                self._take()
+            self._spool.seek(self._at)
+            found = self._spool.read(size)
+        except OSError as exc:
+            raise InventoryError(f"cannot read `{self._path}`: {(exc.strerror or str(exc)).lower()}") from exc
+        self._at += len(found)
+        return found
+
+    def _take(self) -> None:
+        block = self._stream.read(READ_BYTES)
+        self._spool.seek(self._kept)
+        self._spool.write(block)
+        self._kept += len(block)
+        if self._kept > STREAM_BYTES_MAX:
+            message = f"cannot read `{self._path}`: more than {STREAM_BYTES_MAX:,} bytes came"
+            raise InventoryError(message, hint="if all of it is an inventory, give it as a file, or in parts")
+
+
+def _source(
+    raw: BinaryIO, name: str, suffix: str, options: ReadOptions, names: ColumnNames
+) -> tuple[str, CsvSource | JsonSource]:
+    """The format of a file and its rows. Raises `InventoryError`."""
+    raw.seek(0)
+    if raw.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
+        hint = "save a spreadsheet as CSV; of other ZIP files give the file inside"
+        raise InventoryError(f"cannot read `{name}`: it is a ZIP archive or a workbook", hint=hint)
+    text = Text(raw, name=name, encoding=options.encoding)
+    head = next((start for chunk in text.chunks() if (start := chunk.lstrip())), "")
+    if not head:
+        raise InventoryError(f"cannot read `{name}`: it is empty", hint="whatever wrote it may have failed")
+    input_format = options.input_format or _FORMAT_BY_SUFFIX.get(suffix) or _sniffed(head)
+    if input_format == "csv":
+        return input_format, CsvSource(text, names, required=options.required)
+    return input_format, JsonSource(text, names, one_a_line=input_format == "jsonl")
 
 
 def _digest(raw: BinaryIO) -> str:

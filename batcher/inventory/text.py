@@ -27,6 +27,15 @@ LINE_CHARS_MAX = 1024 * 1024
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+GZIP_BYTES_FREE = 1024 * 1024
+"""What a gzip file may unpack to whatever its size: a moment's work."""
+
+GZIP_RATIO_MAX = 100
+"""Beyond that, how many bytes may come out of one. Ids alone keep an inventory below 25; a bomb has 1,000."""
+
+MEND = "mend the file there; `batcher validate` checks it without sending anything"
+"""The remedy where nothing better is known."""
+
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the same two bytes
@@ -38,9 +47,9 @@ _BYTE_ORDER_MARKS = (
 _ESCAPE_CHARS = "\\u0123456789abcdefABCDEF"
 
 
-def unreadable(name: str, line: int, problem: str, *, hint: str = "") -> InventoryError:
+def unreadable(name: str, line: int, problem: str, *, hint: str = MEND) -> InventoryError:
     """The error for a file that cannot be read as a whole because of what stands at `line`."""
-    return InventoryError(f"cannot read `{name}:{line}`: {problem}", hint=hint)
+    return InventoryError(f"cannot read `{name}:{line}`: {problem}", hint=hint or MEND)
 
 
 class Text:
@@ -132,8 +141,10 @@ class Text:
 
     def _read(self, stream: BinaryIO | gzip.GzipFile, size: int, *, line: int, offset: int) -> bytes:
         try:
-            # `read` would lose what came out of a gzip stream right before it breaks off.
-            return stream.read1(size) if isinstance(stream, gzip.GzipFile) else stream.read(size)
+            if not isinstance(stream, gzip.GzipFile):
+                return stream.read(size)
+            self._refuse_bomb(stream, line)
+            return stream.read1(size)  # `read` would lose what came out right before the stream breaks off
         except EOFError as exc:
             problem = f"the gzip stream breaks off after byte offset {offset} of the text in it"
             raise unreadable(self.name, line, problem, hint="the copy is not whole; fetch it again") from exc
@@ -143,6 +154,14 @@ class Text:
         except OSError as exc:
             problem = f"reading failed after byte offset {offset} ({exc.strerror or exc})"
             raise unreadable(self.name, line, problem) from exc
+
+    def _refuse_bomb(self, stream: gzip.GzipFile, line: int) -> None:
+        """Raise where far more came out of a gzip stream than an inventory can hold in so few bytes."""
+        unpacked = stream.tell()
+        if unpacked <= GZIP_BYTES_FREE or unpacked <= GZIP_RATIO_MAX * self._raw.tell():
+            return
+        problem = f"the gzip stream unpacks to more than {GZIP_RATIO_MAX} times its size"
+        raise unreadable(self.name, line, problem, hint="no inventory shrinks so much; if it is one, unpack it first")
 
     def _bad_bytes(
         self,

@@ -38,12 +38,18 @@ from batcher.model import (
 )
 from batcher.operations.flow_log_row import COLUMNS, TRUE_WORDS, FlowLogRow, RowDefaults, read_row
 from batcher.operations.ground import FlowLogGround, confined
-from batcher.operations.surroundings import PAGE_LIMIT, show_quota
+from batcher.operations.surroundings import PAGE_LIMIT, page_of, show_quota, state_of
+from batcher.policy.defusing import printable
 from batcher.policy.token import derive_token
 from batcher.ports import Ask
 
 LANES_KEPT = 4096
 """Lane keys kept while planning: rows of one lane share one."""
+
+DIFFERENCE_CHARS_MAX = 300
+"""Of a value in the message of what drifted: a description has 255 at most."""
+TEXT_CHARS_KEPT = 1_000
+"""Of a name or description in a listing: beyond what can be wished for, and 2,000 of them are kept a page."""
 
 FindProjects = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]
 
@@ -285,8 +291,14 @@ def _changes(spec: str, remote: Remote) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    """A value for a message; half a surrogate pair, which no file takes, is a question mark."""
-    return str(value).lower() if isinstance(value, bool) else str(value or "").encode("utf-8", "replace").decode()
+    """A value for a message: one line of bounded length."""
+    text = printable(str(value).lower() if isinstance(value, bool) else str(value or ""))
+    return text if len(text) <= DIFFERENCE_CHARS_MAX else text[:DIFFERENCE_CHARS_MAX] + "..."
+
+
+def _kept(value: object) -> str | None:
+    """A name or a description that the provider shows, whatever it is; as long as a listing can keep it."""
+    return None if value is None else str(value)[:TEXT_CHARS_KEPT]
 
 
 def _stands_at(log: Mapping[str, Any], place: tuple[str, str, str]) -> bool:
@@ -312,7 +324,7 @@ def _applied(reply: Reply, *, wish: bool, remote_id: str | None = None) -> Appli
     enabled = log.get("enabled")
     return Applied(
         remote_id=log["id"],
-        state=str(log.get("state") or "pending"),
+        state=state_of(log.get("state") or "pending"),
         enabled=enabled if isinstance(enabled, bool) else None,
         as_wished=not isinstance(enabled, bool) or enabled == wish,
         http_status=reply.status,
@@ -331,17 +343,9 @@ def _page(
         items = tuple(_remote(lane, scope, log, skew_s) for log in logs)
         if asked and any(log["resource_id"].lower() not in asked for log in logs):
             return bad_answer(reply.status, reply.request_id, "a listing of attachments that were not asked for")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError) as error:
         return bad_answer(reply.status, reply.request_id, f"a listing with a flow log that cannot be read ({error})")
-    total = reply.body.get("total_count")
-    info = reply.body.get("page_info")
-    marker = info.get("next_marker") if isinstance(info, dict) else None
-    return Page(
-        items=items,
-        next_marker=marker if isinstance(marker, str) and marker else None,
-        total=total if isinstance(total, int) else None,
-        limit=PAGE_LIMIT,
-    )
+    return page_of(items, reply)
 
 
 def _remote(lane: LaneKey, scope: str, log: dict[str, Any], skew_s: float) -> Remote:
@@ -350,17 +354,17 @@ def _remote(lane: LaneKey, scope: str, log: dict[str, Any], skew_s: float) -> Re
         raise TypeError("an id or a state that is no text")
     if not _SAFE_ID.fullmatch(remote_id):
         raise TypeError("an id that could not stand in a URL")
-    enabled = log.get("enabled")
+    enabled = log.get("enabled") if isinstance(log.get("enabled"), bool) else None
     created_at = _seconds(log.get("created_at"))
     return Remote(
         key=_natural_key(
             (lane.account, lane.region, lane.project_id, scope), _place(resource_id.lower(), group_id, stream_id)
         ),
         remote_id=remote_id,
-        state=state,
-        enabled=enabled if isinstance(enabled, bool) else None,
+        state=state_of(state),
+        enabled=enabled,
         created_at=None if created_at is None else created_at + skew_s,  # what it is compared with is our clock's
-        fields={"name": log.get("name"), "description": log.get("description"), "enabled": enabled},
+        fields={"name": _kept(log.get("name")), "description": _kept(log.get("description")), "enabled": enabled},
     )
 
 

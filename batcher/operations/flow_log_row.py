@@ -19,11 +19,14 @@ from typing_extensions import TypedDict
 
 from batcher.errors import ConfigError
 from batcher.model import Barred, Fault
+from batcher.policy.defusing import NO_TEXT_NEEDS, printable
 
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _Uuid = Annotated[str, StringConstraints(pattern=_UUID, to_lower=True)]
 _REGION = r"^[a-z0-9-]{1,32}$"
 _ACCOUNT = r"^[0-9A-Za-z_.-]{1,64}$"
+_TEXT_FIT = rf"^[^{NO_TEXT_NEEDS}\ufffd]*$"
+"""U+FFFD stands where a reader or a report has taken a character out: nobody wishes for a name with a hole in it."""
 _LtsId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{36}$")]
 
 ATTACHMENT_KINDS = frozenset({"attachment", "vpc", "vgw", "vpn", "peering", "virtual gateway", "vpc attachment"})
@@ -51,9 +54,20 @@ REQUIRED = ("er_id", "resource_id", "log_group_id", "log_stream_id", "project_id
 """Columns that a row must have once the defaults are filled in."""
 _PLACE = frozenset({"account", "project_id", "er_id", "log_group_id", "log_stream_id"})
 _MISSING = "is missing, and has no default"
+_UNFIT = "holds a control character, one that turns the direction of text, or one that was lost"
+_UNFIT_TYPE = "string_pattern_mismatch"
+_FREE = frozenset({"name", "description"})
+"""The columns that may hold any text but what no text needs."""
+_is_fit = re.compile(_TEXT_FIT).search
 _FIXED = {"resource_type": "attachment", "account": "default", "description": ""}
 _UNSAID = {"name": "", "description": "", "log_store_type": "LTS", "enabled": "true"}
 """What a row means that leaves these columns out."""
+
+
+def _any_case(words: Iterable[str]) -> str:
+    """A pattern of these ASCII words in any case: one that folds other scripts would take a long s for an s."""
+    spelled = ("".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word) for word in sorted(words))
+    return f"^({'|'.join(spelled)})$"
 
 
 class FlowLogRow(TypedDict):
@@ -63,11 +77,11 @@ class FlowLogRow(TypedDict):
     resource_id: _Uuid
     log_group_id: _LtsId
     log_stream_id: _LtsId
-    name: NotRequired[Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)]]
-    description: Annotated[str, StringConstraints(max_length=255)]
-    resource_type: Annotated[str, StringConstraints(pattern=f"(?i)^({'|'.join(sorted(ATTACHMENT_KINDS))})$")]
-    log_store_type: NotRequired[Annotated[str, StringConstraints(pattern=r"^[Ll][Tt][Ss]$")]]
-    enabled: NotRequired[Annotated[str, StringConstraints(pattern=r"(?i)^(true|false|yes|no|1|0)$")]]
+    name: NotRequired[Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX, pattern=_TEXT_FIT)]]
+    description: Annotated[str, StringConstraints(max_length=255, pattern=_TEXT_FIT)]
+    resource_type: Annotated[str, StringConstraints(pattern=_any_case(ATTACHMENT_KINDS))]
+    log_store_type: NotRequired[Annotated[str, StringConstraints(pattern=_any_case(["lts"]))]]
+    enabled: NotRequired[Annotated[str, StringConstraints(pattern=_any_case({*TRUE_WORDS, "false", "no", "0"}))]]
     project_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True)]
     region: Annotated[str, StringConstraints(pattern=_REGION)]
     account: Annotated[str, StringConstraints(pattern=_ACCOUNT)]
@@ -98,11 +112,11 @@ class RowDefaults:
         try:
             parts = list(string.Formatter().parse(self.name_template))
         except ValueError as error:
-            raise ConfigError(f"`name_template` `{self.name_template}` cannot be read: {error}") from None
+            raise ConfigError(f"`name_template` `{shorten(self.name_template)}` cannot be read: {error}") from None
         for _, name, spec, conversion in parts:
             if name is not None and (name not in COLUMNS or name == "name" or spec or conversion):
                 raise ConfigError(
-                    f"`name_template` `{self.name_template}` uses `{{{name}}}`",
+                    f"`name_template` `{shorten(self.name_template)}` uses `{{{shorten(name)}}}`",
                     hint=f"it may use {', '.join(f'`{{{column}}}`' for column in COLUMNS if column != 'name')}",
                 )
 
@@ -152,7 +166,8 @@ class RowDefaults:
 
     def is_suspect(self, row: FlowLogRow, name: str) -> bool:
         """Whether `faults_of` would find a fault in a row that keeps the rules of its columns."""
-        return len(name) > NAME_CHARS_MAX or (self.regions is not None and row["region"] not in self.regions)
+        is_odd = len(name) > NAME_CHARS_MAX or (not name.isprintable() and not _is_fit(name))
+        return is_odd or (self.regions is not None and row["region"] not in self.regions)
 
     def faults_of(self, error: ValidationError | None, fields: Mapping[str, str], name: str = "") -> tuple[Fault, ...]:
         """Every broken rule in our own words, in the order of the columns; `fields` are filled in.
@@ -165,19 +180,28 @@ class RowDefaults:
             broken.setdefault("region", "unknown")
         if len(name) > NAME_CHARS_MAX:
             broken["name"] = "made too long"
+        elif name and not _is_fit(name):
+            broken["name"] = _UNFIT_TYPE
         if self.project_of is not None and "project_id" not in fields and broken.keys() & {"account", "region"}:
             broken.pop("project_id", None)  # it would have been looked up there
         shown = {**fields, "name": name} if name else fields
         return tuple(
-            Fault(column, shorten(shown.get(column, "")), _MISSING if broken[column] == "missing" else RULES[column])
+            Fault(column, shorten(shown.get(column, "")), _rule(column, broken[column]))
             for column in COLUMNS
             if column in broken
         )
 
 
+def _rule(column: str, broken: str) -> str:
+    """The rule that a value broke, by pydantic's type of error."""
+    if broken == "missing":
+        return _MISSING
+    return _UNFIT if broken == _UNFIT_TYPE and column in _FREE else RULES[column]
+
+
 def shorten(value: str) -> str:
     """A value fit for a message: printable and bounded."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[: VALUE_SHOWN_MAX + 1])
+    shown = printable(value[: VALUE_SHOWN_MAX + 1])
     return shown if len(shown) <= VALUE_SHOWN_MAX else shown[:VALUE_SHOWN_MAX] + "..."
 
 

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from batcher.cloud.client import NO_CREDENTIALS, CloudClient
 from batcher.errors import ConfigError
 from batcher.model import Kind, LaneKey, Obstacle, Page, Refused, Stops
-from batcher.operations.surroundings import Item, attachments_page, log_groups, log_streams
+from batcher.operations.surroundings import Item, attachments_page, log_groups, log_streams, state_of
 from batcher.policy.paging import Reading
 from batcher.ports import Ask
 
@@ -113,7 +113,7 @@ class FlowLogGround:
                 return None
             for item in reading.take(page):
                 attachment_id = str(item["id"]).lower()
-                states[attachment_id] = str(item.get("state"))
+                states[attachment_id] = state_of(item.get("state"))
                 behind.setdefault(str(item.get("resource_id")).lower(), []).append(attachment_id)
         if not reading.is_whole:
             self._tell(f"{what} were not checked: the list could not be read to its end", "")

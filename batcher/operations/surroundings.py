@@ -7,18 +7,29 @@ and has no pages.
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from batcher.cloud.client import CloudClient, Reply
 from batcher.cloud.endpoints import Service
 from batcher.cloud.refusal import bad_answer
+from batcher.cloud.wire import count_of, shown
 from batcher.model import LaneKey, Page, Quota, Refused
 
 LTS_CONTENT_TYPE = "application/json;charset=UTF-8"
 QUOTA_KEY = "flow_log"
+NO_LIMIT = -1
+"""How the provider writes that there is no quota (ShowQuotas)."""
 PAGE_LIMIT = 2000
 """Items in one page of a listing: the most the provider gives (ListFlowLogs, 2025-12-15)."""
 
+MARKER_CHARS_MAX = 1_024
+"""A marker is an id; it goes into a URL, of which servers take some thousand characters."""
+STATE_CHARS_MAX = 64
+"""Of a word such as `available`."""
+
+T = TypeVar("T")
+
+_STATE = re.compile(r"[A-Za-z_-]{1,64}")
 _SAFE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _OK = frozenset({200})
 
@@ -29,8 +40,9 @@ async def show_quota(client: CloudClient, lane: LaneKey) -> Quota | Refused:
     if isinstance(reply, Refused):
         return reply
     for item in _items(reply, "quotas"):
-        limit, used = item.get("quota_limit"), item.get("used")
-        if item.get("quota_key") == QUOTA_KEY and isinstance(limit, int) and isinstance(used, int):
+        limit, used = item.get("quota_limit"), count_of(item.get("used"))
+        limit = limit if limit == NO_LIMIT and type(limit) is int else count_of(limit)
+        if item.get("quota_key") == QUOTA_KEY and limit is not None and used is not None:
             return Quota(limit, used)
     return bad_answer(reply.status, reply.request_id, f"quotas without `{QUOTA_KEY}`")
 
@@ -51,8 +63,8 @@ async def count_flow_logs(client: CloudClient, lane: LaneKey, er_id: str) -> int
     reply = await client.call(lane, "GET", f"/{er_id}/flow-logs", query=[("limit", "1")], expected=_OK)
     if isinstance(reply, Refused):
         return reply
-    total = reply.body.get("total_count")
-    return total if isinstance(total, int) else len(_items(reply, "flow_logs"))
+    total = count_of(reply.body.get("total_count"))
+    return len(_items(reply, "flow_logs")) if total is None else total
 
 
 Item = Mapping[str, Any]
@@ -84,14 +96,23 @@ async def _page(client: CloudClient, lane: LaneKey, tail: str, member: str, mark
     found = reply.body.get(member)
     if not isinstance(found, list) or not all(isinstance(item, dict) and _is_id(item.get("id")) for item in found):
         return bad_answer(reply.status, reply.request_id, f"a listing without `{member}` that have ids")
-    info, total = reply.body.get("page_info"), reply.body.get("total_count")
+    return page_of(tuple(found), reply)
+
+
+def page_of(items: tuple[T, ...], reply: Reply) -> Page[T] | Refused:
+    """A page of these items, with the marker and the count that its answer names."""
+    info = reply.body.get("page_info")
     following = info.get("next_marker") if isinstance(info, dict) else None
-    return Page(
-        items=tuple(found),
-        next_marker=following if isinstance(following, str) and following else None,
-        total=total if isinstance(total, int) else None,
-        limit=PAGE_LIMIT,
-    )
+    marker = following if isinstance(following, str) and following else None
+    if marker is not None and len(marker) > MARKER_CHARS_MAX:
+        return bad_answer(reply.status, reply.request_id, "a listing whose marker is too long for a URL")
+    return Page(items=items, next_marker=marker, total=count_of(reply.body.get("total_count")), limit=PAGE_LIMIT)
+
+
+def state_of(value: object) -> str:
+    """The word that the provider has for a thing's state, as a report can show it."""
+    text = str(value)
+    return text if _STATE.fullmatch(text) else shown(text, STATE_CHARS_MAX)
 
 
 def _is_id(value: object) -> bool:

@@ -21,6 +21,8 @@ LINE_BYTES_MAX = 1 << 20
 HEAD_BYTES_MAX = 1 << 30
 """Of all that stands before the changes: some 300 bytes a router."""
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+WORD_CHARS_MAX = 40
+"""Of a wrong word that is repeated in a message."""
 _BEGIN = b'{\n"format": '
 _CHANGES = b'"changes": [\n'
 _SEAL = b'"seal": "'
@@ -86,7 +88,7 @@ def read_plan(path: Path) -> Mapping[str, Any]:
         with path.open("rb") as file:
             begin = file.read(len(_BEGIN))
             if begin != _BEGIN:
-                raise _no_plan(path, "it does not begin like one as it is written")
+                raise no_plan(path, "it does not begin like one as it is written")
             return _read(path, file)
     except OSError as error:
         raise ConfigError(f"the plan `{path}` cannot be read: {error.strerror or error}") from None
@@ -105,8 +107,8 @@ def _read(path: Path, file: BinaryIO) -> Mapping[str, Any]:
             head.append(line)
             head_bytes += len(line)
             if head_bytes > HEAD_BYTES_MAX:
-                raise _no_plan(path, "what stands before its changes is too large")
-    raise _no_plan(path, "it has no seal, as if it had been cut")
+                raise no_plan(path, "what stands before its changes is too large")
+    raise no_plan(path, "it has no seal, as if it had been cut")
 
 
 def _opened(path: Path, head: list[bytes], line: bytes, digest: str, rest: bytes) -> Mapping[str, Any]:
@@ -114,17 +116,21 @@ def _opened(path: Path, head: list[bytes], line: bytes, digest: str, rest: bytes
         raise ConfigError(f"the plan `{path}` was changed since it was made", hint="make it anew: `batcher plan --out`")
     try:
         found = json.loads(b"".join(head).rstrip().removesuffix(b",") + b"}")
-    except ValueError as error:
-        raise _no_plan(path, str(error)) from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    except (ValueError, RecursionError) as error:
+        raise no_plan(path, str(error)) from None
+    if not isinstance(found, dict):
+        raise no_plan(path, "it is no JSON object")
+    if type(found.get("format")) is not int or found["format"] != FORMAT:
+        shown = _dump(found.get("format"))
         raise ConfigError(
-            f"the plan `{path}` has format {found.get('format')!r}, and this batcher reads {FORMAT}",
+            f"the plan `{path}` has format {shown[:WORD_CHARS_MAX]}, and this batcher reads {FORMAT}",
             hint="make it anew: `batcher plan --out`",
         )
     return {**found, "seal": digest}
 
 
-def _no_plan(path: Path, why: str) -> ConfigError:
+def no_plan(path: Path, why: str) -> ConfigError:
+    """The error for a file that is no plan, for the caller to raise."""
     return ConfigError(f"`{path}` is no plan: {why}", hint="`batcher plan INVENTORY --out FILE` makes one")
 
 

@@ -15,10 +15,10 @@ An answer is one line of JSON: `{"ok": true, "status": {...}}`, the run after wh
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from batcher.model import Window
 from batcher.policy.pace import AUTO, parse_rate, rate_text
@@ -180,7 +180,8 @@ def parse_answer(line: bytes) -> LiveStatus | Denial:
     """An answer from what came; what this version does not know is left out. Raises `ValueError`."""
     answer = _object(line, "it is no line of JSON")
     if answer.get("ok") is not True:
-        return Denial(str(answer.get("error")), str(answer.get("hint", "")))
+        error, hint = answer.get("error"), answer.get("hint", "")
+        return Denial(str(error)[:TEXT_CHARS_MAX], hint[:TEXT_CHARS_MAX] if isinstance(hint, str) else "")
     status = answer.get("status")
     lanes = status.get("lanes") if isinstance(status, dict) else None
     if not isinstance(status, dict) or not isinstance(lanes, list):
@@ -189,17 +190,38 @@ def parse_answer(line: bytes) -> LiveStatus | Denial:
     return LiveStatus(**_fields(LiveStatus, known))
 
 
-_NUMBER = (int, float)
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "deadline": (*_NUMBER, type(None)),
-    "paused_since": (*_NUMBER, type(None)),
-    **dict.fromkeys(("since", "writes_per_s", "reads_per_s", "silent_s"), _NUMBER),
-    **dict.fromkeys(("pid", "open_rows", "in_flight"), (int,)),
-    "settled": (dict,),
-    "calls": (int, dict),
-    "lanes": (tuple,),
+SECONDS_MAX = 253_402_300_799
+"""The end of the year 9999: what is later is no time that can be shown."""
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 53
+
+
+def _is_seconds(value: object) -> bool:
+    return type(value) in {int, float} and 0 <= cast("float", value) <= SECONDS_MAX
+
+
+def _are_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_count, value.values()))
+
+
+_FITS: Mapping[tuple[type, str], Callable[[object], bool]] = {
+    **dict.fromkeys(
+        ((LiveStatus, "deadline"), (LiveStatus, "paused_since")), lambda value: value is None or _is_seconds(value)
+    ),
+    (LiveStatus, "since"): _is_seconds,
+    **dict.fromkeys(((LaneNow, name) for name in ("writes_per_s", "reads_per_s", "silent_s")), _is_seconds),
+    **dict.fromkeys(((LiveStatus, "pid"), (LiveStatus, "open_rows")), _is_count),
+    **dict.fromkeys(((LaneNow, "in_flight"), (LaneNow, "calls")), _is_count),
+    **dict.fromkeys(((LiveStatus, "settled"), (LiveStatus, "calls")), _are_counts),
+    (LiveStatus, "lanes"): lambda value: isinstance(value, tuple),
 }
-"""What is no text in an answer."""
+"""What is no text in an answer, and what of it can be shown."""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _fields(kind: type[LaneNow] | type[LiveStatus], values: object) -> dict[str, Any]:
@@ -207,7 +229,7 @@ def _fields(kind: type[LaneNow] | type[LiveStatus], values: object) -> dict[str,
     found: dict[str, Any] = {}
     for field in fields(kind):
         value = values.get(field.name) if isinstance(values, dict) else None
-        if not isinstance(value, _TYPES.get(field.name, (str,))):
+        if not _FITS.get((kind, field.name), _is_text)(value):
             raise ValueError(f"its `{field.name}` is {_shown(value)}")
         found[field.name] = value
     return found
@@ -233,5 +255,8 @@ def _line(words: Mapping[str, object]) -> bytes:
 
 def _shown(value: object) -> str:
     """A wrong value for a message, shortened."""
-    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:  # it was read with less of the stack in use
+        text = "..."
     return f"`{text if len(text) <= WORD_CHARS_MAX else text[:WORD_CHARS_MAX] + '...'}`"

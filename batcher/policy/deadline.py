@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 def parse_clock(text: str) -> tuple[int, int]:
     """`06:00` as hour and minute. Raises `ValueError` that says what is expected."""
-    match = re.fullmatch(r"\s*(\d{1,2}):(\d{2})\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,2}):(\d{2})\s*", text, re.ASCII)
     if match is None or int(match[1]) > 23 or int(match[2]) > 59:
         raise ValueError(f"`{text}` is no time of day: write hours and minutes, such as `06:00`")
     return int(match[1]), int(match[2])

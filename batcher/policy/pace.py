@@ -75,7 +75,7 @@ class Pace:
 
 def parse_rate(text: str) -> Window:
     """`100/min`, `10/s`, `600/10min`, `3600/h` as a window. Raises `ValueError` that says what is expected."""
-    match = re.fullmatch(r"\s*(\d{1,7})\s*/\s*(\d{1,5})?\s*([a-z]+)\s*", text.lower())
+    match = re.fullmatch(r"\s*(\d{1,7})\s*/\s*(\d{1,5})?\s*([a-z]+)\s*", text.lower(), re.ASCII)
     if match is None or match[3] not in _UNITS or int(match[1]) == 0 or match[2] == "0":
         raise ValueError(f"`{text}` is no rate: write calls per time, such as `10/s` or `100/min`")
     return Window(calls=int(match[1]), period_s=float(match[2] or 1) * _UNITS[match[3]])
@@ -83,7 +83,7 @@ def parse_rate(text: str) -> Window:
 
 def parse_duration(text: str) -> float:
     """`6h`, `90min`, `45s` in seconds. Raises `ValueError` that says what is expected."""
-    match = re.fullmatch(r"\s*(\d{1,5})\s*([a-z]+)\s*", text.lower())
+    match = re.fullmatch(r"\s*(\d{1,5})\s*([a-z]+)\s*", text.lower(), re.ASCII)
     if match is None or match[2] not in _UNITS or match[2] == "ms" or int(match[1]) == 0:
         raise ValueError(f"`{text}` is no time: write a number and a unit, such as `6h` or `90min`")
     return int(match[1]) * _UNITS[match[2]]

@@ -30,7 +30,7 @@ class Tolerance:
 
 def parse_tolerance(text: str) -> Tolerance:
     """`50` or `10%` as a tolerance. Raises `ValueError` that says what is expected."""
-    match = re.fullmatch(r"\s*(\d{1,9}|\d{1,3}(?:\.\d{1,3})?\s*%)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,9}|\d{1,3}(?:\.\d{1,3})?\s*%)\s*", text, re.ASCII)
     if match is None:
         raise ValueError(f"`{text}` is no tolerance: write a number of rows or a share, such as `50` or `10%`")
     if not match[1].endswith("%"):

@@ -1,13 +1,15 @@
 r"""Lines of `report.jsonl`: one JSON object a row, typed.
 
 Numbers are numbers, `enabled` is a boolean, what is unknown or does not apply is `null`. The user's columns
-stand under `user`, by the inventory's own names, as text. Nothing is defused: this file is for programs.
+stand under `user`, by the inventory's own names, as text. Nothing is defused: this file is for programs. What cannot be
+printed is escaped, which loses nothing.
 """
 
 from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import Final
 
+from batcher.policy.defusing import printable_json
 from batcher.report.rows import BARE_COLUMNS, ReportRow, RowProjection
 
 _VALUE: Final = "\0"
@@ -31,7 +33,8 @@ class JsonlLayout:
         values += ["null" if text is None else encode_basestring(text) for text in row.user]
         pieces = self._pieces.copy()
         pieces[1::2] = values  # half of the time of a `%` template
-        return "".join(pieces)
+        line = "".join(pieces)
+        return line if line[:-1].isprintable() else printable_json(line)
 
 
 def _members(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 from batcher.errors import ReportError
 from batcher.model import RunId
+from batcher.policy.defusing import printable_json
 from batcher.records import RowRecord, RunRecord
 from batcher.report.csv_report import CsvLayout, csv_line
 from batcher.report.folder import ReportFolder
@@ -108,7 +109,8 @@ class _Draft:
         self._names.append(SUMMARY_FILE)
         summary = summarize(self._run, self._tally, self._names)
         self._folder.begin(SUMMARY_FILE)
-        self._folder.write(SUMMARY_FILE, json.dumps(summary, ensure_ascii=False, indent=2, default=str) + "\n")
+        text = json.dumps(summary, ensure_ascii=False, indent=2, default=str)
+        self._folder.write(SUMMARY_FILE, printable_json(text) + "\n")
         self._folder.commit()
         files = tuple(self._folder.path / name for name in self._names)
         return Publication(self._folder.path, files, self._tally.by_outcome(), summary)

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from batcher.events import Event, RunStarted
+from batcher.policy.defusing import printable
 from batcher.telemetry.tally import ProgressTally
 
 REFRESH_PER_S = 4
@@ -32,7 +33,7 @@ class LiveProgress:
             self._console.print(f"run {event.run_id} {how}: {event.open_rows:,} of {event.total:,} rows to do")
 
     def _render(self) -> Text:
-        return Text(self._tally.line(time.monotonic()))
+        return Text(printable(self._tally.line(time.monotonic())))
 
     def __enter__(self) -> Self:
         self._live.start()

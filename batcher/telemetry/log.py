@@ -50,5 +50,5 @@ def facts(event: Event) -> str:
         elif isinstance(value, float):
             value = round(value, 3)
         text = str(value)
-        pairs.append(f"{item.name}={text if _PLAIN.fullmatch(text) else json.dumps(text)}")
+        pairs.append(f"{item.name}={text if _PLAIN.fullmatch(text) and text.isprintable() else json.dumps(text)}")
     return " ".join(pairs)

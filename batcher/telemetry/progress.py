@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from batcher.events import Event, RunEnded, RunStarted, RunSteered, ScopeStopped
+from batcher.policy.defusing import printable
 from batcher.telemetry.tally import ProgressTally
 
 LINE_EVERY_S = 10.0
@@ -31,4 +32,4 @@ class LineProgress:
 
     def _write(self, line: str) -> None:
         with suppress(OSError, ValueError):  # nobody reads it any more: that does not stop a run
-            print(f"batcher: {line}", file=self._out, flush=True)
+            print(f"batcher: {printable(line)}", file=self._out, flush=True)

@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from batcher.events import ClockSkewed, Event, Warned
+from batcher.policy.defusing import printable
 
 
 class WarningLines:
@@ -27,4 +28,5 @@ class WarningLines:
 
     def _write(self, line: str, hint: str) -> None:
         with suppress(OSError, ValueError):  # nobody reads it any more: that does not stop a run
-            print(f"batcher: {line}" + (f"\nhint: {hint}" if hint else ""), file=self._out, flush=True)
+            said = [f"batcher: {line}", *([f"hint: {hint}"] if hint else [])]
+            print("\n".join(map(printable, said)), file=self._out, flush=True)

@@ -21,7 +21,11 @@ from batcher.policy.defusing import defuse, undefuse
         ("a=b", "a=b"),
         ("'quoted'", "'quoted'"),
         (" =1", " =1"),
-        ("\n=1", "\n=1"),
+        ("\n=1", "'\n=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("\uff0b1", "'\uff0b1"),
+        ("\uff0d1", "'\uff0d1"),
+        ("'\uff20x", "''\uff20x"),
     ],
 )
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(cell: str, defused: str) -> None:
@@ -29,11 +33,11 @@ def test_what_a_spreadsheet_would_run_gets_an_apostrophe(cell: str, defused: str
     assert undefuse(defused) == cell
 
 
-@given(st.text("'=+-@\t\r\na ") | st.text())
+@given(st.text("'=+-@\t\r\na \uff1d\uff20") | st.text())
 @example("'")
 def test_undefusing_gives_back_what_was_defused(cell: str) -> None:
     assert undefuse(defuse(cell)) == cell
-    assert defuse(cell)[:1] not in {"=", "+", "-", "@", "\t", "\r"}
+    assert defuse(cell)[:1] not in {"=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"}
 
 
 @given(st.text("'=a"))

@@ -10,10 +10,10 @@ A change holds until the batch ends; it is recorded in the ledger, and `batcher 
 """
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from batcher.cli.options import add_settings_options, add_talk_options, read_settings
+from batcher.cli.say import say, say_json
 from batcher.cli.work import show_config
 from batcher.errors import ConfigError
 
@@ -53,9 +53,9 @@ def execute(arguments: argparse.Namespace) -> int:
     session = Session(settings=read_settings(arguments).settings, emulator=arguments.emulator)
     status = anyio.run(_ask, arguments.action, arguments.value, session)
     if arguments.output == "json":
-        print(json.dumps(describe(status), ensure_ascii=False))
+        say_json(describe(status))
     else:
-        print("\n".join(lines_of(status)))
+        say(*lines_of(status))
     return 0
 
 

@@ -5,7 +5,6 @@ Nothing is created, and no ledger is touched.
 """
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from batcher.cli.options import (
     add_talk_options,
     read_settings,
 )
+from batcher.cli.say import say, say_json
 from batcher.cli.work import show_config
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _tell_text(finding: "Finding") -> None:
-    print(f"{finding.mark:<8} {finding.check:<11} {finding.asked}: {finding.answer}")
+    lines = [f"{finding.mark:<8} {finding.check:<11} {finding.asked}: {finding.answer}"]
     if finding.advice:
-        print(f"{'':<8} {'hint:':<11} {finding.advice}")
-    sys.stdout.flush()
+        lines.append(f"{'':<8} {'hint:':<11} {finding.advice}")
+    say(*lines, flush=True)
 
 
 def _tell_json(finding: "Finding") -> None:
     words = {name: getattr(finding, name) for name in ("check", "asked", "answer", "mark", "advice")}
-    print(json.dumps(words, ensure_ascii=False), flush=True)
+    say_json(words, flush=True)

@@ -5,9 +5,7 @@ What is there is listed, attachments, log groups and streams are checked. `--out
 """
 
 import argparse
-import json
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from batcher.cli.options import (
     add_settings_options,
     add_talk_options,
 )
+from batcher.cli.say import complain, say, say_json
 from batcher.cli.work import show_config, supervise
 from batcher.errors import ConfigError
 
@@ -81,16 +80,16 @@ def execute(arguments: argparse.Namespace) -> int:
     if isinstance(forecast, int):
         return forecast
     if arguments.output == "json":
-        print(json.dumps(describe(forecast, night_s), ensure_ascii=False))
+        say_json(describe(forecast, night_s))
     else:
-        print("\n".join(lines_of(forecast, night_s)))
+        say(*lines_of(forecast, night_s))
         if out is not None:
             again = f"batcher run {shlex.quote(arguments.inventory)} --plan {shlex.quote(str(out))}"
-            print(f"plan     {out}\nhint     review it, then, with the same settings, `{again}`")
+            say(f"plan     {out}", f"hint     review it, then, with the same settings, `{again}`")
     if forecast.stop_code:
-        print(f"batcher: stopped: {forecast.stop_code} {forecast.stop_message}".rstrip(), file=sys.stderr)
+        complain(f"batcher: stopped: {forecast.stop_code} {forecast.stop_message}".rstrip())
         if forecast.stop_advice:
-            print(f"hint: {forecast.stop_advice}", file=sys.stderr)
+            complain(f"hint: {forecast.stop_advice}")
         return EXIT_OF_STOP.get(forecast.stop_code, REFUSED)
     rows = {prospect for prospect, count in forecast.rows.items() if count}
     if Prospect.UNKNOWN in rows:
@@ -202,13 +201,8 @@ def _place(lane: "LaneKey") -> str:
     return f"project {lane.project_id}, {lane.region}{account}"
 
 
-def _printable(text: str) -> str:
-    """A text in one line: names of the provider's things may hold anything, what moves a terminal's cursor too."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
 def _limited(name: str, texts: list[str], lines_max: int) -> list[str]:
     """The first of many lines, and how many more there are."""
-    lines = [f"{name:<8} {_printable(text)}" for text in texts[:lines_max]]
+    lines = [f"{name:<8} {text}" for text in texts[:lines_max]]
     more = len(texts) - lines_max
     return [*lines, f"{name:<8} and {more:,} more: `--output json` has them all"] if more > 0 else lines

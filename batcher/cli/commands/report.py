@@ -1,9 +1,9 @@
 """Write a run's reports again from the ledger, in any format. Works beside a run that is going on."""
 
 import argparse
-import json
 
 from batcher.cli.options import add_output_options, add_settings_options, read_settings
+from batcher.cli.say import say, say_json
 from batcher.cli.work import show_config
 
 HELP = "write a run's reports again, in any format"
@@ -29,7 +29,7 @@ def execute(arguments: argparse.Namespace) -> int:
     session = Session(settings=read_settings(arguments).settings, emulator=arguments.emulator)
     publication = anyio.run(write_report, arguments.run_id, session)
     if arguments.output == "json":
-        print(json.dumps(publication.summary, ensure_ascii=False, default=str))
+        say_json(publication.summary)
     else:
-        print("\n".join(f"report: {file}" for file in publication.files))
+        say(*(f"report: {file}" for file in publication.files))
     return 0

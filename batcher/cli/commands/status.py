@@ -1,10 +1,10 @@
 """The runs in the ledger, newest first, or one of them in detail. Works beside a run that is going on."""
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from batcher.cli.options import add_settings_options, add_talk_options, read_settings
+from batcher.cli.say import say, say_json
 from batcher.cli.work import show_config
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ def execute(arguments: argparse.Namespace) -> int:
             )
     described = [describe(run) for run in runs]
     if arguments.output == "json":
-        print(json.dumps(described[0] if arguments.run_id else described, ensure_ascii=False))
+        say_json(described[0] if arguments.run_id else described)
     elif arguments.run_id is not None:
-        print("\n".join(f"{name}: {_text(value)}" for name, value in described[0].items()))
+        say(*(f"{name}: {_text(value)}" for name, value in described[0].items()))
     else:
         for item in described[:RUNS_SHOWN_MAX]:
-            print(f"{item['run_id']}  {item['state']:<8}  {item['inventory']}  {_text(item['rows'])}")
+            say(f"{item['run_id']}  {item['state']:<8}  {item['inventory']}  {_text(item['rows'])}")
         if not described:
             print("no runs yet")
     return 0

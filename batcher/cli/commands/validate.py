@@ -4,11 +4,11 @@ Each row that is not valid is named with its line and all its faults.
 """
 
 import argparse
-import json
 import sys
 
 from batcher.cli.exit_codes import FAULTY
 from batcher.cli.options import add_inventory_options, add_settings_options, add_talk_options, read_settings
+from batcher.cli.say import say, say_json
 from batcher.cli.work import show_config
 
 HELP = "check every row, offline"
@@ -36,13 +36,13 @@ def execute(arguments: argparse.Namespace) -> int:
 
     def tell(line: int, outcome: str, message: str) -> None:
         if arguments.output == "json":
-            print(json.dumps({"line": line, "outcome": outcome, "message": message}, ensure_ascii=False))
+            say_json({"line": line, "outcome": outcome, "message": message})
         elif not arguments.quiet:
-            print(f"{name}:{line}: {outcome}: {message}")
+            say(f"{name}:{line}: {outcome}: {message}")
 
     check = anyio.run(check_inventory, arguments.inventory, session, tell)
     if arguments.output == "json":
-        print(json.dumps({"inventory": check.name, "rows": check.counts}))
+        say_json({"inventory": check.name, "rows": check.counts})
     else:
-        print(f"{name}: {', '.join(f'{rows:,} {outcome}' for outcome, rows in check.counts.items())}")
+        say(f"{name}: {', '.join(f'{rows:,} {outcome}' for outcome, rows in check.counts.items())}")
     return FAULTY if check.counts["invalid"] else 0
