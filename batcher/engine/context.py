@@ -102,6 +102,7 @@ class LaneContext:
         tolerance: FailureGuard | None = None,
         limits: Mapping[CallClass, Window] | None = None,
         known: Seen | None = None,
+        has_history: bool = True,
         halt: Halt | None = None,
     ) -> None:
         self.ledger = ledger
@@ -112,6 +113,8 @@ class LaneContext:
         self.clock = clock
         self.stop = stop
         self.chance = chance
+        self.has_history = has_history
+        """Whether the ledger knows of anything that an earlier run has made or tried."""
         self.lane = lease.lane
         halt = halt or Halt(clock)
         self.worked = halt.worked

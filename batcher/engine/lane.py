@@ -72,8 +72,9 @@ async def _send(context: LaneContext, open_rows: int) -> None:
         return await context.ledger.claim(context.lease, after=after, limit=page_rows, now=context.clock.now())
 
     queue = RowQueue(claim, context.clock, page_rows)
-    left = await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX)
-    queue.put(Work(row, in_doubt=True) for row in left)
+    if context.lease.epoch > 1:  # who is the first to hold a lane finds nothing claimed
+        left = await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX)
+        queue.put(Work(row, in_doubt=True) for row in left)
     context.when_closing(queue.close)
     look_ups = LookUps(context)
     async with anyio.create_task_group() as tasks:

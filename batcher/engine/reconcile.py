@@ -29,14 +29,13 @@ def pays(load: ScopeLoad, mode: str, *, has_history: bool) -> bool:
 
 async def reconcile(context: LaneContext) -> None:
     """List the lane's scopes one after the other; what was read whole is noted in `context.listed`."""
-    has_history = await context.ledger.has_history()
     for load in await context.ledger.scopes(context.lease):
         context.accepted[load.scope] = load.accepted
         if context.closing:
             return
         if load.scope in context.listed or load.scope in context.stopped_scopes:
             continue
-        if load.scope in context.expected or pays(load, context.policy.reconcile, has_history=has_history):
+        if load.scope in context.expected or pays(load, context.policy.reconcile, has_history=context.has_history):
             listing = ScopeListing(context, load.scope)
             seen: list[int] = []
             async for items in listing.pages():
@@ -91,6 +90,8 @@ async def settle_listed(
     Back come those that still need a call to be as wished, and the row numbers of all that stay accepted.
     """
     by_key: dict[NaturalKey, Remote] = {}
+    if not items:
+        return [], []
     for item in items:
         by_key[item.key] = better(item, by_key.get(item.key))
     await context.commit.flush()  # what a page before has settled is no open row any more

@@ -64,6 +64,7 @@ class RunEngine:
         self._tolerance = tolerance
         self._known = known or {}
         self._limits: dict[LaneKey, dict[CallClass, Window]] = {}
+        self._has_history = True
         self._halt = Halt(clock)
         self._contexts: set[LaneContext] = set()
         self._calls: Counter[str] = Counter()
@@ -79,6 +80,7 @@ class RunEngine:
     async def work(self) -> None:
         """Do what is open. Raises what the ledger raises; cancelled, it still writes what has been answered."""
         lanes = iter(await self._ledger.lanes(self._run_id))
+        self._has_history = await self._ledger.has_history()  # it grows when a sitting ends
         oldest = self._clock.now() - LIMIT_S_MAX
         for limit in await self._ledger.limits():
             if limit.learnt_at >= oldest:
@@ -129,6 +131,7 @@ class RunEngine:
             tolerance=self._tolerance,
             limits=self._limits.get(lease.lane),
             known=self._known.get(lease.lane),
+            has_history=self._has_history,
             halt=self._halt,
         )
         self._contexts.add(context)

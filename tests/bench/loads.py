@@ -128,7 +128,8 @@ class Provider:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
+    names = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR")
+    kept = {name: value for name, value in os.environ.items() if name in names}
     keys = {"HUAWEICLOUD_SDK_AK": "AK", "HUAWEICLOUD_SDK_SK": "SK"}
     return {**kept, **keys, "HOME": str(home), "BATCHER_CREDENTIALS_METADATA": "false"}
 
