@@ -6,6 +6,9 @@ most of a nightly inventory is there already, and what an earlier run believed m
 used again.
 """
 
+from array import array
+from collections.abc import Sequence
+
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing, unreadable
@@ -37,10 +40,10 @@ async def reconcile(context: LaneContext) -> None:
             continue
         if load.scope in context.expected or pays(load, context.policy.reconcile, has_history=context.has_history):
             listing = ScopeListing(context, load.scope)
-            seen: list[int] = []
+            seen = array("I")
             async for items in listing.pages():
                 _, still_accepted = await settle_listed(context, items)
-                seen += still_accepted
+                seen.extend(still_accepted)
             if listing.complete:
                 context.listed[load.scope] = listing.count
                 await _plan_vanished(context, load.scope, seen)
@@ -75,7 +78,7 @@ async def skip_moved(context: LaneContext) -> None:
     await context.commit.flush()
 
 
-async def _plan_vanished(context: LaneContext, scope: str, seen: list[int]) -> None:
+async def _plan_vanished(context: LaneContext, scope: str, seen: Sequence[int]) -> None:
     """What was taken in an earlier sitting and is not among the `seen` is to be made again, under another token."""
     if context.accepted.get(scope, 0) > len(seen):
         await context.commit.flush()

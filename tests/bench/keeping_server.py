@@ -143,7 +143,9 @@ def found(member: str, ids: list[str], query: dict[str, list[str]]) -> bytes:
     """A page of routers or attachments."""
     start = bisect_right(ids, query.get("marker", [""])[0])
     shown = ids[start : start + PAGE]
-    items = [{"id": each, "name": "n", "state": "available", "resource_id": each, "resource_type": "vpc"} for each in shown]
+    items = [
+        {"id": each, "name": "n", "state": "available", "resource_id": each, "resource_type": "vpc"} for each in shown
+    ]
     info = {"next_marker": shown[-1]} if len(shown) == PAGE else {}
     return answer(200, {member: items, "page_info": info, "total_count": len(ids), "request_id": "r"})
 

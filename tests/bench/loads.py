@@ -85,7 +85,13 @@ class Provider:
             return dict(json.load(reply))
 
     def step(
-        self, name: str, rows: int, *words: str, kill_at: str = "", out: Path | None = None, codes: tuple[int, ...] = (0,)
+        self,
+        name: str,
+        rows: int,
+        *words: str,
+        kill_at: str = "",
+        out: Path | None = None,
+        codes: tuple[int, ...] = (0,),
     ) -> Step:
         """Run a command, to its end or until the server has seen what `kill_at` says; print and keep what it took."""
         self.tell("reset")
