@@ -210,10 +210,8 @@ def _apart(place: Provider, name: str, rows: int) -> list[Step]:
 def many_attachments(rows: int) -> list[Step]:
     """All on one router: found, made, found again, taken back."""
     with provider("attachments", rows, 1) as place:
-        place_words = ("--region", "cn-north-4", "--project-id", some_project(0))
-        logs = ("group", "stream")
-        for text in logs:
-            place_words += (f"--log-{text}-id", some_uuid(text))
+        logs = ("--log-group-id", some_uuid("group"), "--log-stream-id", some_uuid("stream"))
+        place_words = ("--region", "cn-north-4", "--project-id", some_project(0), *logs)
         found = place.folder / "found.csv"
         place.work("discover", rows, "discover", *place_words, out=found)
         place.work("run", rows, "run", found.name, "--preflight", "--lts-endpoint", place.url)
@@ -249,7 +247,7 @@ SHAPES: dict[str, tuple[Callable[[int], list[Step]], int]] = {
 """What is done, and the part of ROWS that it is done with."""
 
 
-def main(rows: int = 1_000_000, *names: str) -> None:
+def main(rows: int, *names: str) -> None:
     """Run the shapes and print the table, and the ratios of the first to its small self."""
     print(HEAD)
     for name in names or SHAPES:
@@ -266,4 +264,4 @@ def main(rows: int = 1_000_000, *names: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:2]), *sys.argv[2:])
+    main(int(sys.argv[1]) if sys.argv[1:] else 1_000_000, *sys.argv[2:])
