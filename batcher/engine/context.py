@@ -198,6 +198,10 @@ class LaneContext:
         for act in self._when_closing:
             act()
 
+    def forget(self) -> None:
+        """The lane is left: let go of what its parts hold of each other, so that its memory is free at once."""
+        self._when_closing.clear()
+
     async def call(
         self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None = None
     ) -> T | Refused | None:

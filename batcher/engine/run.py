@@ -150,6 +150,7 @@ class RunEngine:
             if context.limiter.learnt:
                 name = "/".join((context.lane.account, context.lane.region, context.lane.project_id))
                 self._learnt[name] = limits_text(context.limiter.learnt)
+            context.forget()
 
     def _note_stop(self, lane: LaneKey, refused: Refused) -> None:
         """Keep what ends the run, of the first lane that something ends it for; else of the first that stopped."""
