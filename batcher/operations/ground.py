@@ -7,7 +7,6 @@ under the name `resource_id`. A check that cannot be made holds nothing up: what
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from sys import intern
 from typing import TypeVar
 
 from pydantic_core import from_json
@@ -114,7 +113,7 @@ class FlowLogGround:
                 return None
             for item in reading.take(page):
                 attachment_id = _lower(str(item["id"]))
-                states[attachment_id] = intern(str(item.get("state")))
+                states[attachment_id] = str(item.get("state"))
                 attached_id = _lower(str(item.get("resource_id")))
                 known = behind.get(attached_id, ())
                 if len(known) < SHOWN_MAX:

@@ -2,6 +2,7 @@
 
 import gc
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 from batcher.clock import SystemClock
@@ -67,7 +68,7 @@ async def left_by_a_run(folder: Path, lanes: int) -> int:
         gc.disable()
         tracemalloc.start()
         try:
-            await engine_of(ledger, run_id, Provider()).work()
+            await engine_of(ledger, run_id, Provider(), policy=replace(POLICY, lanes_max=8)).work()
             return tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()
