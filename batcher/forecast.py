@@ -90,6 +90,11 @@ class LaneForecast:
     to_create: int
 
     @property
+    def to_send(self) -> int:
+        """Rows that are created or put right, at least."""
+        return max(self.calls.get(kind, 0) for kind in ("create", "update", "amend"))
+
+    @property
     def refused_by_quota(self) -> int:
         """How many creates the quota leaves no room for, as far as it is known."""
         return refused_by_quota(*self.quota, self.to_create) if isinstance(self.quota, Quota) else 0
@@ -201,7 +206,11 @@ async def survey_run(
         fix_drift=session.settings.run.fix_drift,
         scopes=tally.finished(),
         lanes=lanes,
-        time_s=duration_s((LaneCost(sum(lane.calls.values()), lane.window) for lane in lanes), policy.lanes_max),
+        time_s=duration_s(
+            (LaneCost(sum(lane.calls.values()), lane.window, policy.rows_of(lane.to_send)) for lane in lanes),
+            lanes_max=policy.lanes_max,
+            rows_max=policy.rows_max,
+        ),
         findings=tally.findings(),
         warnings=notes.warnings,
         survey_calls=dict(calls),
@@ -360,6 +369,6 @@ def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session
         if is_due and (asked is None or stricter(window, limit.window) != window):
             window, learnt_at = limit.window, limit.learnt_at
     seen = tally.survey.lanes.get(lane)
-    if seen is not None and stricter(window, seen.limiter.window) != window:
-        window, learnt_at = seen.limiter.window, session.clock.now()
+    if seen is not None and stricter(window, seen.window) != window:
+        window, learnt_at = seen.window, session.clock.now()
     return LaneForecast(lane, calls, window, learnt_at, seen.quota if seen else None, tally.due[lane]["create"])

@@ -25,20 +25,26 @@ from batcher.ports import Clock, EventSink, Operation
 T = TypeVar("T")
 
 
+LANES_FULL_MAX = 64
+"""Lanes of `concurrency` rows or more that are worked side by side: a bound on claimed rows and so on memory."""
+LANES_MAX = 256
+"""Small lanes side by side, each of which has a call in flight: well below the usual limit of open files, 1,024."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePolicy:
     """What shapes the work on every lane; times in seconds.
 
-
-    `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side.
-    `reviewed`: of what is there already only what a person has reviewed may be changed.
+    `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side,
+    `lanes_max` the most lanes, as far as `rows_max` has room for their rows. `reviewed`: of what is there already only
+    what a person has reviewed may be changed.
     """
 
     window: Window | None
     reserve: int = 0
     jitter_s: float = JITTER_S
     concurrency: int = 64
-    lanes_max: int = 64
+    lanes_max: int = LANES_MAX
     reconcile: str = "auto"
     fix_drift: bool = False
     preflight: bool = False
@@ -50,17 +56,26 @@ class EnginePolicy:
     lease_s: float = 60.0
     budget: RetryBudget = field(default_factory=RetryBudget)
 
+    @property
+    def rows_max(self) -> int:
+        """The most rows of all lanes that are worked side by side."""
+        return LANES_FULL_MAX * self.concurrency
+
+    def rows_of(self, open_rows: int) -> int:
+        """How many rows of a lane are worked side by side at most, given how many it has."""
+        return max(1, min(self.concurrency, open_rows))
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a survey saw of a lane just before: scopes that it read whole, and those that were refused.
 
-    `limiter` is the survey's own: the lane's calls before and after it are one stream.
+    `limiter` is the survey's own, unless a new one goes on the same: the lane's calls before and after are one stream.
     """
 
     listed: Mapping[str, int]
     refused: Mapping[str, Refused]
-    limiter: LaneLimiter
+    limiter: LaneLimiter | None
 
 
 class AccountGate:
@@ -102,6 +117,7 @@ class LaneContext:
         tolerance: FailureGuard | None = None,
         limits: Mapping[CallClass, Window] | None = None,
         known: Seen | None = None,
+        has_history: bool = True,
         halt: Halt | None = None,
     ) -> None:
         self.ledger = ledger
@@ -112,11 +128,13 @@ class LaneContext:
         self.clock = clock
         self.stop = stop
         self.chance = chance
+        self.has_history = has_history
+        """Whether the ledger knows of anything that an earlier run has made or tried."""
         self.lane = lease.lane
         halt = halt or Halt(clock)
         self.worked = halt.worked
         """The clock on which it counts how long something has been tried: it stands while an operator's pause is on."""
-        self.limiter = known.limiter if known else self._new_limiter(lease, limits or {})
+        self.limiter = (known.limiter if known else None) or self._new_limiter(lease, limits or {})
         self.limiter.obey(halt)
         self.flow = Flow(policy.concurrency)
         """How many rows are worked side by side."""
@@ -179,6 +197,10 @@ class LaneContext:
         """Take no more rows: a stop was requested, or the whole lane was refused. Repeatable."""
         for act in self._when_closing:
             act()
+
+    def forget(self) -> None:
+        """The lane is left: let go of what its parts hold of each other, so that its memory is free at once."""
+        self._when_closing.clear()
 
     async def call(
         self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None = None

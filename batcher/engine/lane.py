@@ -24,11 +24,12 @@ RECOVER_ROWS_MAX = 100_000
 @asynccontextmanager
 async def held(context: LaneContext) -> AsyncIterator[None]:
     """Keep the lane's lease meanwhile, and give it back at the end; what was settled is then in the ledger."""
+    is_over = anyio.Event()
     async with anyio.create_task_group() as helpers:
-        helpers.start_soon(_keep_lease, context)
+        helpers.start_soon(_keep_lease, context, is_over)
         yield
         await context.commit.flush()
-        helpers.cancel_scope.cancel()
+        is_over.set()
     await context.ledger.release_lane(context.lease, context.clock.now())
 
 
@@ -54,9 +55,12 @@ async def skip_rest(context: LaneContext) -> None:
         await context.ledger.skip_planned(context.lease, code, message, context.clock.now())
 
 
-async def _keep_lease(context: LaneContext) -> None:
+async def _keep_lease(context: LaneContext, is_over: anyio.Event) -> None:
+    """Renew the lease until that is over. To cancel it instead would leave a traceback that keeps the whole lane."""
     while True:
-        await anyio.sleep(context.policy.lease_s / 3)
+        with anyio.move_on_after(context.policy.lease_s / 3):
+            await is_over.wait()
+            return
         now = context.clock.now()
         context.hold(await context.ledger.renew_lane(context.lease, now, context.policy.lease_s))
 
@@ -72,8 +76,9 @@ async def _send(context: LaneContext, open_rows: int) -> None:
         return await context.ledger.claim(context.lease, after=after, limit=page_rows, now=context.clock.now())
 
     queue = RowQueue(claim, context.clock, page_rows)
-    left = await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX)
-    queue.put(Work(row, in_doubt=True, is_absent=row.scope in context.listed) for row in left)
+    if context.lease.epoch > 1:  # who is the first to hold a lane finds nothing claimed
+        left = await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX)
+        queue.put(Work(row, in_doubt=True, is_absent=row.scope in context.listed) for row in left)
     context.when_closing(queue.close)
     look_ups = LookUps(context)
     async with anyio.create_task_group() as tasks:

@@ -86,6 +86,12 @@ class LaneLimiter:
         return self._halt.is_on or self._paused_until > self._clock.steady()
 
     @property
+    def is_as_new(self) -> bool:
+        """Whether one that the ledger's knowledge makes would keep the same pace: no pause is on, no rate was found."""
+        is_searched = self.search is not None and self.search.window != RateSearch().window
+        return not self.silent_s and not is_searched
+
+    @property
     def silent_s(self) -> float:
         """How long a pause of this lane still lasts."""
         return max(0.0, self._paused_until - self._clock.steady())

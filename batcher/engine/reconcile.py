@@ -7,6 +7,9 @@ used again. A scope with rows that are in doubt or were taken is listed in any c
 again, and what a whole listing did not show, the sends of the process that died have not made so far.
 """
 
+from array import array
+from collections.abc import Sequence
+
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing, unreadable
@@ -30,19 +33,18 @@ def pays(load: ScopeLoad, mode: str, *, has_history: bool) -> bool:
 
 async def reconcile(context: LaneContext) -> None:
     """List the lane's scopes one after the other; what was read whole is noted in `context.listed`."""
-    has_history = await context.ledger.has_history()
     for load in await context.ledger.scopes(context.lease):
         context.accepted[load.scope] = load.accepted
         if context.closing:
             return
         if load.scope in context.listed or load.scope in context.stopped_scopes:
             continue
-        if load.scope in context.expected or pays(load, context.policy.reconcile, has_history=has_history):
+        if load.scope in context.expected or pays(load, context.policy.reconcile, has_history=context.has_history):
             listing = ScopeListing(context, load.scope)
-            seen: list[int] = []
+            seen = array("I")
             async for items in listing.pages():
                 _, accepted = await settle_listed(context, items)
-                seen += accepted
+                seen.extend(accepted)
             if listing.complete:
                 context.listed[load.scope] = listing.count
                 await _plan_vanished(context, load.scope, seen)
@@ -77,7 +79,7 @@ async def skip_moved(context: LaneContext) -> None:
     await context.commit.flush()
 
 
-async def _plan_vanished(context: LaneContext, scope: str, seen: list[int]) -> None:
+async def _plan_vanished(context: LaneContext, scope: str, seen: Sequence[int]) -> None:
     """What was taken in an earlier sitting and is not among the `seen` is to be made again, under another token."""
     if context.accepted.get(scope, 0) > len(seen):
         await context.commit.flush()
@@ -92,6 +94,8 @@ async def settle_listed(
     Back come those that still need a call to be as wished, and the row numbers of all that are accepted now.
     """
     by_key: dict[NaturalKey, Remote] = {}
+    if not items:
+        return [], []
     for item in items:
         by_key[item.key] = better(item, by_key.get(item.key))
     await context.commit.flush()  # what a page before has settled is no open row any more

@@ -48,9 +48,10 @@ class RowQueue:
     """Hands out work until the lane has no more or `close` is called. `serve` must be running."""
 
     def __init__(self, claim: Callable[[int], Awaitable[list[ClaimedRow]]], clock: Clock, page_rows: int) -> None:
-        """`claim(after)` takes the next page of rows after a row number."""
+        """`claim(after)` takes the next page of rows after a row number; one that is not full is the last."""
         self._claim = claim
         self._clock = clock
+        self._page_rows = page_rows
         self._low_water = page_rows // 2
         self._ready: deque[Work] = deque()
         self._waiting: list[_Waiting] = []
@@ -134,8 +135,7 @@ class RowQueue:
             if rows:
                 self._after = rows[-1].row_no
                 self.put(Work(row) for row in rows)
-            else:
-                self._exhausted = True
+            self._exhausted = len(rows) < self._page_rows
         if self._is_finished():
             self._end()
 

@@ -14,6 +14,7 @@ import anyio
 from batcher.engine.context import AccountGate, EnginePolicy, LaneContext, Seen
 from batcher.engine.halt import Halt
 from batcher.engine.lane import run_lane
+from batcher.engine.room import Room
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, LaneKey, Refused, RunId, Stops, Window
@@ -64,6 +65,7 @@ class RunEngine:
         self._tolerance = tolerance
         self._known = known or {}
         self._limits: dict[LaneKey, dict[CallClass, Window]] = {}
+        self._has_history = True
         self._halt = Halt(clock)
         self._contexts: set[LaneContext] = set()
         self._calls: Counter[str] = Counter()
@@ -78,7 +80,9 @@ class RunEngine:
 
     async def work(self) -> None:
         """Do what is open. Raises what the ledger raises; cancelled, it still writes what has been answered."""
-        lanes = iter(await self._ledger.lanes(self._run_id))
+        lanes = await self._ledger.lanes(self._run_id)
+        turns, room = iter(lanes), Room(self._policy.rows_max)
+        self._has_history = await self._ledger.has_history()  # it grows when a sitting ends
         oldest = self._clock.now() - LIMIT_S_MAX
         for limit in await self._ledger.limits():
             if limit.learnt_at >= oldest:
@@ -89,8 +93,8 @@ class RunEngine:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._close_on_stop)
                     async with anyio.create_task_group() as workers:
-                        for _ in range(self._policy.lanes_max):
-                            workers.start_soon(self._work_lanes, lanes)
+                        for _ in range(min(self._policy.lanes_max, len(lanes))):
+                            workers.start_soon(self._work_lanes, turns, room)
                     tasks.cancel_scope.cancel()
                 self._commit.close()
         except anyio.get_cancelled_exc_class():
@@ -104,13 +108,14 @@ class RunEngine:
         for context in list(self._contexts):
             context.close()
 
-    async def _work_lanes(self, lanes: Iterator[tuple[int, LaneKey, int]]) -> None:
+    async def _work_lanes(self, lanes: Iterator[tuple[int, LaneKey, int]], room: Room) -> None:
         for lane_no, key, open_rows in lanes:
-            if self._stop.is_requested:
-                return
-            gate = self._gates.setdefault(key.account, AccountGate())
-            if gate.stopped is None:
-                await self._work_lane(lane_no, open_rows, gate)
+            async with room.of(self._policy.rows_of(open_rows)):
+                if self._stop.is_requested:
+                    return
+                gate = self._gates.setdefault(key.account, AccountGate())
+                if gate.stopped is None:
+                    await self._work_lane(lane_no, open_rows, gate)
 
     async def _work_lane(self, lane_no: int, open_rows: int, gate: AccountGate) -> None:
         now, lease_s = self._clock.now(), self._policy.lease_s
@@ -129,6 +134,7 @@ class RunEngine:
             tolerance=self._tolerance,
             limits=self._limits.get(lease.lane),
             known=self._known.get(lease.lane),
+            has_history=self._has_history,
             halt=self._halt,
         )
         self._contexts.add(context)
@@ -144,6 +150,7 @@ class RunEngine:
             if context.limiter.learnt:
                 name = "/".join((context.lane.account, context.lane.region, context.lane.project_id))
                 self._learnt[name] = limits_text(context.limiter.learnt)
+            context.forget()
 
     def _note_stop(self, lane: LaneKey, refused: Refused) -> None:
         """Keep what ends the run, of the first lane that something ends it for; else of the first that stopped."""

@@ -10,6 +10,7 @@ read while nothing was deleted: a delete between two pages changes the count by 
 And a row that was sent and never answered is only believed absent once nothing of it can be under way any more.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from batcher.engine.lane import held, skip_rest
 from batcher.engine.listing import ScopeListing, unreadable
 from batcher.engine.persist import persist
 from batcher.engine.reconcile import ROWS_AT_ONCE
+from batcher.engine.row_set import RowSet
 from batcher.engine.settling import ended, record
 from batcher.engine.verify import POLL_S_FIRST, POLL_S_MAX
 from batcher.model import Applied, Kind, LedgerRow, NaturalKey, Outcome, Refused, Remote, RowState, Settlement, Stops
@@ -69,7 +71,7 @@ class _Rounds:
         self._done_with: set[str] = set()
         """Scopes that are not read again in this sitting."""
         self._sent = 0
-        self._deleted: set[int] = set()
+        self._deleted = RowSet()
         """Rows whose delete was accepted in this sitting: it is not sent again."""
         self._given_up: dict[int, tuple[Refused, Remote]] = {}
         """Rows whose delete was tried until it was given up: the next reading shows whether it has worked."""
@@ -84,10 +86,10 @@ class _Rounds:
     async def go(self) -> bool:
         """Read each scope with open rows once; whether another round can bring more."""
         context, sent_before = self._context, self._sent
-        numbers: dict[str, list[int]] = {}
+        numbers: dict[str, array[int]] = {}
         for state in (RowState.PLANNED, RowState.CLAIMED, RowState.ACCEPTED):
             for scope, found in (await context.ledger.numbers(context.lease, state)).items():
-                numbers.setdefault(scope, []).extend(found)
+                numbers.setdefault(scope, array("I")).extend(found)
         for scope in sorted(numbers.keys() - self._done_with):
             if context.closing:
                 return False
@@ -101,7 +103,7 @@ class _Rounds:
         """One reading of a scope, whose open rows have these numbers."""
         context, sent_before = self._context, self._sent
         listing = ScopeListing(context, scope)
-        seen: set[int] = set()
+        seen = RowSet()
         async for items in listing.pages():
             await self._take(items, seen)
         if listing.refused is not None and listing.refused.stops is Stops.SCOPE:
@@ -112,7 +114,7 @@ class _Rounds:
             refused = context.stopped_scopes[scope]
             await self._each(numbers, lambda row: self._skip(row, skip_code(refused), skip_message(refused)))
         elif listing.complete and self._sent == sent_before:
-            await self._each([number for number in numbers if number not in seen], self._settle_unseen)
+            await self._each(seen.missing(numbers), self._settle_unseen)
         elif listing.complete or self._sent > sent_before or context.closing:
             return  # what it did not show is seen in the next round
         elif listing.refused is not None and not listing.refused.sent:
@@ -120,8 +122,7 @@ class _Rounds:
         else:
             self._done_with.add(scope)
             code, message = OwnCode.LISTING_INCOMPLETE.value, unreadable(listing)
-            unseen = [number for number in numbers if number not in seen]
-            await self._each(unseen, lambda row: self._skip(row, code, message))
+            await self._each(seen.missing(numbers), lambda row: self._skip(row, code, message))
 
     async def _each(self, numbers: Sequence[int], act: Callable[[LedgerRow], None]) -> None:
         """Do something with each of the rows with these numbers that is not settled."""
@@ -130,7 +131,7 @@ class _Rounds:
             for row in await context.ledger.rows(context.lease, numbers[start : start + ROWS_AT_ONCE]):
                 act(row)
 
-    async def _take(self, items: Iterable[Remote], seen: set[int]) -> None:
+    async def _take(self, items: Iterable[Remote], seen: RowSet) -> None:
         """Do with what a page shows what is to be done; `seen` gets the rows whose thing it shows."""
         context = self._context
         shown: dict[NaturalKey, list[Remote]] = {}

@@ -5,6 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from sys import intern
 from typing import Any
 
 from batcher.errors import LedgerError, StaleLeaseError
@@ -44,7 +45,7 @@ class LaneStore:
     def lanes(self, run_id: RunId) -> list[tuple[int, LaneKey, int]]:
         with translated(self._store.path, "read"):
             found = self._store.all("select_lanes", (self._store.run_no(run_id),))
-            return [(n, LaneKey(a, r, p), rows) for n, a, r, p, rows in found]
+            return [(n, LaneKey(intern(a), intern(r), p), rows) for n, a, r, p, rows in found]
 
     def acquire(self, run_id: RunId, lane_no: int, owner: str, now: float, ttl_s: float) -> Lease:
         with self._store.transaction():

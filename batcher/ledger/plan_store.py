@@ -122,6 +122,7 @@ class PlanStore:
             return None if until is None else float(until)
 
     def index_keys(self, run_id: RunId) -> int:
+        self._lanes.pop(run_id, None)  # the plan is whole: nobody adds to it any more
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
             self._store.run("index_keys", {"run_no": run_no})

@@ -17,8 +17,9 @@ from typing import Any
 from batcher.errors import LedgerError, RunNotFoundError
 from batcher.model import RunId
 
-CACHE_KIB = 32 * 1024
-"""Page cache: enough for the hot pages of a thousand lanes, and a bound on memory."""
+CACHE_KIB = 4 * 1024
+"""Page cache, and what an index is sorted in: a bound on memory. Measured: planning and working 300,000 rows take the
+same CPU at 2 MiB and at 32, for rows lie in the order in which they are worked."""
 BUSY_MS = 10_000
 """How long to wait for another program's lock on the file before giving up."""
 

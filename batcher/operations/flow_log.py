@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
+from sys import intern
 from typing import Any
 
 from pydantic import ValidationError
@@ -92,7 +93,7 @@ class FlowLogs:
         self._client = client
         self._defaults = defaults
         self._find_projects = find_projects
-        self._lane = lru_cache(maxsize=LANES_KEPT)(LaneKey)
+        self._lane = lru_cache(maxsize=LANES_KEPT)(_lane_key)
 
     async def prepare(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Find the projects that rows leave open."""
@@ -266,6 +267,11 @@ class FlowLogs:
         if self._client is None:
             raise RuntimeError("this operation was built without a client")  # a fault of ours
         return self._client
+
+
+def _lane_key(account: str, region: str, project_id: str) -> LaneKey:
+    """A lane; of a hundred thousand lanes most share account and region, and so the text of these."""
+    return LaneKey(intern(account), intern(region), project_id)
 
 
 def _place(resource_id: str, log_group_id: str, log_stream_id: str) -> str:

@@ -91,16 +91,21 @@ def pages_of(things: int, page_items_max: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LaneCost:
-    """The calls of one lane, and the limit that they are made under."""
+    """The calls of one lane, the limit that they are made under, and how many of its rows are worked side by side."""
 
     calls: int
     window: Window
+    rows: int = 1
 
 
-def duration_s(costs: Iterable[LaneCost], lanes_max: int) -> float:
-    """How long the lanes take at their pace, `lanes_max` of them side by side."""
-    times = [max(0, cost.calls - 1) / pace_of(cost.window).rate_per_s for cost in costs]
-    return max(max(times, default=0.0), sum(times) / lanes_max)
+def duration_s(costs: Iterable[LaneCost], *, lanes_max: int, rows_max: int) -> float:
+    """How long the lanes take at their pace, with so many of them, and so many of their rows, side by side."""
+    times = [(max(0, cost.calls - 1) / pace_of(cost.window).rate_per_s, cost.rows) for cost in costs]
+    return max(
+        max((time_s for time_s, _ in times), default=0.0),
+        sum(time_s for time_s, _ in times) / lanes_max,
+        sum(time_s * rows for time_s, rows in times) / rows_max,
+    )
 
 
 def nights_of(time_s: float, night_s: float) -> int:

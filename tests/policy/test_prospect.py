@@ -97,7 +97,13 @@ def test_a_listing_costs_a_call_for_each_page_and_one_for_an_empty_router(things
 )
 def test_lanes_take_their_time_side_by_side(costs: list[tuple[int, Window]], lanes_max: int, expected_s: float) -> None:
     lanes = (LaneCost(calls, window) for calls, window in costs)
-    assert duration_s(lanes, lanes_max) == pytest.approx(expected_s)
+    assert duration_s(lanes, lanes_max=lanes_max, rows_max=1000) == pytest.approx(expected_s)
+
+
+@pytest.mark.parametrize(("rows", "expected_s"), [(1, 60.05), (16, 60.05), (32, 2 * 60.05), (64, 4 * 60.05)])
+def test_lanes_with_many_rows_find_room_for_fewer_at_once(rows: int, expected_s: float) -> None:
+    four = [LaneCost(100, Window(100, MINUTE), rows)] * 4
+    assert duration_s(four, lanes_max=9, rows_max=64) == pytest.approx(expected_s)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +141,23 @@ def test_the_quota_refuses_what_it_has_no_room_for(limit: int, used: int, wanted
 # --- properties -------------------------------------------------------------------------------------
 
 lanes_of_calls = st.lists(
-    st.builds(LaneCost, st.integers(0, 100_000), st.builds(Window, st.integers(1, 400), st.sampled_from([1.0, MINUTE])))
+    st.builds(
+        LaneCost,
+        st.integers(0, 100_000),
+        st.builds(Window, st.integers(1, 400), st.sampled_from([1.0, MINUTE])),
+        st.integers(1, 64),
+    )
 )
 
 
-@given(lanes_of_calls, st.integers(1, 64))
+@given(lanes_of_calls, st.integers(1, 64), st.integers(64, 4096))
 def test_more_lanes_at_once_never_take_longer_and_no_lane_is_faster_than_alone(
-    costs: list[LaneCost], lanes_max: int
+    costs: list[LaneCost], lanes_max: int, rows_max: int
 ) -> None:
-    whole = duration_s(costs, lanes_max)
-    assert whole >= duration_s(costs, lanes_max + 1)
-    assert all(whole >= duration_s([cost], lanes_max) for cost in costs)
+    whole = duration_s(costs, lanes_max=lanes_max, rows_max=rows_max)
+    assert whole >= duration_s(costs, lanes_max=lanes_max + 1, rows_max=rows_max)
+    assert whole >= duration_s(costs, lanes_max=lanes_max, rows_max=rows_max + 1)
+    assert all(whole >= duration_s([cost], lanes_max=lanes_max, rows_max=rows_max) for cost in costs)
 
 
 @given(st.integers(-1, 1000), st.integers(0, 2000), st.integers(0, 2000))
