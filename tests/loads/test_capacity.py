@@ -6,8 +6,8 @@ import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.engine.context import EnginePolicy
 from batcher.engine.capacity import Capacity
+from batcher.engine.context import EnginePolicy
 from batcher.engine.row_set import RowSet
 from batcher.model import Window
 from tests.virtual_time import VirtualClock, run_virtual
