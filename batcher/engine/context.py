@@ -36,7 +36,7 @@ class EnginePolicy:
     """What shapes the work on every lane; times in seconds.
 
     `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side,
-    `lanes_max` the most lanes, as far as `rows_max` has room for their rows. `reviewed`: of what is there already only
+    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. `reviewed`: of what is there already only
     what a person has reviewed may be changed.
     """
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import anyio
 
+from batcher.engine.capacity import Capacity
 from batcher.engine.context import AccountGate, EnginePolicy, LaneContext, Seen
 from batcher.engine.halt import Halt
 from batcher.engine.lane import run_lane
-from batcher.engine.room import Room
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, LaneKey, Refused, RunId, Stops, Window
@@ -81,7 +81,7 @@ class RunEngine:
     async def work(self) -> None:
         """Do what is open. Raises what the ledger raises; cancelled, it still writes what has been answered."""
         lanes = await self._ledger.lanes(self._run_id)
-        turns, room = iter(lanes), Room(self._policy.rows_max)
+        turns, capacity = iter(lanes), Capacity(self._policy.rows_max)
         self._has_history = await self._ledger.has_history()  # it grows when a sitting ends
         oldest = self._clock.now() - LIMIT_S_MAX
         for limit in await self._ledger.limits():
@@ -94,7 +94,7 @@ class RunEngine:
                     tasks.start_soon(self._close_on_stop)
                     async with anyio.create_task_group() as workers:
                         for _ in range(min(self._policy.lanes_max, len(lanes))):
-                            workers.start_soon(self._work_lanes, turns, room)
+                            workers.start_soon(self._work_lanes, turns, capacity)
                     tasks.cancel_scope.cancel()
                 self._commit.close()
         except anyio.get_cancelled_exc_class():
@@ -108,9 +108,9 @@ class RunEngine:
         for context in list(self._contexts):
             context.close()
 
-    async def _work_lanes(self, lanes: Iterator[tuple[int, LaneKey, int]], room: Room) -> None:
+    async def _work_lanes(self, lanes: Iterator[tuple[int, LaneKey, int]], capacity: Capacity) -> None:
         for lane_no, key, open_rows in lanes:
-            async with room.of(self._policy.rows_of(open_rows)):
+            async with capacity.of(self._policy.rows_of(open_rows)):
                 if self._stop.is_requested:
                     return
                 gate = self._gates.setdefault(key.account, AccountGate())

@@ -6,8 +6,8 @@ import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batcher.engine.capacity import Capacity
 from batcher.engine.context import EnginePolicy
-from batcher.engine.room import Room
 from batcher.engine.row_set import RowSet
 from batcher.model import Window
 from tests.virtual_time import VirtualClock, run_virtual
@@ -18,10 +18,10 @@ def turns(rows_max: int, *lanes: int) -> list[tuple[int, float]]:
     let_in: list[tuple[int, float]] = []
 
     async def main() -> None:
-        room, clock = Room(rows_max), VirtualClock()
+        capacity, clock = Capacity(rows_max), VirtualClock()
 
         async def stay(rows: int) -> None:
-            async with room.of(rows):
+            async with capacity.of(rows):
                 let_in.append((rows, round(clock.steady(), 1)))
                 await anyio.sleep(1)
 
@@ -34,7 +34,7 @@ def turns(rows_max: int, *lanes: int) -> list[tuple[int, float]]:
     return [(rows, round(at - began, 1)) for rows, at in let_in]
 
 
-def test_lanes_are_let_in_as_far_as_there_is_room_for_their_rows() -> None:
+def test_lanes_are_let_in_as_far_as_their_rows_fit() -> None:
     assert turns(8, 1, 1, 1, 1, 1, 1, 1, 1) == [(1, 0.0)] * 8
     assert turns(8, 4, 4, 4) == [(4, 0.0), (4, 0.0), (4, 1.0)]
     assert turns(8, 8, 8, 8) == [(8, 0.0), (8, 1.0), (8, 2.0)]
@@ -44,7 +44,7 @@ def test_a_large_lane_is_not_kept_out_by_small_ones_that_came_later() -> None:
     assert turns(8, 2, 8, 1, 1) == [(2, 0.0), (8, 1.0), (1, 2.0), (1, 2.0)]
 
 
-def test_a_lane_takes_the_room_of_its_rows_but_never_more_than_its_concurrency() -> None:
+def test_a_lane_takes_the_capacity_of_its_rows_but_never_more_than_its_concurrency() -> None:
     policy = EnginePolicy(window=Window(10, 1.0), concurrency=16)
     assert [policy.rows_of(rows) for rows in (0, 1, 15, 16, 1_000_000)] == [1, 1, 15, 16, 16]
     assert policy.rows_max == 64 * 16
