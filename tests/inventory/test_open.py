@@ -84,7 +84,7 @@ def test_rows_can_be_read_again_from_the_start(tmp_path: Path) -> None:
             assert list(inventory.rows()) == list(inventory.rows())
 
 
-@pytest.mark.parametrize("data", [CSV, gzip.compress(CSV)])
+@pytest.mark.parametrize("data", [CSV, gzip.compress(CSV)], ids=["plain", "gzip"])
 def test_standard_input_is_hashed_and_read(data: bytes) -> None:
     options = ReadOptions(known=KNOWN, input_format="csv")
     with open_inventory("-", options, stdin=io.BytesIO(data)) as inventory:
