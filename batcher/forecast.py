@@ -156,14 +156,19 @@ async def knowledge_of(ledger: Ledger) -> Knowledge:
 class _Notes:
     """Keeps of what the engine tells what a forecast needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, preflight: bool) -> None:
         self.warnings: list[str] = []
-        self.calls: Counter[tuple[LaneKey, str]] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.checks: dict[LaneKey, Counter[str]] = {}
+        """The calls of the checks, where a run makes them too; of a hundred thousand lanes they are 80 MB."""
+        self._preflight = preflight
 
     def emit(self, event: Event) -> None:
         """Take one event."""
         if isinstance(event, CallMade):
-            self.calls[event.lane, event.kind] += 1
+            self.calls[event.kind] += 1
+            if self._preflight and event.kind in CHECKS:
+                self.checks.setdefault(event.lane, Counter())[event.kind] += 1
         elif isinstance(event, Warned) and len(self.warnings) < WARNINGS_MAX:
             self.warnings.append(event.message)
 
@@ -177,7 +182,7 @@ async def survey_run(
     """
     await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
     await ledger.write(run.run_id, [], {}, knowledge.limits)  # the survey keeps them, too
-    notes, survey = _Notes(), Survey()
+    notes, survey = _Notes(preflight=session.settings.run.preflight), Survey()
     policy = replace(
         engine_policy(session), reconcile="always", fix_drift=False, preflight=not session.emulator, verify=False
     )
@@ -193,9 +198,6 @@ async def survey_run(
     lanes = [_lane_forecast(lane, tally, notes, session, knowledge) for lane in tally.lanes()]
     if session.emulator:
         notes.warnings.append("a rehearsal takes any attachment, log group and stream: they were not checked")
-    calls = Counter[str]()
-    for (_, kind), count in notes.calls.items():
-        calls[kind] += count
     stop_code, stop_message, stop_advice = what_stopped(session, engine, cloud)
     forecast = Forecast(
         inventory_name=run.inventory_name,
@@ -213,7 +215,7 @@ async def survey_run(
         ),
         findings=tally.findings(),
         warnings=notes.warnings,
-        survey_calls=dict(calls),
+        survey_calls=dict(notes.calls),
         stop_code=stop_code,
         stop_message=stop_message,
         stop_advice=stop_advice,
@@ -361,7 +363,7 @@ def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session
         if (run.verify and new) or scope.to_amend:
             calls["list"] += pages_of(things + new, PAGE_LIMIT)
     if run.preflight:
-        calls.update({kind: notes.calls[lane, kind] for kind in CHECKS if notes.calls[lane, kind]})
+        calls.update(notes.checks.get(lane, {}))
     asked = asked_window(session.settings)
     window, learnt_at = asked or RateSearch().window, None
     for limit in knowledge.limits:

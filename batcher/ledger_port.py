@@ -197,6 +197,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
+        """As `regenerate`, of many rows in one write: each as it is from now on, and when its token is first used."""
+        ...
+
     async def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
         """Plan again, under their next generation, the scope's accepted rows that a whole listing does not show.
 

@@ -14,7 +14,7 @@ from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
 from batcher.engine.settling import elapsed_ms, ended, found_settlement, record
 from batcher.events import RowRetried
-from batcher.model import Applied, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
+from batcher.model import Applied, ClaimedRow, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
 from batcher.policy.breaker import skip_code, skip_message
 from batcher.policy.found import AVAILABLE, FAILED
 from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide, is_attempt
@@ -107,6 +107,20 @@ async def _take_generation(context: LaneContext, work: Work, generation: int, us
     first_use = context.clock.now() if used_at is None else used_at
     await context.ledger.regenerate(context.lease, row_no, generation=generation, token=token, now=first_use)
     work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=used_at)
+
+
+async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> list[ClaimedRow]:
+    """A page of claimed rows with the tokens that are due, all recorded in one write before any of them is sent."""
+    now = context.clock.now()
+    due: dict[int, ClaimedRow] = {}
+    for row in rows:
+        if row.due_generation > row.generation:
+            token = context.operation.token(row.spec, row.due_generation)
+            due[row.row_no] = replace(row, generation=row.due_generation, token=token)
+    if due:
+        first_use = [(row, now if row.used_at is None else row.used_at) for row in due.values()]
+        await context.ledger.regenerate_rows(context.lease, first_use)
+    return [due.get(row.row_no, row) for row in rows]
 
 
 async def _is_absent(context: LaneContext, look_ups: LookUps, work: Work) -> bool:

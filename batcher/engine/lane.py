@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from batcher.engine.attempt import attempt, put_back
+from batcher.engine.attempt import attempt, put_back, take_due_generations
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
 from batcher.engine.preflight import preflight
@@ -73,7 +73,8 @@ async def _send(context: LaneContext, open_rows: int) -> None:
             await context.commit.flush()
         if context.closing:
             return []
-        return await context.ledger.claim(context.lease, after=after, limit=page_rows, now=context.clock.now())
+        rows = await context.ledger.claim(context.lease, after=after, limit=page_rows, now=context.clock.now())
+        return await take_due_generations(context, rows)
 
     queue = RowQueue(claim, context.clock, page_rows)
     if context.lease.epoch > 1:  # who is the first to hold a lane finds nothing claimed

@@ -118,11 +118,19 @@ class LaneStore:
         return [ClaimedRow(*values) for values in found]
 
     def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
+        self._regenerate(lease, [(row_no, generation, token, now)])
+
+    def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
+        self._regenerate(lease, [(row.row_no, row.generation, row.token, used_at) for row, used_at in rows])
+
+    def _regenerate(self, lease: Lease, rows: Sequence[tuple[int, int, Token, float]]) -> None:
         with self._store.transaction():
             run_no = self._check(lease)
-            place = (generation, token, now, run_no, lease.lane_no, row_no, generation)
-            if self._store.run("regenerate_row", place) != 1:
-                raise LedgerError(f"row {row_no} of run `{lease.run_id}` is not claimed below generation {generation}")
+            for row_no, generation, token, now in rows:
+                place = (generation, token, now, run_no, lease.lane_no, row_no, generation)
+                if self._store.run("regenerate_row", place) != 1:
+                    said = f"row {row_no} of run `{lease.run_id}` is not claimed below generation {generation}"
+                    raise LedgerError(said)
 
     def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
         with self._store.transaction():

@@ -240,6 +240,9 @@ class SqliteLedger:
     async def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
         await self._call(self._lanes.regenerate, lease, row_no, generation=generation, token=token, now=now)
 
+    async def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
+        await self._call(self._lanes.regenerate_rows, lease, rows)
+
     async def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
         return await self._call(self._lanes.plan_vanished, lease, scope, seen)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from batcher.clock import SystemClock
 from batcher.engine.survey import Survey
+from batcher.events import CallMade
+from batcher.forecast import CHECKS, _Notes
 from batcher.model import Outcome
 from tests.ledger.book import everything, open_run, row
 from tests.loads.working import POLICY, Provider, engine_of, lane, ledger_at, statements_of
@@ -79,3 +81,16 @@ async def test_the_memory_of_a_lane_is_free_when_the_lane_is_left(tmp_path: Path
     """In a cycle it would be 23 kB, for as long as the collector leaves it, which the command lets look seldom."""
     few, many = await left_by_a_run(tmp_path, 50), await left_by_a_run(tmp_path, 250)
     assert (many - few) / 200 < 1_500
+
+
+def test_a_forecast_keeps_no_calls_of_single_lanes_where_nobody_asks_for_them() -> None:
+    notes = _Notes(preflight=False)
+    tracemalloc.start()
+    try:
+        for number in range(1, 1_001):
+            for kind in ("list", "quotas", *CHECKS):
+                notes.emit(CallMade(lane(number), kind, "200"))
+        assert tracemalloc.get_traced_memory()[0] < 20_000
+    finally:
+        tracemalloc.stop()
+    assert notes.calls == dict.fromkeys(("list", "quotas", *CHECKS), 1_000)
