@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from batcher.engine.look_up import ROWS_MAX as LOOK_UP_ROWS_MAX
+from batcher.engine.look_up import LOOK_UP_ROWS_MAX
 from batcher.engine.reconcile import pays
 from batcher.engine.survey import LaneSurvey, Survey
 from batcher.errors import leaf

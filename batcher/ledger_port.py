@@ -220,6 +220,10 @@ class Ledger(Protocol):
         """The numbers of the lane's rows in a state, by scope, each in ascending order; four bytes a row."""
         ...
 
+    async def last_claim(self, lease: Lease) -> float | None:
+        """When rows of the lane were last claimed, as far as they may have been sent; None: never."""
+        ...
+
     async def expected(self, lease: Lease) -> Mapping[str, Sequence[int]]:
         """As `numbers`, of the planned rows whose thing was there when their plan was reviewed."""
         ...

@@ -85,7 +85,8 @@ async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     expired = row.used_at is not None and context.clock.now() - row.used_at > context.policy.token_lifetime_s
     if row.believed_id is None and not expired:
         return True
-    if row.scope not in context.listed and not await _is_absent(context, look_ups, work):
+    was_seen_absent = work.is_absent or row.scope in context.listed
+    if not was_seen_absent and not await _is_absent(context, look_ups, work):
         return False
     await _next_generation(context, work)
     return True

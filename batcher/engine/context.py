@@ -147,6 +147,8 @@ class LaneContext:
         self.tolerance = tolerance or FailureGuard(Tolerance(), stop)
         self.listed: dict[str, int] = dict(known.listed if known else {})
         """Scopes of which a whole listing was read in this sitting, before any send, and how many things it showed."""
+        self.looked_up: set[str] = set()
+        """Scopes of which only the rows in doubt and those that were taken were looked for before any send."""
         self.unread: dict[str, str] = {}
         """Scopes that could not be read to their end, and why."""
         self.expected: Mapping[str, Sequence[int]] = {}

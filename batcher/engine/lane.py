@@ -79,7 +79,8 @@ async def _send(context: LaneContext, open_rows: int) -> None:
     queue = RowQueue(claim, context.clock, page_rows)
     if context.lease.epoch > 1:  # who is the first to hold a lane finds nothing claimed
         left = await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX)
-        queue.put(Work(row, in_doubt=True, is_absent=row.scope in context.listed) for row in left)
+        looked_for = context.looked_up.union(context.listed)
+        queue.put(Work(row, in_doubt=True, is_absent=row.scope in looked_for) for row in left)
     context.when_closing(queue.close)
     look_ups = LookUps(context)
     async with anyio.create_task_group() as tasks:

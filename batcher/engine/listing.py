@@ -20,7 +20,7 @@ class ScopeListing:
         self.count = 0
         self.refused: Refused | None = None
         self._context = context
-        self._scope = scope
+        self.scope = scope
         self._only = only
 
     async def pages(self) -> AsyncIterator[tuple[Remote, ...]]:
@@ -38,7 +38,7 @@ class ScopeListing:
     async def _page(self, marker: str | None) -> Page[Remote] | None:
         context = self._context
         answer = await persist(
-            context, "list", lambda: context.operation.page(context.lane, self._scope, marker, self._only)
+            context, "list", lambda: context.operation.page(context.lane, self.scope, marker, self._only)
         )
         if isinstance(answer, Refused):
             self.refused = answer

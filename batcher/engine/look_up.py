@@ -15,7 +15,7 @@ from batcher.engine.listing import ScopeListing
 from batcher.model import ClaimedRow, NaturalKey, Remote
 from batcher.policy.found import better
 
-ROWS_MAX = 50
+LOOK_UP_ROWS_MAX = 50
 """Rows of one reading: each is a parameter of the URL, of some 50 bytes."""
 
 
@@ -46,7 +46,7 @@ class LookUps:
 
     async def _read(self, desk: _Desk, row: ClaimedRow) -> None:
         asked = {row.key: desk.waiting.pop(row.key)}
-        asked.update({key: desk.waiting[key] for key in islice(desk.waiting, ROWS_MAX - 1)})
+        asked.update({key: desk.waiting[key] for key in islice(desk.waiting, LOOK_UP_ROWS_MAX - 1)})
         for key in asked:
             desk.waiting.pop(key, None)
         listing = ScopeListing(self._context, row.scope, only=tuple(asked.values()))

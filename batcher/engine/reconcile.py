@@ -5,14 +5,18 @@ a scope is listed when it has `ROWS_WORTH_A_LISTING` rows to send, or when the l
 most of a nightly inventory is there already, and what an earlier run believed must be seen before a token is
 used again. A scope with rows that are in doubt or were taken is listed in any case: that costs less than to send them
 again, and what a whole listing did not show, the sends of the process that died have not made so far.
+
+A sitting that goes on with a lane soon after another has claimed rows there, and so had listed it, looks up the rows in
+doubt and those that were taken, and no others: with a million rows, sends begin at once.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing, unreadable
+from batcher.engine.look_up import LOOK_UP_ROWS_MAX
 from batcher.engine.settling import ended, found_settlement, record
 from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, ScopeLoad, Settlement, Stops
 from batcher.policy.found import better
@@ -20,6 +24,10 @@ from batcher.policy.verdict import OWN_CODES, OwnCode
 
 ROWS_WORTH_A_LISTING = 20
 """One listing call is then at most 5 % of what the scope's rows cost anyway."""
+LISTED_S = 3600.0
+"""What others have made since is found by the provider's refusal; within an hour that is little."""
+LOOKED_UP_MAX = 200
+"""Rows of a scope that are looked up, some at a call; more are as many calls as the whole listing of a large router."""
 ROWS_AT_ONCE = 500
 """Rows of the ledger that are read and settled together."""
 
@@ -33,28 +41,70 @@ def pays(load: ScopeLoad, mode: str, *, has_history: bool) -> bool:
 
 async def reconcile(context: LaneContext) -> None:
     """List the lane's scopes one after the other; what was read whole is noted in `context.listed`."""
+    open_rows = await _open_rows(context) if await _was_listed(context) else None
     for load in await context.ledger.scopes(context.lease):
         context.accepted[load.scope] = load.accepted
         if context.closing:
             return
         if load.scope in context.listed or load.scope in context.stopped_scopes:
             continue
-        if load.scope in context.expected or pays(load, context.policy.reconcile, has_history=context.has_history):
-            listing = ScopeListing(context, load.scope)
-            seen = array("I")
-            async for items in listing.pages():
-                _, accepted = await settle_listed(context, items)
-                seen.extend(accepted)
-            if listing.complete:
-                context.listed[load.scope] = listing.count
-                await _plan_vanished(context, load.scope, seen)
-            elif listing.refused is not None and not listing.refused.sent:
-                context.stop_unreachable(listing.refused)
-            elif listing.refused is not None and listing.refused.stops is Stops.SCOPE:
-                context.stop_scope(load.scope, listing.refused)
-            else:
-                context.unread[load.scope] = unreadable(listing)
+        numbers = None if open_rows is None else open_rows.get(load.scope, ())
+        if load.scope in context.expected or (numbers is not None and len(numbers) > LOOKED_UP_MAX):
+            await _list(context, load.scope)
+        elif numbers is not None:
+            await _look_up(context, load.scope, numbers)
+        elif pays(load, context.policy.reconcile, has_history=context.has_history):
+            await _list(context, load.scope)
     await context.commit.flush()
+
+
+async def _was_listed(context: LaneContext) -> bool:
+    """Whether an earlier sitting of the run has listed the lane's scopes, as far as that paid, and not long ago."""
+    if context.lease.epoch == 1 or context.policy.reconcile == "always":
+        return False
+    claimed_at = await context.ledger.last_claim(context.lease)
+    return claimed_at is not None and 0.0 <= context.clock.now() - claimed_at < LISTED_S
+
+
+async def _open_rows(context: LaneContext) -> dict[str, MutableSequence[int]]:
+    """The numbers of the rows that an earlier sitting has claimed or that were accepted, by scope."""
+    found: dict[str, MutableSequence[int]] = {}
+    for state in (RowState.CLAIMED, RowState.ACCEPTED):
+        for scope, numbers in (await context.ledger.numbers(context.lease, state)).items():
+            found.setdefault(scope, array("I")).extend(numbers)
+    return found
+
+
+async def _list(context: LaneContext, scope: str) -> None:
+    listing, seen = ScopeListing(context, scope), array("I")
+    if await _read(context, listing, seen):
+        context.listed[scope] = listing.count
+        await _plan_vanished(context, scope, seen)
+
+
+async def _look_up(context: LaneContext, scope: str, numbers: Sequence[int]) -> None:
+    """Look for these rows alone, which are all of the scope's that are claimed or accepted."""
+    seen = array("I")
+    for start in range(0, len(numbers), LOOK_UP_ROWS_MAX):
+        rows = await context.ledger.rows(context.lease, numbers[start : start + LOOK_UP_ROWS_MAX])
+        if not await _read(context, ScopeListing(context, scope, only=[row.spec for row in rows]), seen):
+            return
+    context.looked_up.add(scope)
+    await _plan_vanished(context, scope, seen)
+
+
+async def _read(context: LaneContext, listing: ScopeListing, seen: MutableSequence[int]) -> bool:
+    """Settle what a listing shows; whether it was whole. `seen` gets the rows that are accepted then."""
+    async for items in listing.pages():
+        _, accepted = await settle_listed(context, items)
+        seen.extend(accepted)
+    if listing.refused is not None and not listing.refused.sent:
+        context.stop_unreachable(listing.refused)
+    elif listing.refused is not None and listing.refused.stops is Stops.SCOPE:
+        context.stop_scope(listing.scope, listing.refused)
+    elif not listing.complete:
+        context.unread[listing.scope] = unreadable(listing)
+    return listing.complete
 
 
 async def skip_moved(context: LaneContext) -> None:

@@ -156,6 +156,11 @@ class LaneStore:
     def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
         return self._numbers(lease, "select_numbers", state.value)
 
+    def last_claim(self, lease: Lease) -> float | None:
+        with translated(self._store.path, "read"):
+            at = self._store.one("select_last_claim", (self._store.run_no(lease.run_id), lease.lane_no))[0]
+            return None if at is None else float(at)
+
     def expected(self, lease: Lease) -> Mapping[str, Sequence[int]]:
         return self._numbers(lease, "select_expected")
 

@@ -255,6 +255,9 @@ class SqliteLedger:
     async def numbers(self, lease: Lease, state: RowState) -> Mapping[str, Sequence[int]]:
         return await self._call(self._lanes.numbers, lease, state)
 
+    async def last_claim(self, lease: Lease) -> float | None:
+        return await self._call(self._lanes.last_claim, lease)
+
     async def expected(self, lease: Lease) -> Mapping[str, Sequence[int]]:
         return await self._call(self._lanes.expected, lease)
 

@@ -317,6 +317,9 @@ FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.run_no = ? AND r.lane_no = ? AND r.state = ?
 ORDER BY r.row_no
 
+-- name: select_last_claim
+SELECT max(intent_at) FROM row WHERE run_no = ? AND lane_no = ?
+
 -- name: select_expected
 SELECT p.scope, r.row_no
 FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
