@@ -13,7 +13,7 @@ not from this table; README.md shows the table (`python -m tests.readme`).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from batcher.errors import ConfigError
@@ -105,9 +105,7 @@ _FLOW_LOGS: Mapping[tuple[int, str], Verdict] = {
     (400, "ER.04001003"): busy("check the state of the router, if trying again does not help"),
     (400, "ER.04008500"): refusal("leave the row out: this kind of attachment has no flow logs in this region"),
     (400, "ER.04008501"): refusal("nothing: there is no such flow log (any more)"),
-    # Also said of a token that somebody used so long ago that it has ended (ECS, "Idempotency", 2025-11-25): then the
-    # thing may stand.
-    (400, "ER.04009005"): replace(refusal("check the values of the row"), ambiguous=True),
+    (400, "ER.04009005"): refusal("check the values of the row"),
     (400, "ER.04009008"): refusal("delete unused flow logs, or ask for a larger quota, then run again", Stops.SUBJECT),
     (400, "ER.04009009"): refusal("check the endpoint: it does not know a quota of flow logs"),
     (400, "ER.04009011"): refusal("settle the account's bills: the resource is frozen"),

@@ -200,6 +200,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
             _settle(context, work, Outcome.FAILED, refused.code, f"{refused.message}; the listing does not show it")
         case LookUp():
             await _settle_by_listing(context, look_ups, work, refused)
+        case GiveUp() if refused.definitive and refused.stops is Stops.ROW and work.row.scope not in context.listed:
+            await _settle_unless_there(context, look_ups, work, refused)
         case GiveUp():
             _settle(context, work, Outcome.FAILED, refused.code, refused.message)
         case PutBack():
@@ -207,6 +209,16 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
             if not refused.sent:
                 context.stop_unreachable(refused)
     return False
+
+
+async def _settle_unless_there(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> None:
+    """Fail a row that was refused for good, unless its thing is there.
+
+    So may be refused a token that somebody has used so long ago that it has ended (ECS, "Idempotency", 2025-11-25).
+    """
+    remote, _ = await look_ups.find(work.row)
+    if remote is None or not await _settle_found(context, work, remote):
+        _settle(context, work, Outcome.FAILED, refused.code, refused.message)
 
 
 async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> None:

@@ -117,7 +117,7 @@ _STATUSES = st.integers(100, 599) | st.sampled_from([200, 202, 302, 400, 401, 40
 
 
 @pytest.mark.timeout(60)
-@settings(max_examples=10_000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2_000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(status=_STATUSES, seed=st.integers(0, 1 << 32), tail=st.binary(max_size=20), text=st.text(max_size=10))
 def test_any_answer_becomes_a_refusal_that_can_be_shown(status: int, seed: int, tail: bytes, text: str) -> None:
     answer = Answer(status, _headers(seed, text), _body(seed, tail))

@@ -174,7 +174,7 @@ async def test_a_repair_that_died_is_found_done_or_done_again(tmp_path: Path) ->
 async def test_a_ledger_whose_migration_died_is_migrated_by_the_next_start(tmp_path: Path) -> None:
     """First the making of a new one, between its versions too; then an older one with a run half done."""
     async with scene(tmp_path, lines_of(MIXED)) as stage:
-        for point in (*MIGRATING, "migrate.before:2"):
+        for point in ("migrate.before:2", *MIGRATING):
             await stage.dies(point, *stage.run())
             assert ledger_faults(stage.ledger) == []
         await stage.dies("send.after:3", *stage.run())

@@ -342,7 +342,7 @@ async def test_a_batch_that_cannot_open_its_socket_says_so_once_and_works(tmp_pa
             ended = await run.end()
         assert ended.code == 0, ended.err
         assert_created_once(await sky.statistics(), 20)
-    assert ended.err.count("batcher: warning: no live control of this run: its socket `reports/ledger.db.sock`") == 1
+    assert ended.err.count(f"batcher: warning: no live control of this run: its socket `{socket_of(tmp_path)}`") == 1
     assert refused.code == 2
     assert f"is worked by process {run.process.pid} on " in refused.err
     assert "hint: " in refused.err

@@ -48,14 +48,12 @@ class Heard:
     """What a process told before it died."""
 
     process: Process
-    events: list[Event] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
+    told: list[tuple[float, Event]] = field(default_factory=list)
 
     def emit(self, event: Event) -> None:
-        """Keep an event, and when it was told."""
+        """Keep an event, with the time."""
         if not self.process.dead:
-            self.events.append(event)
-            self.times.append(asyncio.get_running_loop().time())
+            self.told.append((asyncio.get_running_loop().time(), event))
 
 
 @dataclass(slots=True)
@@ -210,10 +208,7 @@ class _Simulation:
             robbed = both.create_task(self._sit(self.first, sitting, ROBBED + EXPECTED))
             robber = both.create_task(thief())
         await self._judge(self.first, [], began)
-        old, new = robbed.result()[1], robber.result()
-        self.told.wrong += judge.unfenced(
-            zip(old.times, old.events, strict=True), zip(new.times, new.events, strict=True)
-        )
+        self.told.wrong += judge.unfenced(robbed.result()[1].told, robber.result().told)
 
     async def _other(self) -> None:
         """Another operator, with a machine and a ledger of their own and the same inventory."""
@@ -259,7 +254,7 @@ class _Simulation:
         now = asyncio.get_running_loop().time()
         self.told.story.append(f"{now:10.3f}  machine {machine.number}  {sitting.command}: {said}")
         if not sitting.robbed:
-            await self._judge(machine, heard.events, process.began, result)
+            await self._judge(machine, [event for _, event in heard.told], process.began, result)
         return result, heard
 
     def _command(self, command: str, session: Session, newest: RunRecord | None) -> Coroutine[Any, Any, RunResult]:
