@@ -50,6 +50,8 @@ class Provider(FlowLogs):
     shown: tuple[Remote, ...] = ()
     reachable: bool = True
     calls: list[str] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    """For how many rows each listing was asked; 0: for all that there is."""
 
     def __post_init__(self) -> None:
         super().__init__(None, RowDefaults())
@@ -67,6 +69,7 @@ class Provider(FlowLogs):
         self, lane: LaneKey, scope: str, marker: str | None, only: Sequence[str] = ()
     ) -> Page[Remote] | Refused:
         self.calls.append("list")
+        self.asked.append(len(only))
         return Page(self.shown, None, len(self.shown), 2000) if self.reachable else UNREACHABLE
 
     async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied | Refused:
@@ -90,16 +93,16 @@ class Deaf:
 
 
 async def worked(
-    place: Path, provider: Provider, rows: int = 1, *, before: Settlement | None = None, died: bool = False
+    place: Path, provider: Provider, rows: int = 1, *, before: Settlement | None = None, died_at: float | None = None
 ) -> list[RowRecord]:
     """A run of so many rows, worked against the provider; the first may have a history in the run.
 
-    `died`: whoever claimed it died.
+    `died_at`: whoever claimed it then died.
     """
     async with open_ledger(str(place / "ledger.db")) as ledger:
         run_id = await open_run(ledger, "night", [row(n + 1) for n in range(rows)])
-        if died:
-            await claimed(ledger, await lease_of(ledger, run_id, now=T0), now=T0, limit=1)
+        if died_at is not None:
+            await claimed(ledger, await lease_of(ledger, run_id, now=died_at), now=died_at, limit=1)
         if before is not None:
             lease = await lease_of(ledger, run_id, now=T0)
             await claimed(ledger, lease, now=T0, limit=1)
@@ -147,23 +150,43 @@ async def test_what_silence_made_is_found_after_a_refusal(tmp_path: Path) -> Non
 async def test_a_row_of_a_dead_process_that_is_pending_is_not_sent_again(tmp_path: Path) -> None:
     thing = Remote(NaturalKey(row(1).wish.key), "fl-1", "pending", True, T0, {})  # type: ignore[union-attr]
     provider = Provider([], shown=(thing,))
-    (line,) = await worked(tmp_path, provider, died=True)
+    (line,) = await worked(tmp_path, provider, died_at=T0)
     assert provider.calls == ["list"]
     assert (line.state, line.generation, line.remote_id) == (RowState.ACCEPTED, 0, "fl-1")
 
 
 async def test_a_row_of_a_dead_process_that_is_not_there_is_settled_by_its_refusal(tmp_path: Path) -> None:
     provider = Provider([QUOTA])
-    (line,) = await worked(tmp_path, provider, died=True)
+    (line,) = await worked(tmp_path, provider, died_at=T0)
     assert provider.calls == ["list", "create 0"]
     assert (line.outcome, line.error_code) == (Outcome.FAILED, "ER.04009008")
 
 
 async def test_a_row_of_a_dead_process_is_looked_up_again_after_silence(tmp_path: Path) -> None:
     provider = Provider([SILENCE, QUOTA])
-    (line,) = await worked(tmp_path, provider, died=True)
+    (line,) = await worked(tmp_path, provider, died_at=T0)
     assert provider.calls == ["list", "create 0", "create 0"]
     assert line.state is RowState.CLAIMED
+
+
+@pytest.mark.parametrize(("died_at", "asked"), [(T0, [1]), (T0 - 3600, [0])])
+async def test_who_goes_on_soon_looks_up_only_what_is_in_doubt(
+    tmp_path: Path, died_at: float, asked: list[int]
+) -> None:
+    """A million rows are not listed again before the first of them is sent."""
+    made = Applied("fl-1", "available", enabled=True, as_wished=True, http_status=202, request_id="")
+    provider = Provider([made] * 25)
+    lines = await worked(tmp_path, provider, rows=25, died_at=died_at)
+    assert provider.asked == asked
+    assert {line.outcome for line in lines} == {Outcome.CREATED}
+
+
+async def test_a_row_that_was_refused_for_good_is_looked_up_before_it_fails(tmp_path: Path) -> None:
+    thing = Remote(NaturalKey(row(1).wish.key), "fl-1", "available", True, T0 - 9000, {})  # type: ignore[union-attr]
+    for number, (shown, outcome) in enumerate([((thing,), Outcome.EXISTS), ((), Outcome.FAILED)]):
+        (tmp_path / str(number)).mkdir()
+        (line,) = await worked(tmp_path / str(number), Provider([WRONG], shown=shown))
+        assert line.outcome is outcome
 
 
 async def test_what_a_listing_shows_pending_has_not_vanished(tmp_path: Path) -> None:
