@@ -77,7 +77,9 @@ async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
         work.new_generation = False
         return True
     if work.row.due_generation > work.row.generation:
-        await _take_generation(context, work, work.row.due_generation, work.row.used_at)
+        used_at = work.row.used_at
+        await _take_generation(context, work, work.row.due_generation, None)
+        work.row = replace(work.row, used_at=used_at)
     row = work.row
     if work.attempts or (row.used_at is None and row.believed_id is None):
         return True
@@ -99,15 +101,15 @@ async def _next_generation(context: LaneContext, work: Work) -> None:
     work.in_doubt = False
 
 
-async def _take_generation(context: LaneContext, work: Work, generation: int, used_at: float | None) -> None:
-    """Record the token of a generation, first used at `used_at` or now, before it is sent.
+async def _take_generation(context: LaneContext, work: Work, generation: int, since: float | None) -> None:
+    """Record the token of a generation before it is sent, and that the run may have sent the row since then, or now.
 
-    `used_at` may be that of a token before it: what that one may have made is the row's own, however late it is found.
+    `since` is that of a token before it: what that one may have made is the row's own, however late it is found.
     """
     row_no, token = work.row.row_no, context.operation.token(work.row.spec, generation)
-    first_use = context.clock.now() if used_at is None else used_at
+    first_use = context.clock.now() if since is None else since
     await context.ledger.regenerate(context.lease, row_no, generation=generation, token=token, now=first_use)
-    work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=used_at)
+    work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=since)
 
 
 async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> list[ClaimedRow]:
@@ -119,8 +121,7 @@ async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> 
             token = context.operation.token(row.spec, row.due_generation)
             due[row.row_no] = replace(row, generation=row.due_generation, token=token)
     if due:
-        first_use = [(row, now if row.used_at is None else row.used_at) for row in due.values()]
-        await context.ledger.regenerate_rows(context.lease, first_use)
+        await context.ledger.regenerate_rows(context.lease, [(row, now) for row in due.values()])
     return [due.get(row.row_no, row) for row in rows]
 
 
@@ -201,7 +202,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
         case LookUp():
             await _settle_by_listing(context, look_ups, work, refused)
         case GiveUp() if refused.definitive and refused.stops is Stops.ROW and work.row.scope not in context.listed:
-            await _settle_unless_there(context, look_ups, work, refused)
+            # So is also refused a token that was used so long ago that it has ended (ECS, "Idempotency", 2025-11-25).
+            await _settle_by_listing(context, look_ups, work, refused)
         case GiveUp():
             _settle(context, work, Outcome.FAILED, refused.code, refused.message)
         case PutBack():
@@ -209,16 +211,6 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
             if not refused.sent:
                 context.stop_unreachable(refused)
     return False
-
-
-async def _settle_unless_there(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> None:
-    """Fail a row that was refused for good, unless its thing is there.
-
-    So may be refused a token that somebody has used so long ago that it has ended (ECS, "Idempotency", 2025-11-25).
-    """
-    remote, _ = await look_ups.find(work.row)
-    if remote is None or not await _settle_found(context, work, remote):
-        _settle(context, work, Outcome.FAILED, refused.code, refused.message)
 
 
 async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> None:

@@ -181,7 +181,7 @@ class LedgerMachine(RuleBasedStateMachine):
         due = max(line.generation + line.spent, known.generation + known.spent if known else 0)
         here = line.intent_at if line.generation == due else None
         before = known.used_at if known and known.generation == due else None
-        return due, before if here is None else here, here
+        return due, min((at for at in (here, before) if at is not None), default=None), here
 
     def check_claimed(self, run: BookRun, taken: list[ClaimedRow], expected: list[BookRow]) -> None:
         assert [work.row_no for work in taken] == [line.row_no for line in expected]

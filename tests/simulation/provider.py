@@ -62,6 +62,8 @@ class Seen:
     """By machine and token: when a create last left."""
     warned: dict[tuple[Process, str], list[float]] = field(default_factory=dict)
     """By process and project: when each call left after one was answered with the limit."""
+    refused: set[str] = field(default_factory=set)
+    """Tokens that were refused for good."""
     again: list[str] = field(default_factory=list)
     """Creates that ask, under a token that was never used, for a thing that batcher has made and that is there."""
 
@@ -108,6 +110,8 @@ class Provider:
         if call.operation is Operation.CREATE and call.token is not None and refused is None:
             self._watch(call, call.token)
         delivery = self.api.serve(call, method, headers, refused)
+        if call.token is not None and delivery.answer.status in (400, 404):
+            self.seen.refused.add(call.token)
         if wrong == "mute" or delivery.manner is Manner.HANGING:
             return None
         if delivery.manner is not Manner.WHOLE:
@@ -127,6 +131,8 @@ class Provider:
             (project_id, er_id, resource_id, group_id, stream_id),
         ).fetchone()
         wished = call.document["flow_log"] if isinstance(call.document, dict) else {}
+        if made is not None and made[0] in self.seen.refused:
+            return  # it has ended, and its owner was told so
         if made is not None and made[1:] == (wished.get("name"), wished.get("description") or ""):
             self.seen.again.append(f"{call.key}: made under {made[0]}, sent again under {token}")
 

@@ -261,10 +261,9 @@ SELECT EXISTS (SELECT 1 FROM lane WHERE run_no = ? AND lane_no = ? AND epoch = ?
 -- name: select_claimable
 -- `due` is the generation to send. The moments are those of its own token: a spent one says nothing of it.
 SELECT row_no, line, scope, key, spec, token, generation, due,
-       coalesce(CASE WHEN generation = due THEN intent_at END, CASE WHEN known_generation = due THEN known_used_at END),
-       CASE WHEN generation = due THEN intent_at END,
-       remote_id, attempts, first_sent_at
-FROM (
+       min(coalesce(here, before), coalesce(before, here)), here, remote_id, attempts, first_sent_at
+FROM (SELECT *, CASE WHEN generation = due THEN intent_at END AS here,
+             CASE WHEN known_generation = due THEN known_used_at END AS before FROM (
     SELECT r.row_no, p.line, p.scope, p.key, p.spec, r.token, r.generation, r.intent_at,
            max(r.generation + r.spent, coalesce(k.generation + k.spent, 0)) AS due,
            k.generation AS known_generation, k.used_at AS known_used_at, k.remote_id, r.attempts, r.first_sent_at
@@ -273,7 +272,7 @@ FROM (
     LEFT JOIN known AS k ON k.key = p.key
     WHERE r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no > :after AND r.state = :state
     ORDER BY r.row_no LIMIT :limit
-)
+))
 ORDER BY row_no
 
 -- name: claim_rows
