@@ -197,7 +197,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
             retried = RowRetried(context.lane, work.row.row_no, refused.code, work.attempts, delay_s)
             context.sink.emit(retried)
             return True
-        case LookUp() if work.is_absent and refused.definitive:
+        case LookUp() if work.is_absent and refused.definitive and context.closing and work.attempts == 1:
+            # No look-up is possible any more, and the same refusal at every sitting would tell nothing more.
             _settle(context, work, Outcome.FAILED, refused.code, f"{refused.message}; the listing does not show it")
         case LookUp():
             await _settle_by_listing(context, look_ups, work, refused)

@@ -11,13 +11,13 @@ from batcher.engine.listing import ScopeListing
 from batcher.engine.persist import persist
 from batcher.model import Applied, LedgerRow, Outcome, Refused, Remote, Settlement
 from batcher.policy.found import AVAILABLE
+from batcher.policy.verdict import OwnCode
 
 
 async def put_right(context: LaneContext, row: LedgerRow, remote: Remote, drifted: Settlement) -> Settlement | None:
     """The settlement of a drifted row: `updated`, or `drifted` with what stands against it.
 
-    As it was given where nothing is to be put right. None if the lane closed on the way, or if a change may have been
-    made and cannot be looked at: the row stays open.
+    As it was given where nothing is to be put right. None if the lane closed on the way: the row stays open.
     """
     if not context.policy.fix_drift or drifted.outcome is not Outcome.DRIFTED:
         return drifted
@@ -45,14 +45,19 @@ async def put_right(context: LaneContext, row: LedgerRow, remote: Remote, drifte
 async def _not_done(
     context: LaneContext, row: LedgerRow, remote: Remote, drifted: Settlement, refused: Refused
 ) -> Settlement | None:
-    """What a change has done that was refused at last; None where it may have been made and a listing cannot tell."""
+    """What a change has done that was refused at last: `in_doubt` where it may have been made and no listing tells.
+
+    None if the lane closed before one could.
+    """
     if not refused.ambiguous:
         return _refused(drifted, refused)
     listing, now = ScopeListing(context, row.scope, only=(row.spec,)), None
     async for items in listing.pages():
         now = next((item for item in items if item.remote_id == remote.remote_id), now)
-    if now is None:
+    if now is None and context.closing:
         return None
+    if now is None:
+        return replace(_refused(drifted, refused), outcome=Outcome.IN_DOUBT, error_code=OwnCode.IN_DOUBT.value)
     seen = replace(drifted, remote_state=now.state, remote_enabled=now.enabled)
     differences = context.operation.differences(row.spec, now)
     if differences:

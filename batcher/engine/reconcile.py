@@ -131,7 +131,7 @@ async def skip_moved(context: LaneContext) -> None:
 
 async def _plan_vanished(context: LaneContext, scope: str, seen: Sequence[int]) -> None:
     """What was taken in an earlier sitting and is not among the `seen` is to be made again, under another token."""
-    if context.accepted.get(scope, 0) > len(seen):
+    if context.accepted.get(scope, 0) > len(set(seen)):  # an attachment's rows may be shown twice
         await context.commit.flush()
         context.accepted[scope] -= await context.ledger.plan_vanished(context.lease, scope, seen)
 
@@ -155,10 +155,11 @@ async def settle_listed(
         remote = by_key[row.key]
         found = found_settlement(context, row, remote)
         settlement = None if found is None else await put_right(context, row, remote, found)
+        state = settlement.state if settlement is not None else row.state  # the lane closed over a change of it
+        if found is not None and state is RowState.ACCEPTED:
+            accepted.append(row.row_no)
         if settlement is None:
             continue
-        if settlement.state is RowState.ACCEPTED:
-            accepted.append(row.row_no)
         if settlement.state is row.state:
             if context.operation.needs_amending(row.spec, remote):
                 to_amend.append((row, remote))

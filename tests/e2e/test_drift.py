@@ -100,6 +100,7 @@ async def test_a_repair_without_an_answer_is_judged_by_what_is_there(tmp_path: P
         ended = await sky.run(tmp_path, *words)
         if not can_look:
             assert (ended.code, column(tmp_path, "outcome")) == (3, ["in_doubt"]), ended.err
+            assert "not put right" in column(tmp_path, "error_message")[0]
             await sky.script()
             ended = await sky.run(tmp_path, *words)
         assert ended.code == 0, ended.err
