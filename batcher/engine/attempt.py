@@ -177,6 +177,10 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     work.refused = refused
     work.attempts += is_attempt(refused)
     work.in_doubt = work.in_doubt or refused.ambiguous
+    if work.is_absent and work.attempts == 1 and refused.definitive and refused.kind is Kind.PERMANENT:
+        # It may be what the provider said to the process that died, of a quota that has been raised since.
+        work.is_absent = False
+        return _try_again(context, work, refused, TryAgain(delay_s=0.0, new_generation=True))
     work.is_absent = work.is_absent and not refused.ambiguous
     decision = decide(
         refused,
@@ -191,15 +195,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     elif refused.stops is Stops.SUBJECT:
         context.stop_subject(context.operation.subject(work.row.spec), refused)
     match decision:
-        case TryAgain(delay_s=delay_s, new_generation=new_generation):
-            work.due = context.clock.steady() + delay_s
-            work.new_generation = new_generation
-            retried = RowRetried(context.lane, work.row.row_no, refused.code, work.attempts, delay_s)
-            context.sink.emit(retried)
-            return True
-        case LookUp() if work.is_absent and refused.definitive and context.closing and work.attempts == 1:
-            # No look-up is possible any more, and the same refusal at every sitting would tell nothing more.
-            _settle(context, work, Outcome.FAILED, refused.code, f"{refused.message}; the listing does not show it")
+        case TryAgain():
+            return _try_again(context, work, refused, decision)
         case LookUp():
             await _settle_by_listing(context, look_ups, work, refused)
         case GiveUp() if refused.definitive and refused.stops is Stops.ROW and work.row.scope not in context.listed:
@@ -212,6 +209,14 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
             if not refused.sent:
                 context.stop_unreachable(refused)
     return False
+
+
+def _try_again(context: LaneContext, work: Work, refused: Refused, again: TryAgain) -> bool:
+    """Have the row handed out again when it is due: always true."""
+    work.due = context.clock.steady() + again.delay_s
+    work.new_generation = again.new_generation
+    context.sink.emit(RowRetried(context.lane, work.row.row_no, refused.code, work.attempts, again.delay_s))
+    return True
 
 
 async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> None:

@@ -38,6 +38,7 @@ from tests.ledger.book import T0, claimed, lease_of, open_run, row, token_of, wr
 SILENCE = Refused(Kind.TRANSIENT, Stops.ROW, "BATCHER.NoAnswer", "no answer", ambiguous=True)
 BEING_OPERATED = Refused(Kind.TRANSIENT, Stops.ROW, "ER.04004003", "being operated", 400, definitive=True)
 QUOTA = Refused(Kind.PERMANENT, Stops.LANE, "ER.04009008", "insufficient quota", 400, definitive=True)
+USED_UP = Refused(Kind.PERMANENT, Stops.SUBJECT, "ER.04009008", "insufficient quota", 400, definitive=True)
 WRONG = Refused(Kind.PERMANENT, Stops.ROW, "ER.04009005", "invalid parameters", 400, definitive=True)
 UNREACHABLE = Refused(Kind.TRANSIENT, Stops.ROW, "BATCHER.Unreachable", "no connection", sent=False)
 
@@ -155,11 +156,13 @@ async def test_a_row_of_a_dead_process_that_is_pending_is_not_sent_again(tmp_pat
     assert (line.state, line.generation, line.remote_id) == (RowState.ACCEPTED, 0, "fl-1")
 
 
-async def test_a_row_of_a_dead_process_that_is_not_there_is_settled_by_its_refusal(tmp_path: Path) -> None:
-    provider = Provider([QUOTA])
+async def test_what_was_refused_to_a_dead_process_is_asked_again_under_another_token(tmp_path: Path) -> None:
+    """The provider repeats its refusal to the old token, though the quota was raised since."""
+    made = Applied("fl-1", "available", enabled=True, as_wished=True, http_status=202, request_id="")
+    provider = Provider([USED_UP, made])
     (line,) = await worked(tmp_path, provider, died_at=T0)
-    assert provider.calls == ["list", "create 0"]
-    assert (line.outcome, line.error_code) == (Outcome.FAILED, "ER.04009008")
+    assert provider.calls == ["list", "create 0", "create 1"]
+    assert (line.outcome, line.generation) == (Outcome.CREATED, 1)
 
 
 async def test_a_row_of_a_dead_process_is_looked_up_again_after_silence(tmp_path: Path) -> None:

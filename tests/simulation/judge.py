@@ -123,7 +123,8 @@ class Case:
                 differs = mine is not None and mine.is_live and not _is_as(mine, wish)
                 # A change of ours, or of another machine's, may have come through after it was looked at.
                 is_late = "not put right" in row.error_message and self.night.network.late_share > 0
-                return "" if differs or is_late or self.night.second_operator else f"there is {mine}"
+                others = self.night.second_operator or any(sitting.robbed for sitting in self.night.sittings)
+                return "" if differs or is_late or others else f"there is {mine}"
             case Outcome.UNVERIFIED:
                 return "" if mine is not None else "nothing with this id was ever there"
             case Outcome.FAILED:
@@ -197,21 +198,29 @@ def unheard(heard: Sequence[Event], rows: Sequence[RowRecord], run: RunRecord) -
             yield f"run {run.run_id}, row {event.row_no}: told as {event.outcome}, recorded as {recorded}"
 
 
-def unfenced(old: Sequence[tuple[float, Event]], new: Sequence[tuple[float, Event]]) -> Iterator[str]:
+def unfenced(one: Sequence[tuple[float, Event]], other: Sequence[tuple[float, Event]]) -> Iterator[str]:
     """What a process still settled in a lane after another one had made calls there, having taken it over.
 
     Only if both worked one run: runs have leases of their own.
     """
-    runs = [{event.run_id for _, event in told if isinstance(event, RunStarted)} for told in (old, new)]
+    runs = [{event.run_id for _, event in told if isinstance(event, RunStarted)} for told in (one, other)]
     if runs[0] != runs[1]:
         return
-    taken: dict[LaneKey, float] = {}
-    for at, event in new:
+    for old, new in ((one, other), (other, one)):
+        had, taken = _first_calls(old), _first_calls(new)
+        for at, event in old:
+            if not isinstance(event, RowSettled | RowAccepted) or event.lane not in had:
+                continue
+            if had[event.lane] < taken.get(event.lane, math.inf) < at:
+                yield f"row {event.row_no} was settled at {at:.3f}, the lane was lost at {taken[event.lane]:.3f}"
+
+
+def _first_calls(told: Sequence[tuple[float, Event]]) -> dict[LaneKey, float]:
+    found: dict[LaneKey, float] = {}
+    for at, event in told:
         if isinstance(event, CallMade):
-            taken.setdefault(event.lane, at)
-    for at, event in old:
-        if isinstance(event, RowSettled | RowAccepted) and at > taken.get(event.lane, math.inf):
-            yield f"row {event.row_no} was settled at {at:.3f} by who had lost the lane at {taken[event.lane]:.3f}"
+            found.setdefault(event.lane, at)
+    return found
 
 
 def misreported(folder: Path, run: RunRecord, rows: Sequence[RowRecord], exit_code: int) -> Iterator[str]:
