@@ -117,8 +117,6 @@ class SqliteLedger:
         # The schema first: from its first moment a ledger is one even if its log is lost.
         migrate(store)
         store.connection.execute("PRAGMA journal_mode = WAL")
-        if not closed:  # what a power cut has torn must not stand behind what comes
-            store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         lock.note_made()
 
     def _connect(self, uri: str) -> Store:

@@ -164,7 +164,7 @@ async def test_a_run_can_wait_for_another_that_holds_the_ledger(tmp_path: Path) 
     one = write_rows(tmp_path / "one.csv", some_rows(20))
     two = write_rows(tmp_path / "two.csv", [row(number, routers=1, projects=1) for number in range(20, 30)])
     async with cloud() as sky:
-        async with sky.slowly(tmp_path, "run", str(one), rate="10/s") as first:
+        async with sky.slowly(tmp_path, "run", str(one), rate="3/s") as first:
             await first.until("kind=create")
             held = await run(sky, tmp_path, "run", str(two), rate="200/s")
             assert held.code == 6, held.err

@@ -303,19 +303,6 @@ async def test_a_copy_of_a_ledger_at_work_is_a_ledger(place: Path, tmp_path: Pat
         assert [record.state for record in await everything(image, run_id)] == ["claimed", "planned"]
 
 
-async def test_what_was_torn_does_not_stand_behind_what_comes(place: Path, tmp_path: Path) -> None:
-    """The log of a process that died is folded in by the next start, and begins anew."""
-    copy = tmp_path / "copy.db"
-    async with open_ledger(str(place)) as ledger:
-        await open_run(ledger, "r1", [row(1)])
-        for end in ("", "-wal"):
-            shutil.copy(f"{place}{end}", f"{copy}{end}")
-    assert Path(f"{copy}-wal").stat().st_size > 0
-    async with open_ledger(str(copy)) as ledger:
-        assert Path(f"{copy}-wal").stat().st_size == 0
-        assert len(await everything(ledger, RunId("r1"))) == 1
-
-
 async def test_a_ledger_may_be_closed_twice(place: Path) -> None:
     async with open_ledger(str(place)) as ledger:
         await ledger.close()
