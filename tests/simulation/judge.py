@@ -6,7 +6,6 @@ after every end of a process, however that ended.
 
 import csv
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 from batcher.emulator.state import State
 from batcher.emulator.throttle import worst_window
-from batcher.events import CallMade, Event, RowAccepted, RowSettled, RunStarted
+from batcher.events import Event, RowAccepted, RowSettled, RunStarted
 from batcher.model import UNDO, LaneKey, Outcome, RowState
 from batcher.policy.pace import parse_rate
 from batcher.policy.verdict import DONE, project_outcome
@@ -199,28 +198,28 @@ def unheard(heard: Sequence[Event], rows: Sequence[RowRecord], run: RunRecord) -
 
 
 def unfenced(one: Sequence[tuple[float, Event]], other: Sequence[tuple[float, Event]]) -> Iterator[str]:
-    """What a process still settled in a lane after another one had made calls there, having taken it over.
+    """Lanes in which a process settled something after another one had, which had taken the lane from it.
 
     Only if both worked one run: runs have leases of their own.
     """
     runs = [{event.run_id for _, event in told if isinstance(event, RunStarted)} for told in (one, other)]
     if runs[0] != runs[1]:
         return
-    for old, new in ((one, other), (other, one)):
-        had, taken = _first_calls(old), _first_calls(new)
-        for at, event in old:
-            if not isinstance(event, RowSettled | RowAccepted) or event.lane not in had:
-                continue
-            if had[event.lane] < taken.get(event.lane, math.inf) < at:
-                yield f"row {event.row_no} was settled at {at:.3f}, the lane was lost at {taken[event.lane]:.3f}"
+    last: dict[LaneKey, list[int]] = {}
+    for at, who, event in _in_order(one, other):
+        if isinstance(event, RowSettled | RowAccepted):
+            takers = last.setdefault(event.lane, [])
+            if who in takers and takers[-1] != who:
+                yield f"row {event.row_no} was settled at {at:.3f} by who had lost its lane"
+            elif who not in takers:
+                takers.append(who)
 
 
-def _first_calls(told: Sequence[tuple[float, Event]]) -> dict[LaneKey, float]:
-    found: dict[LaneKey, float] = {}
-    for at, event in told:
-        if isinstance(event, CallMade):
-            found.setdefault(event.lane, at)
-    return found
+def _in_order(*all_told: Sequence[tuple[float, Event]]) -> list[tuple[float, int, Event]]:
+    """What processes told, by time, and which of them it was."""
+    return sorted(
+        ((at, who, event) for who, told in enumerate(all_told) for at, event in told), key=lambda one: one[:2]
+    )
 
 
 def misreported(folder: Path, run: RunRecord, rows: Sequence[RowRecord], exit_code: int) -> Iterator[str]:
