@@ -188,7 +188,7 @@ class State:
         try:
             yield
             self.db.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # whatever it was, cancelling too: it is raised again
             if self.db.in_transaction:  # SQLite itself rolls back on a full disk
                 self.db.execute("ROLLBACK")
             raise

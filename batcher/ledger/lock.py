@@ -30,7 +30,7 @@ class LedgerLock:
         self._file: BinaryIO | None = os.fdopen(descriptor, "r+b", buffering=0)
         try:
             self._take(ledger, self._file)
-        except BaseException:
+        except BaseException:  # whatever it was: a lock that was not got is not kept open
             self.release()
             raise
 

@@ -88,7 +88,7 @@ class Store:
             try:
                 yield
                 self.connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever it was, it is raised again, and nothing of it stays
                 if self.connection.in_transaction:
                     with suppress(sqlite3.Error):  # what went wrong first is the cause
                         self.connection.execute("ROLLBACK")
