@@ -17,13 +17,13 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule
 
 from batcher.errors import LedgerError, StaleLeaseError
 from batcher.model import CallClass, LaneKey, Lease, Limit, Outcome, RowState, RunId, Window
 from tests.ledger.book import COLUMNS, T0, TTL_S, end, key_of, row, run_record, settled, token_of
+from tests.ledger.machines import live
 from tests.ledger.test_ledger_machine import KINDS, PICK, PLANS, RUNS_MAX, BookRow, BookRun, LedgerMachine
 
 SCOPE = "er-1"
@@ -408,19 +408,6 @@ class InterruptedMachine(LedgerMachine):
             self.do(self.ledger.renew_lane(run.leases[lease.lane_no], self.now, TTL_S))
 
 
-def run_machine(examples: int, steps: int) -> None:
-    """So many lives of a ledger, of so many steps each."""
-    run_state_machine_as_test(
-        InterruptedMachine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        ),
-    )
-
-
 @pytest.mark.timeout(120)
 def test_the_ledger_keeps_the_book_whatever_interrupts_it() -> None:
-    run_machine(60, 40)
+    live(InterruptedMachine, 60)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -23,7 +22,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from batcher.errors import StaleLeaseError
@@ -40,6 +38,7 @@ from tests.ledger.book import (
     settled,
     token_of,
 )
+from tests.ledger.machines import live
 
 T = TypeVar("T")
 
@@ -481,12 +480,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(120)
 def test_the_ledger_keeps_the_book() -> None:
-    run_state_machine_as_test(
-        LedgerMachine,
-        settings=settings(
-            max_examples=80,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        ),
-    )
+    live(LedgerMachine, 80)

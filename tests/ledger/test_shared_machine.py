@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batcher.errors import LedgerError, StaleLeaseError
 from batcher.ledger.lane_store import LaneStore
 from batcher.ledger.store import Store
 from batcher.model import Lease, Outcome, RowState, RunId, Settlement
 from tests.ledger.book import NORTH, SOUTH, T0, TTL_S, accepted, open_run, opened, put_back, row, settled, token_of
+from tests.ledger.machines import live
 
 RUN = RunId("run")
 ROWS = 6
@@ -317,22 +317,9 @@ class SharedMachine(RuleBasedStateMachine):
             assert read("SELECT count(*) FROM call_count").fetchone() == (0,)
 
 
-def run_machine(examples: int, steps: int) -> None:
-    """So many ledgers, of so many steps each."""
-    run_state_machine_as_test(
-        SharedMachine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        ),
-    )
-
-
 @pytest.mark.timeout(120)
 def test_leases_alone_keep_workers_apart() -> None:
-    run_machine(60, 40)
+    live(SharedMachine, 60)
 
 
 def test_workers_that_race_for_lanes_settle_each_row_once(tmp_path: Path) -> None:

@@ -5,12 +5,10 @@ import csv
 import gc
 import json
 import os
-import resource
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,6 +33,7 @@ from tests.report.world import (
     spec,
     unsent,
 )
+from tests.storage.disks import file_size_limit
 
 ALL = ("csv", "jsonl")
 NAMES = {"report.csv", "failed.csv", "report.jsonl", "summary.json"}
@@ -217,17 +216,6 @@ async def test_a_ledger_that_fails_half_way_leaves_the_old_report(tmp_path: Path
     with pytest.raises(LedgerError, match="disk I/O error"):
         await publish(ledger, OPERATION, run_record(), tmp_path, ALL)
     assert contents(tmp_path / RUN_ID) == old
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """No file of this process grows beyond `size` bytes: a full disk, near enough."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_full_disk_leaves_the_old_report_and_says_what_to_do(tmp_path: Path) -> None:
