@@ -177,11 +177,6 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     work.refused = refused
     work.attempts += is_attempt(refused)
     work.in_doubt = work.in_doubt or refused.ambiguous
-    if work.is_absent and work.attempts == 1 and refused.definitive and refused.kind is Kind.PERMANENT:
-        # It may be what the provider said to the process that died, of a quota that has been raised since.
-        work.is_absent = False
-        return _try_again(context, work, refused, TryAgain(delay_s=0.0, new_generation=True))
-    work.is_absent = work.is_absent and not refused.ambiguous
     decision = decide(
         refused,
         attempts=work.attempts,
@@ -189,18 +184,21 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
         in_doubt=work.in_doubt,
         budget=context.policy.budget,
         chance=context.chance.random(),
+        is_absent=work.is_absent,
+        was_listed=work.row.scope in context.listed,
     )
+    if isinstance(decision, TryAgain):
+        work.due = context.clock.steady() + decision.delay_s
+        work.new_generation = decision.new_generation
+        retried = RowRetried(context.lane, work.row.row_no, refused.code, work.attempts, decision.delay_s)
+        context.sink.emit(retried)
+        return True
     if refused.stops is Stops.SCOPE:
         context.stop_scope(work.row.scope, refused)
     elif refused.stops is Stops.SUBJECT:
         context.stop_subject(context.operation.subject(work.row.spec), refused)
     match decision:
-        case TryAgain():
-            return _try_again(context, work, refused, decision)
         case LookUp():
-            await _settle_by_listing(context, look_ups, work, refused)
-        case GiveUp() if refused.definitive and refused.stops is Stops.ROW and work.row.scope not in context.listed:
-            # So is also refused a token that was used so long ago that it has ended (ECS, "Idempotency", 2025-11-25).
             await _settle_by_listing(context, look_ups, work, refused)
         case GiveUp():
             _settle(context, work, Outcome.FAILED, refused.code, refused.message)
@@ -209,14 +207,6 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
             if not refused.sent:
                 context.stop_unreachable(refused)
     return False
-
-
-def _try_again(context: LaneContext, work: Work, refused: Refused, again: TryAgain) -> bool:
-    """Have the row handed out again when it is due: always true."""
-    work.due = context.clock.steady() + again.delay_s
-    work.new_generation = again.new_generation
-    context.sink.emit(RowRetried(context.lane, work.row.row_no, refused.code, work.attempts, again.delay_s))
-    return True
 
 
 async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> None:

@@ -23,7 +23,7 @@ WAITING_MAX = 1000
 class Work:
     """A claimed row and what this sitting has done with it so far. `due` is on the steady clock.
 
-    `is_absent`: a whole listing, read after every send that may have worked, did not show it.
+    `is_absent`: a process that died had claimed it, and a listing before the first send of this one did not show it.
     """
 
     row: ClaimedRow

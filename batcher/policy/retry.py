@@ -7,9 +7,12 @@ A refusal is answered with the first of these that fits:
 3. Repeating may help, only the row is concerned, and attempts and time are left: again after an exponential
    back-off with full jitter, no sooner than the provider asked (AWS Architecture Blog, "Exponential Backoff
    and Jitter", 2015). After a definitive refusal the token is spent: the next attempt is a new generation.
-4. An attempt may have taken effect: only the listing can tell, so look it up, unless the run may not ask.
-5. The provider refused this very row: that is its answer.
-6. It was not sent, or what was refused is more than the row: put it back, it is not at fault.
+4. A process that died has claimed the row, no listing shows it, and its token is refused for good at once: the provider
+   may only repeat what it said to that process, of a quota that was raised since. Once more, under a new generation.
+5. An attempt may have taken effect: only the listing can tell, so look it up, unless the run may not ask.
+6. The provider refused this very row: that is its answer. Where its scope was not listed, look it up all the same: a
+   token that somebody used so long ago that it has ended is refused, too (ECS, "Idempotency", 2025-11-25).
+7. It was not sent, or what was refused is more than the row: put it back, it is not at fault.
 """
 
 from dataclasses import dataclass
@@ -69,18 +72,36 @@ def backoff_s(budget: RetryBudget, attempts: int, chance: float) -> float:
 
 
 def decide(
-    refused: Refused, *, attempts: int, elapsed_s: float, in_doubt: bool, budget: RetryBudget, chance: float
+    refused: Refused,
+    *,
+    attempts: int,
+    elapsed_s: float,
+    in_doubt: bool,
+    budget: RetryBudget,
+    chance: float,
+    is_absent: bool = False,
+    was_listed: bool = True,
 ) -> Decision:
-    """What to do next. `attempts` counts this one; `in_doubt`: this or an earlier attempt may have worked."""
+    """What to do next. `attempts` counts this one; `in_doubt`: this or an earlier attempt may have worked.
+
+    `is_absent`: a process that died had claimed the row, and no listing has shown it since. `was_listed`: its scope was
+    listed before anything was sent.
+    """
     if refused.kind is Kind.EXISTS:
         return LookUp()
     again = _again(refused, attempts, elapsed_s, budget, chance)
     if again is not None:
         return again
+    is_final = refused.definitive and refused.kind is Kind.PERMANENT
+    if is_absent and is_final and attempts == 1:
+        return TryAgain(delay_s=0.0, new_generation=True)
     if in_doubt and refused.stops not in (Stops.ACCOUNT, Stops.RUN):
         return LookUp()
     is_answer = refused.definitive or (refused.sent and refused.stops in (Stops.ROW, Stops.SUBJECT))
-    return GiveUp() if is_answer and not in_doubt else PutBack()
+    if not is_answer or in_doubt:
+        return PutBack()
+    may_stand = refused.definitive and refused.stops is Stops.ROW and not was_listed
+    return LookUp() if may_stand else GiveUp()
 
 
 def _again(refused: Refused, attempts: int, elapsed_s: float, budget: RetryBudget, chance: float) -> TryAgain | None:

@@ -40,6 +40,8 @@ FIRST = {"attempts": 1, "elapsed_s": 0.0, "in_doubt": False}
 DOUBT = {**FIRST, "in_doubt": True}
 LAST = {**FIRST, "attempts": 3}
 LAST_DOUBT = {**DOUBT, "attempts": 3}
+ABSENT = {**DOUBT, "is_absent": True}
+UNLISTED = {**FIRST, "was_listed": False}
 LATE = {**FIRST, "elapsed_s": 99.6}
 LONG_AGO = {**FIRST, "elapsed_s": 1000.0}
 
@@ -63,6 +65,15 @@ TABLE: dict[str, tuple[Refused, dict[str, Any], Decision]] = {
     ),
     "throttled for so long that the row is refused": (THROTTLED, LONG_AGO, GiveUp()),
     "throttled for so long, in doubt": (THROTTLED, {**LONG_AGO, "in_doubt": True}, LookUp()),
+    # 4: what a dead process may have been told is asked once more
+    "refused at once, of a dead process and not there": (BAD_REQUEST, ABSENT, TryAgain(0.0, new_generation=True)),
+    "no quota, of a dead process and not there": (NO_QUOTA, ABSENT, TryAgain(0.0, new_generation=True)),
+    "refused again, of a dead process and not there": (BAD_REQUEST, {**ABSENT, "attempts": 2}, LookUp()),
+    "no answer at last, of a dead process and not there": (TIMED_OUT, {**ABSENT, "attempts": 3}, LookUp()),
+    # 6: refused for good where nothing was listed
+    "refused for good, and its scope was not listed": (BAD_REQUEST, UNLISTED, LookUp()),
+    "a conflict at last, and its scope was not listed": (CONFLICT, {**UNLISTED, "attempts": 3}, LookUp()),
+    "no router, and it was not listed": (NO_ROUTER, UNLISTED, GiveUp()),
     # 3: again after a back-off
     "unavailable": (UNAVAILABLE, FIRST, TryAgain(0.5, new_generation=False)),
     "unavailable the second time": (UNAVAILABLE, {**FIRST, "attempts": 2}, TryAgain(1.0, new_generation=False)),
@@ -86,7 +97,7 @@ TABLE: dict[str, tuple[Refused, dict[str, Any], Decision]] = {
         {**FIRST, "elapsed_s": 99.5},
         TryAgain(0.5, new_generation=False),
     ),
-    # 4: it may have taken effect, and repeating is over
+    # 5: it may have taken effect, and repeating is over
     "no answer at the last attempt": (TIMED_OUT, LAST_DOUBT, LookUp()),
     "no answer when the time is over": (TIMED_OUT, {**LATE, "in_doubt": True}, LookUp()),
     "an early attempt in doubt, the last one refused": (UNAVAILABLE, LAST_DOUBT, LookUp()),
@@ -97,14 +108,14 @@ TABLE: dict[str, tuple[Refused, dict[str, Any], Decision]] = {
     "in doubt, but the run may not ask": (BAD_KEY, DOUBT, PutBack()),
     "in doubt, and the run stops for a while": (SAD_RUN, DOUBT, PutBack()),
     "in doubt, and the account stops for a while": (SAD_ACCOUNT, DOUBT, PutBack()),
-    # 5: the row's own answer
+    # 6: the row's own answer
     "refused for good": (BAD_REQUEST, FIRST, GiveUp()),
     "unavailable at the last attempt": (UNAVAILABLE, LAST, GiveUp()),
     "unavailable when the time is over": (UNAVAILABLE, LATE, GiveUp()),
     "a conflict at the last attempt": (CONFLICT, LAST, GiveUp()),
     "the router is gone, said of this very token": (NO_ROUTER, FIRST, GiveUp()),
     "the quota is used up, said of this very token": (NO_QUOTA, FIRST, GiveUp()),
-    # 6: not the row's fault
+    # 7: not the row's fault
     "not sent at the last attempt": (UNREACHABLE, LAST, PutBack()),
     "not sent when the time is over": (UNREACHABLE, LATE, PutBack()),
     "the scope is refused": (SAD_SCOPE, FIRST, PutBack()),
