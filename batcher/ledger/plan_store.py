@@ -116,11 +116,6 @@ class PlanStore:
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
         return row_no
 
-    def held_until(self, run_id: RunId) -> float | None:
-        with translated(self._store.path, "read"):
-            until = self._store.one("select_held_until", (self._store.run_no(run_id),))[0]
-            return None if until is None else float(until)
-
     def index_keys(self, run_id: RunId) -> int:
         self._lanes.pop(run_id, None)  # the plan is whole: nobody adds to it any more
         with self._store.transaction():
