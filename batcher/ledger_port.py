@@ -16,12 +16,10 @@ from batcher.model import (
     PlanRow,
     RowState,
     RunId,
-    ScopeLoad,
     Send,
     Settlement,
-    Twin,
 )
-from batcher.records import RowRecord, RunRecord
+from batcher.records import RowRecord, RunRecord, ScopeLoad, Twin
 
 
 class Settler(Protocol):

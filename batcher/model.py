@@ -276,27 +276,6 @@ class Send(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """A planned row whose natural key an earlier row of the inventory has already (`first_*`)."""
-
-    row_no: int
-    lane_no: int
-    spec: str
-    first_line: int
-    first_spec: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeLoad:
-    """What is open in one scope of a lane."""
-
-    scope: str
-    planned: int
-    claimed: int
-    accepted: int
-
-
-@dataclass(frozen=True, slots=True)
 class Remote:
     """A thing as the provider shows it; `created_at` is the provider's time, `fields` are those that can drift."""
 

@@ -269,7 +269,7 @@ async def _settle_found(context: LaneContext, work: Work, remotes: Sequence[Remo
     made = made_by_run(context, known, remote, sendings_of(context, work)) if work.in_doubt else False
     note = whose(made=made) if work.in_doubt else ""
     others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
-    found = found_settlement(context, known, remote, made, others or note)
+    found = found_settlement(context, known, remote, made=made, note=others or note)
     if found is None:
         return False
     settlement = await put_right(context, known, remote, found)

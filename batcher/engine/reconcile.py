@@ -27,9 +27,10 @@ from batcher.engine.settling import (
     tell_of_others,
     whose,
 )
-from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, ScopeLoad, Settlement, Stops
+from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, Settlement, Stops
 from batcher.policy.found import is_leaving, others_standing, standing_of
 from batcher.policy.verdict import OWN_CODES, OwnCode
+from batcher.records import ScopeLoad
 
 ROWS_WORTH_A_LISTING = 20
 """One listing call is then at most 5 % of what the scope's rows cost anyway."""
@@ -184,7 +185,7 @@ async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remo
     made = made_by_run(context, row, remote, sending_of(context, row))
     others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
     note = "" if row.state is RowState.PLANNED else whose(made=made)
-    found = found_settlement(context, row, remote, made, others or note)
+    found = found_settlement(context, row, remote, made=made, note=others or note)
     if found is None:
         return None, False
     settlement = await put_right(context, row, remote, found)

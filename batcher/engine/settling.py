@@ -71,7 +71,7 @@ def made_by_run(context: LaneContext, row: LedgerRow, remote: Remote, sendings: 
 
 
 def found_settlement(
-    context: LaneContext, row: LedgerRow, remote: Remote, made: bool | None, note: str = ""
+    context: LaneContext, row: LedgerRow, remote: Remote, *, made: bool | None, note: str = ""
 ) -> Settlement | None:
     """What a row is, now that the provider shows its thing; None if the thing is on its way out.
 

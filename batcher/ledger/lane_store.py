@@ -21,12 +21,12 @@ from batcher.model import (
     Outcome,
     RowState,
     RunId,
-    ScopeLoad,
     Send,
     Settlement,
     Window,
 )
 from batcher.policy.row_state import may_move
+from batcher.records import ScopeLoad
 
 KEYS_MAX = 500
 """Keys in one look-up: well below SQLite's bound on parameters."""

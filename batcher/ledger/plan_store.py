@@ -9,19 +9,8 @@ from typing import Any
 from batcher.errors import LedgerError, RunNotFoundError
 from batcher.ledger.lane_store import count_rows, settle_rows
 from batcher.ledger.store import Store, legible, statements, translated
-from batcher.model import (
-    RUN_ID_PATTERN,
-    LaneKey,
-    Lease,
-    Outcome,
-    PlanRow,
-    RowState,
-    RunId,
-    RunState,
-    Settlement,
-    Twin,
-)
-from batcher.records import RowRecord, RunRecord
+from batcher.model import RUN_ID_PATTERN, LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement
+from batcher.records import RowRecord, RunRecord, Twin
 
 ROWS_MAX = 2**32 - 1
 """Rows of one run: `plan_id` keeps 32 bits for the row's number."""

@@ -25,12 +25,10 @@ from batcher.model import (
     PlanRow,
     RowState,
     RunId,
-    ScopeLoad,
     Send,
     Settlement,
-    Twin,
 )
-from batcher.records import RowRecord, RunRecord
+from batcher.records import RowRecord, RunRecord, ScopeLoad, Twin
 
 SQLITE_OLDEST = (3, 37, 0)
 """The first with STRICT tables (2021-11-27)."""

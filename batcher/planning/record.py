@@ -11,8 +11,9 @@ from json.encoder import encode_basestring_ascii as _quoted
 
 from batcher.events import PlanProgress
 from batcher.ledger_port import Ledger
-from batcher.model import Barred, Fault, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Twin, Wish
+from batcher.model import Barred, Fault, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Wish
 from batcher.ports import Clock, EventSink, Operation, RowSource
+from batcher.records import Twin
 
 PAGE_ROWS = 1000
 """Rows of one transaction: large enough that its cost vanishes, small enough that the loop takes turns."""
