@@ -22,6 +22,8 @@ class EmulatorSettings:
     - `host`: a loopback address; `port`: 0 takes a free one.
     - `state_path`: the state file, made if missing; None keeps the state in memory.
     - `keys`: access keys with their secrets; `auth_tokens`: accepted `X-Auth-Token` values.
+    - `control`: whether `/_emulator` is served at all; `control_secret`: what its callers must show (`control.py`),
+      empty where every user of this machine may call it.
     - `pending_s`: how long a new flow log stays `pending`; with 0 the 202 itself says `available`.
     - `failed_share`: the share (0..1) of flow logs that end in `failed` instead of `available`; what control decided
       for an attachment (`fates.py`) comes first.
@@ -52,6 +54,8 @@ class EmulatorSettings:
     state_path: Path | None = None
     keys: Mapping[str, str] = field(default_factory=lambda: {"EMULATORAK": "EMULATORSK"})
     auth_tokens: frozenset[str] = frozenset()
+    control: bool = True
+    control_secret: str = ""
     pending_s: float = 0.0
     failed_share: float = 0.0
     deleting_s: float = 0.0
