@@ -92,7 +92,7 @@ class GroupCommit:
                 with anyio.move_on_after(self._wait_s):
                     await self._full.wait()
             await self._write_group()
-            if self._closing and not self._queue:
+            if self._closing and not (self._queue or self._calls or self._limits or self._sends):
                 return
 
     def close(self) -> None:

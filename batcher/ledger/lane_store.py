@@ -230,7 +230,9 @@ class LaneStore:
         """Note first sends, and until when who makes them may go on to send."""
         marks: list[tuple[object, ...]] = [(s.sent_there, run_no, s.lease.lane_no, s.row_no) for s in sends]
         self._store.many("mark_sent", marks)
-        last = {send.lease.lane_no: send.silent_there for send in sends}
+        last: dict[int, float] = {}
+        for send in sends:
+            last[send.lease.lane_no] = max(send.silent_there, last.get(send.lease.lane_no, send.silent_there))
         self._store.many("extend_silence", [(until, run_no, lane_no) for lane_no, until in last.items()])
 
 

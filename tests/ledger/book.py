@@ -18,6 +18,7 @@ from batcher.model import (
     RowState,
     RunId,
     RunState,
+    Send,
     Settlement,
     Token,
     Wish,
@@ -26,6 +27,9 @@ from batcher.records import RowRecord, RunRecord
 
 T0 = 1_713_513_600.0  # 2024-04-19T08:00:00Z
 TTL_S = 60.0
+THERE_S = 7200.0
+"""How far the provider's clock is ahead of this one: a time of the one must never do for the other's."""
+THERE = T0 + THERE_S
 NORTH, SOUTH = LaneKey("default", "cn-north-4", "0" * 32), LaneKey("default", "cn-south-1", "0" * 32)
 COLUMNS = (("AttachmentID", "resource_id"), ("Owner", "Owner"))
 
@@ -108,8 +112,35 @@ def put_back(row_no: int, **known: Any) -> Settlement:
     return Settlement(row_no, RowState.CLAIMED, RowState.PLANNED, **known)
 
 
-async def write(ledger: Ledger, lease: Lease, *settlements: Settlement) -> None:
-    await ledger.write(lease.run_id, [(lease, settlement) for settlement in settlements], {})
+def next_row(row_no: int, generation: int, *, name: str = "", sent_there: float | None = None) -> ClaimedRow:
+    """A claimed row as it is under another generation."""
+    name = name or f"row-{row_no}"
+    return ClaimedRow(
+        row_no=row_no,
+        line=row_no + 1,
+        scope="er-1",
+        key=key_of(name),
+        spec=f'["{name}"]',
+        token=token_of(name, generation),
+        generation=generation,
+        due_generation=generation,
+        sent_there=sent_there,
+    )
+
+
+async def regenerate(
+    ledger: Ledger, lease: Lease, row_no: int, generation: int, *, now: float, sent_there: float | None = None
+) -> None:
+    """Record the next generation of one claimed row."""
+    await ledger.regenerate_rows(lease, [(next_row(row_no, generation, sent_there=sent_there), now)])
+
+
+def send(lease: Lease, row_no: int, sent_there: float = THERE, silent_there: float = THERE + TTL_S) -> Send:
+    return Send(lease, row_no, sent_there, silent_there)
+
+
+async def write(ledger: Ledger, lease: Lease, *settlements: Settlement, sends: Sequence[Send] = ()) -> None:
+    await ledger.write(lease.run_id, [(lease, settlement) for settlement in settlements], {}, (), sends)
 
 
 async def end(ledger: Ledger, run_id: RunId, *, ended_at: float = T0 + 10, stop_code: str = "") -> None:

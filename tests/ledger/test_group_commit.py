@@ -3,20 +3,23 @@
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from batcher.errors import LedgerError, StaleLeaseError
 from batcher.events import Event, RowAccepted
 from batcher.ledger.group_commit import BACKLOG_MAX, ROWS_MAX, GroupCommit
 from batcher.ledger.sqlite import SqliteLedger
-from batcher.model import Lease, Limit, RunId, Settlement
+from batcher.model import CallClass, Lease, Limit, RunId, Send, Settlement, Window
 from tests.ledger.book import (
     NORTH,
+    THERE,
     assert_counters_hold,
     claimed,
     everything,
@@ -24,6 +27,7 @@ from tests.ledger.book import (
     open_run,
     opened,
     row,
+    send,
     settled,
 )
 
@@ -46,9 +50,10 @@ class CountingLedger(SqliteLedger):
         batch: Sequence[tuple[Lease, Settlement]],
         calls: Calls,
         limits: Sequence[Limit] = (),
+        sends: Sequence[Send] = (),
     ) -> None:
         self.commits.append(len(batch))
-        await super().write(run_id, batch, calls, limits)
+        await super().write(run_id, batch, calls, limits, sends)
 
 
 @dataclass
@@ -209,6 +214,34 @@ async def test_calls_without_rows_are_written_when_it_closes(desk: Desk) -> None
     assert (await desk.ledger.run(R1)).calls == {("create", "429"): 2, ("create", "503"): 1}
 
 
+async def test_what_comes_while_the_last_commit_is_on_its_way_is_written_too(desk: Desk) -> None:
+    """Rows, calls, limits and sends, each of them alone."""
+    more: list[Callable[[], object]] = [
+        lambda: desk.settle(2),
+        lambda: desk.commit.count_call("create", "429"),
+        lambda: desk.commit.note_limit(Limit(NORTH, CallClass.ALL, Window(9, 1.0), 2.0)),
+        lambda: tasks.start_soon(desk.commit.mark, send(desk.lease, 3)),
+        lambda: None,
+    ]
+
+    async def write_and_tell(*group: Any) -> None:
+        if len(more) == 5:
+            desk.commit.close()
+        more.pop(0)()
+        await anyio.lowlevel.checkpoint()
+        await CountingLedger.write(desk.ledger, *group)
+
+    desk.ledger.write = write_and_tell  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.commit.serve)
+        desk.settle(1)
+    assert desk.ledger.commits == [1, 1, 0, 0, 0]
+    assert await desk.settled_rows() == 2
+    assert (await desk.ledger.run(R1)).calls == {("create", "429"): 1}
+    assert [limit.window.calls for limit in await desk.ledger.limits()] == [9]
+    assert [each.sent_there for each in await desk.ledger.rows(desk.lease, [3])] == [THERE]
+
+
 async def test_closing_with_nothing_queued_writes_nothing(desk: Desk) -> None:
     desk.commit.close()
     await desk.commit.serve()
@@ -247,12 +280,10 @@ async def test_a_flush_waits_for_a_write_that_is_on_its_way(desk: Desk) -> None:
     begun, may_end = anyio.Event(), anyio.Event()
     flushed = []
 
-    async def write_when_told(
-        run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Calls, limits: Sequence[Limit] = ()
-    ) -> None:
+    async def write_when_told(*group: Any) -> None:
         begun.set()
         await may_end.wait()
-        await CountingLedger.write(desk.ledger, run_id, batch, calls, limits)
+        await CountingLedger.write(desk.ledger, *group)
 
     async def flush() -> None:
         await desk.commit.flush()
@@ -288,10 +319,8 @@ async def test_a_flush_does_not_wait_for_what_others_queue_after_it(desk: Desk) 
     """Another lane settles a row whenever a commit is on its way, twenty times; the flush is of the first row."""
     others = iter(range(2, 22))
 
-    async def write_slowly(
-        run_id: RunId, batch: Sequence[tuple[Lease, Settlement]], calls: Calls, limits: Sequence[Limit] = ()
-    ) -> None:
-        await CountingLedger.write(desk.ledger, run_id, batch, calls, limits)
+    async def write_slowly(*group: Any) -> None:
+        await CountingLedger.write(desk.ledger, *group)
         desk.settle(*itertools.islice(others, 1))
 
     desk.ledger.write = write_slowly  # type: ignore[method-assign]

@@ -22,9 +22,12 @@ from tests.ledger.book import (
     everything,
     key_of,
     lease_of,
+    next_row,
     open_run,
     put_back,
+    regenerate,
     row,
+    send,
     settled,
     states,
     token_of,
@@ -87,9 +90,12 @@ async def test_who_lost_the_lane_can_write_nothing(ledger: Ledger) -> None:
         ledger.renew_lane(stale, T0 + 5, TTL_S),
         ledger.claim(stale, after=0, limit=9, now=T0 + 5),
         ledger.recover(stale, after=0, limit=9),
-        ledger.regenerate(stale, 1, generation=1, token=token_of("row-1", 1), now=T0 + 5),
+        ledger.regenerate_rows(stale, [(next_row(1, 1), T0 + 5)]),
+        ledger.plan_vanished(stale, [1, 2]),
+        ledger.claim_these(stale, [3], T0 + 5),
         ledger.skip_planned(stale, "BATCHER.QuotaExhausted", "", T0 + 5),
         ledger.write(R1, [(stale, settled(1))], {("create", "202"): 1}),
+        ledger.write(R1, [], {("create", "202"): 1}, (), [send(stale, 1)]),
     ):
         with pytest.raises(StaleLeaseError, match="epoch 1 is not the newest"):
             await refused
@@ -262,7 +268,7 @@ async def test_a_row_that_is_put_back_with_a_spent_token_is_due_for_another(ledg
     await write(ledger, lease, put_back(1, spent=True))
     (work,) = await claimed(ledger, lease, limit=1)
     assert (work.generation, work.due_generation) == (0, 1)
-    await ledger.regenerate(lease, 1, generation=1, token=token_of("row-1", 1), now=T0 + 7)
+    await regenerate(ledger, lease, 1, 1, now=T0 + 7)
     (again,) = await ledger.recover(lease, after=0, limit=1)
     assert (again.generation, again.due_generation, again.token) == (1, 1, token_of("row-1", 1))
     assert (again.used_at, again.intent_at) == (T0 + 7, T0 + 7)
@@ -271,10 +277,10 @@ async def test_a_row_that_is_put_back_with_a_spent_token_is_due_for_another(ledg
 async def test_a_generation_only_grows_and_only_of_a_claimed_row(ledger: Ledger) -> None:
     lease = await five(ledger)
     await claimed(ledger, lease, limit=1)
-    await ledger.regenerate(lease, 1, generation=2, token=token_of("row-1", 2), now=T0 + 3)
+    await regenerate(ledger, lease, 1, 2, now=T0 + 3)
     for row_no, generation in ((1, 2), (1, 1), (2, 1), (99, 1)):
         with pytest.raises(LedgerError, match=f"row {row_no} "):
-            await ledger.regenerate(lease, row_no, generation=generation, token=token_of("x"), now=T0 + 4)
+            await ledger.regenerate_rows(lease, [(next_row(1, 3), T0 + 4), (next_row(row_no, generation), T0 + 4)])
     first, second = (await everything(ledger, R1))[:2]
     assert (first.generation, first.token) == (2, token_of("row-1", 2))
     assert (second.generation, second.token) == (0, token_of("row-2"))
@@ -333,15 +339,16 @@ async def test_scopes_are_those_of_the_lane_with_open_rows(ledger: Ledger) -> No
     ]
 
 
-async def test_open_rows_are_found_by_their_keys(ledger: Ledger) -> None:
+async def test_rows_are_found_by_their_keys_settled_ones_too(ledger: Ledger) -> None:
     await open_run(ledger, "r0", [row(1)])
     await open_run(ledger, "r1", [*(row(n) for n in range(1, 5)), row(5, "row-1", lane=SOUTH)])
     lease = await lease_of(ledger, R1)
     await claimed(ledger, lease, limit=3)
-    await write(ledger, lease, settled(1), accepted(2, http_status=202, request_id="req-2"))
+    await write(ledger, lease, settled(1, remote_id="fl-0"), accepted(2, http_status=202, request_id="req-2"))
     keys = [*(key_of(f"row-{n}") for n in (4, 3, 2, 1, 3)), key_of("nobody"), key_of("row-1", SOUTH)]
     found = {match.row_no: match for match in await ledger.match(lease, keys)}
-    assert {n: match.state for n, match in found.items()} == {2: "accepted", 3: "claimed", 4: "planned"}
+    assert {n: match.state for n, match in found.items()} == {1: "settled", 2: "accepted", 3: "claimed", 4: "planned"}
+    assert (found[1].key, found[1].remote_id, found[1].line) == (key_of("row-1"), "fl-0", 2)
     assert (found[2].intent_at, found[2].attempts, found[2].http_status) == (T0 + 2, 1, 202)
     assert (found[2].request_id, found[2].key, found[2].line) == ("req-2", key_of("row-2"), 3)
     assert (found[4].intent_at, found[4].scope, found[4].spec) == (None, "er-1", '["row-4"]')
@@ -386,7 +393,7 @@ async def first_look(
 async def test_a_later_run_is_told_what_was_learnt(ledger: Ledger) -> None:
     lease = await five(ledger)
     await claimed(ledger, lease, limit=4)
-    await ledger.regenerate(lease, 3, generation=1, token=token_of("row-3", 1), now=T0 + 3)
+    await regenerate(ledger, lease, 3, 1, now=T0 + 3)
     await write(
         ledger,
         lease,
@@ -414,7 +421,7 @@ async def test_a_token_that_is_due_comes_with_the_time_of_its_own_first_use(ledg
         lease = await lease_of(ledger, run_id, now=T0 + 100 * night)
         await claimed(ledger, lease, now=T0 + 100 * night + 1)
         if generation:
-            await ledger.regenerate(lease, 1, generation=1, token=token_of("row-1", 1), now=T0 + 150)
+            await regenerate(ledger, lease, 1, 1, now=T0 + 150)
         await write(ledger, lease, settled(1, Outcome.FAILED, spent=not generation, settled_at=T0 + 100 * night + 60))
         await end(ledger, run_id)
     assert (await first_look(ledger, now=T0 + 300))[0] == (1, 1, T0 + 150, None)
@@ -457,7 +464,7 @@ async def test_generations_grow_over_many_runs(ledger: Ledger) -> None:
         (work,) = await claimed(ledger, lease, now=start + 1)
         assert (work.generation, work.due_generation) == (0, night)
         if night:
-            await ledger.regenerate(lease, 1, generation=night, token=token_of("row-1", night), now=start + 2)
+            await regenerate(ledger, lease, 1, night, now=start + 2)
         await write(ledger, lease, settled(1, Outcome.FAILED, spent=True, settled_at=start + 3))
         await end(ledger, run_id)
 
@@ -512,7 +519,7 @@ async def test_what_a_later_run_learnt_counts_though_the_clock_was_set_back(ledg
     run_id = await open_run(ledger, "r2", [row(1)], started_at=T0 - 50)
     lease = await lease_of(ledger, run_id, now=T0 - 49)
     await claimed(ledger, lease, now=T0 - 48)
-    await ledger.regenerate(lease, 1, generation=1, token=token_of("row-1", 1), now=T0 - 47)
+    await regenerate(ledger, lease, 1, 1, now=T0 - 47)
     await write(ledger, lease, settled(1, Outcome.FAILED, spent=True, settled_at=T0 - 46))
     await end(ledger, run_id)
     assert (await first_look(ledger, "r3"))[0][1] == 2

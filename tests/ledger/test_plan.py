@@ -24,6 +24,7 @@ from tests.ledger.book import (
     lease_of,
     open_run,
     put_back,
+    regenerate,
     row,
     run_record,
     settled,
@@ -252,7 +253,7 @@ async def test_a_retry_plans_the_rows_again_that_failed_or_are_in_doubt(ledger: 
         lease = await lease_of(ledger, R1, lane_no)
         for work in await claimed(ledger, lease):
             if work.row_no == 7:
-                await ledger.regenerate(lease, 7, generation=3, token=token_of("row-7", 3), now=T0 + 2)
+                await regenerate(ledger, lease, 7, 3, now=T0 + 2)
             if work.row_no <= 7:
                 await write(ledger, lease, settled(work.row_no, outcomes[work.row_no - 1]))
     await ledger.create_run(run_record("r2", parent="r1"))

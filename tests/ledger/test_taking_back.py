@@ -21,6 +21,7 @@ from tests.ledger.book import (
     NORTH,
     SOUTH,
     T0,
+    THERE,
     TTL_S,
     accepted,
     assert_counters_hold,
@@ -32,8 +33,10 @@ from tests.ledger.book import (
     lease_of,
     open_run,
     put_back,
+    regenerate,
     row,
     run_record,
+    send,
     settled,
     states,
     token_of,
@@ -70,18 +73,32 @@ async def rows_of(ledger: Ledger, lease: Lease) -> dict[str, LedgerRow]:
 # --- what is taken back ---------------------------------------------------------------------------------
 
 CASES: dict[str, tuple[dict[str, Any], bool]] = {
-    "created": ({"outcome": Outcome.CREATED, "remote_id": "fl", "http_status": 202}, True),
-    "created, found in a listing": ({"outcome": Outcome.CREATED, "remote_id": "fl"}, True),
+    "created": ({"outcome": Outcome.CREATED, "remote_id": "fl", "http_status": 202, "made": True}, True),
+    "created, and no word of who made it": ({"outcome": Outcome.CREATED, "remote_id": "fl"}, True),
+    "said to be created, and somebody else's": ({"outcome": Outcome.CREATED, "remote_id": "fl", "made": False}, False),
     "in doubt": ({"outcome": Outcome.IN_DOUBT}, True),
-    "made, and seen to fail": ({"outcome": Outcome.FAILED, "remote_id": "fl", "http_status": 202}, True),
-    "made, and not switched off": ({"outcome": Outcome.FAILED, "remote_id": "fl", "http_status": 403}, True),
-    "made, and changed before it was seen": ({"outcome": Outcome.DRIFTED, "remote_id": "fl", "http_status": 202}, True),
-    "perhaps made, and found failed": ({"outcome": Outcome.FAILED, "remote_id": "fl"}, True),
-    "there before, in state failed": ({"outcome": Outcome.FAILED, "remote_id": "fl", "spent": True}, False),
+    "in doubt, of a thing that it made": ({"outcome": Outcome.IN_DOUBT, "remote_id": "fl", "made": True}, True),
+    "in doubt, of a thing that it did not make": (
+        {"outcome": Outcome.IN_DOUBT, "remote_id": "fl", "made": False},
+        False,
+    ),
+    "made, and seen to fail": ({"outcome": Outcome.FAILED, "remote_id": "fl", "http_status": 202, "made": True}, True),
+    "made, and not switched off": (
+        {"outcome": Outcome.FAILED, "remote_id": "fl", "http_status": 403, "made": True},
+        True,
+    ),
+    "made, and changed before it was seen": (
+        {"outcome": Outcome.DRIFTED, "remote_id": "fl", "http_status": 202, "made": True},
+        True,
+    ),
+    "found failed, and no word of who made it": ({"outcome": Outcome.FAILED, "remote_id": "fl"}, False),
+    "found failed, and somebody else's": ({"outcome": Outcome.FAILED, "remote_id": "fl", "made": False}, False),
     "refused": ({"outcome": Outcome.FAILED, "http_status": 400}, False),
-    "there": ({"outcome": Outcome.EXISTS, "remote_id": "fl"}, False),
-    "there otherwise": ({"outcome": Outcome.DRIFTED, "remote_id": "fl"}, False),
-    "put right": ({"outcome": Outcome.UPDATED, "remote_id": "fl", "http_status": 200}, False),
+    "there": ({"outcome": Outcome.EXISTS, "remote_id": "fl", "made": False}, False),
+    "there, and no word of who made it": ({"outcome": Outcome.EXISTS, "remote_id": "fl"}, False),
+    "there otherwise": ({"outcome": Outcome.DRIFTED, "remote_id": "fl", "made": False}, False),
+    "there otherwise, and no word of who made it": ({"outcome": Outcome.DRIFTED, "remote_id": "fl"}, False),
+    "put right": ({"outcome": Outcome.UPDATED, "remote_id": "fl", "http_status": 200, "made": False}, False),
     "skipped": ({"outcome": Outcome.SKIPPED}, False),
 }
 
@@ -89,12 +106,20 @@ CASES: dict[str, tuple[dict[str, Any], bool]] = {
 @pytest.mark.parametrize("case", CASES)
 async def test_what_a_run_made_or_may_have_made_is_taken_back_and_nothing_else(ledger: Ledger, case: str) -> None:
     known, is_copied = CASES[case]
-    await worked(ledger, {1: settled(1, **known)}, [row(1)])
+    await worked(ledger, {1: settled(1, **known, sent_there=THERE, told_there=THERE + 3)}, [row(1)])
     assert await taken_back(ledger) == is_copied
     found = await rows_of(ledger, await lease_of(ledger, UNDO))
-    assert [(each.row_no, each.remote_id, each.intent_at) for each in found.values()] == (
-        [(1, known.get("remote_id"), T0 + 2)] if is_copied else []
+    assert [(r.row_no, r.remote_id, r.made, r.sent_there, r.told_there, r.intent_at) for r in found.values()] == (
+        [(1, known.get("remote_id"), known.get("made"), THERE, THERE + 3, T0 + 2)] if is_copied else []
     )
+
+
+@pytest.mark.parametrize(("made", "copied"), [(True, 1), (None, 1), (False, 0)])
+async def test_of_what_was_taken_that_is_left_out_which_somebody_else_made(
+    ledger: Ledger, made: bool | None, copied: int
+) -> None:
+    await worked(ledger, {1: accepted(1, "fl-1", made=made)}, [row(1)])
+    assert await taken_back(ledger) == copied
 
 
 async def test_what_had_failed_before_the_run_could_send_is_not_taken_back(ledger: Ledger) -> None:
@@ -121,7 +146,7 @@ async def test_a_row_that_is_taken_back_keeps_its_line_its_token_and_the_users_c
     plan = [row(n) for n in range(1, 5)]
     plan[3] = plan[3]._replace(carried='{"Owner":"me"}')
     lease = await worked(ledger, {}, plan)
-    await ledger.regenerate(lease, 4, generation=2, token=token_of("row-4", 2), now=T0 + 2)
+    await regenerate(ledger, lease, 4, 2, now=T0 + 2)
     await write(ledger, lease, *(settled(n, Outcome.EXISTS) for n in (1, 2, 3)), settled(4, remote_id="fl-4"))
     await taken_back(ledger)
     (record,) = await everything(ledger, UNDO)
@@ -159,74 +184,103 @@ async def test_since_when_a_thing_may_be_there_is_the_first_send_of_any_generati
     lease = await worked(ledger, {}, [row(1)])
     await write(ledger, lease, put_back(1, intent_at=T0 + 2, first_sent_at=T0 + 3, attempts=1))
     await claimed(ledger, lease, now=T0 + 50)
-    await ledger.regenerate(lease, 1, generation=1, token=token_of("row-1", 1), now=T0 + 60)
+    await regenerate(ledger, lease, 1, 1, now=T0 + 60)
     await write(ledger, lease, settled(1, remote_id="fl-1"))
     await taken_back(ledger)
     (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
     assert found.intent_at == T0 + 3
 
 
-@pytest.mark.parametrize(("status", "known_id"), [(202, "fl-1"), (None, None)])
-async def test_an_id_from_a_listing_is_none_once_another_run_has_sent_the_same(
-    ledger: Ledger, status: int | None, known_id: str | None
+@pytest.mark.parametrize("made", [True, None])
+async def test_an_id_stays_with_who_made_it_though_another_run_has_sent_the_same(
+    ledger: Ledger, made: bool | None
 ) -> None:
-    """It may be what the other one made; an id that the answer to a create has named cannot be."""
-    lease = await worked(ledger, {1: settled(1, remote_id="fl-1", http_status=status)}, [row(1)])
+    """Whose the thing with that id is, its date tells; the id alone proves nothing."""
+    known = {"remote_id": "fl-1", "made": made, "sent_there": THERE, "told_there": THERE + 1}
+    lease = await worked(ledger, {1: settled(1, **known)}, [row(1)])
     await end(ledger, lease.run_id)
     other = await lease_of(ledger, await open_run(ledger, "r2", [row(1)]), now=T0 + 20)
     await claimed(ledger, other, now=T0 + 20)
+    await write(ledger, other, sends=[send(other, 1, THERE + 20)])
     await taken_back(ledger)
     (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
-    assert found.remote_id == known_id
+    assert (found.remote_id, found.made, found.sent_there, found.told_there) == ("fl-1", made, THERE, THERE + 1)
 
 
 # --- when it can have been made -------------------------------------------------------------------------
 
 
-async def test_what_bounds_the_making_of_a_doubtful_row(ledger: Ledger) -> None:
-    rows = [row(n) for n in range(1, 5)]
-    lease = await worked(ledger, {n: settled(n, Outcome.IN_DOUBT, settled_at=T0 + n) for n in (1, 2, 4)}, rows)
-    await end(ledger, lease.run_id)
-    other = await lease_of(ledger, await open_run(ledger, "r2", [row(2), row(1, "row-4")]), now=T0 + 20)
-    await claimed(ledger, other, limit=1, now=T0 + 21)
+async def test_a_row_that_a_dead_process_left_was_sent_no_later_than_its_lane_was_worked(ledger: Ledger) -> None:
+    lease = await worked(ledger, {2: settled(2, Outcome.IN_DOUBT)}, [row(1), row(2), row(3)])
+    await write(ledger, lease, settled(3, Outcome.IN_DOUBT, told_there=THERE + 9), sends=[send(lease, 1)])
     await taken_back(ledger)
-    keys = [key_of(f"row-{n}") for n in range(1, 6)]
-    assert await ledger.doubts(await lease_of(ledger, UNDO), keys) == {
-        key_of("row-1"): (T0 + 1, None),
-        key_of("row-2"): (T0 + 2, None),
-        key_of("row-3"): (None, None),
-        key_of("row-4"): (T0 + 4, T0 + 21),
+    found = await rows_of(ledger, await lease_of(ledger, UNDO))
+    assert {name: (each.sent_there, each.told_there) for name, each in found.items()} == {
+        "row-1": (THERE, THERE + TTL_S),
+        "row-2": (None, THERE + TTL_S),
+        "row-3": (None, THERE + 9),
     }
 
 
-async def test_what_an_older_run_had_sent_before_bounds_nothing_and_an_undo_sends_nothing(ledger: Ledger) -> None:
-    older = await lease_of(ledger, await open_run(ledger, "r2", [row(1)]))
-    await claimed(ledger, older, now=T0 + 1)
-    lease = await worked(ledger, {1: settled(1, Outcome.IN_DOUBT, settled_at=T0 + 3)}, [row(1)])
-    await end(ledger, lease.run_id)
+async def test_what_was_told_of_an_earlier_send_does_not_end_one_that_is_under_way(ledger: Ledger) -> None:
+    """Refused, put back, and sent again by a process that died: it may have been made long after the refusal."""
+    lease = await worked(ledger, {}, [row(1)])
+    again = put_back(1, intent_at=T0 + 2, first_sent_at=T0 + 2, sent_there=THERE, told_there=THERE + 1)
+    await write(ledger, lease, again)
+    await claimed(ledger, lease)
+    await write(ledger, lease, sends=[send(lease, 1, THERE + 600, THERE + 660)])
+    await taken_back(ledger)
+    (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
+    assert (found.sent_there, found.told_there) == (THERE, THERE + 660)
+
+
+async def test_nothing_is_said_of_when_where_nothing_is_known_of_it(ledger: Ledger) -> None:
+    await worked(ledger, {}, [row(1)])
+    await taken_back(ledger)
+    (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
+    assert (found.made, found.sent_there, found.told_there) == (None, None, None)
+
+
+async def sent(ledger: Ledger, run_id: str, names: Mapping[str, float], *, now: float = T0 + 20) -> Lease:
+    """Another run that has sent rows of these names, at these times there."""
+    rows = [row(n, name) for n, name in enumerate(names, 1)]
+    lease = await lease_of(ledger, await open_run(ledger, run_id, rows), now=now)
+    await claimed(ledger, lease, now=now)
+    await write(ledger, lease, sends=[send(lease, n, there) for n, there in enumerate(names.values(), 1)])
+    return lease
+
+
+async def test_who_else_sent_the_same_is_told_from_when_he_did(ledger: Ledger) -> None:
+    lease = await worked(ledger, {}, [row(n) for n in range(1, 6)])
+    await write(ledger, lease, sends=[send(lease, n, THERE + n) for n in range(1, 5)])
+    await sent(ledger, "r2", {"row-1": THERE + 70, "row-2": THERE + 1, "row-5": THERE + 90})
+    await sent(ledger, "r3", {"row-1": THERE + 50, "row-4": THERE + 60})
+    other = await lease_of(ledger, await open_run(ledger, "r4", [row(1, "row-3")]), now=T0 + 40)
+    await claimed(ledger, other, now=T0 + 40)  # and it does not send it
+    await taken_back(ledger)
+    keys = [key_of(f"row-{n}") for n in range(1, 7)]
+    # row-2 was sent by another run before, row-3 by none, and nobody knows when row-5 was sent by the run itself
+    assert await ledger.rivals(await lease_of(ledger, UNDO), keys) == {
+        key_of("row-1"): THERE + 50,
+        key_of("row-4"): THERE + 60,
+    }
+
+
+async def test_neither_the_run_itself_nor_an_undo_is_a_rival(ledger: Ledger) -> None:
+    lease = await worked(ledger, {}, [row(1)])
+    await write(ledger, lease, sends=[send(lease, 1)])
     await taken_back(ledger, name="first")
     first = await lease_of(ledger, RunId("first"))
     await ledger.claim_these(first, [1], T0 + 90)
+    await write(ledger, first, sends=[send(first, 1, THERE + 90)])
     await taken_back(ledger)
-    assert await ledger.doubts(await lease_of(ledger, UNDO), [key_of("row-1")]) == {key_of("row-1"): (T0 + 3, None)}
+    assert await ledger.rivals(await lease_of(ledger, UNDO), [key_of("row-1")]) == {}
 
 
 async def test_nothing_is_asked_of_no_keys(ledger: Ledger) -> None:
     await worked(ledger, {}, [row(1)])
     await taken_back(ledger)
-    assert await ledger.doubts(await lease_of(ledger, UNDO), []) == {}
-
-
-async def test_a_dead_run_was_held_until_its_last_lease_ended(ledger: Ledger) -> None:
-    await open_run(ledger, "r1", [row(1), row(2, lane=SOUTH)])
-    assert await ledger.held_until(R1) is None
-    north = await lease_of(ledger, R1, 1)
-    south = await lease_of(ledger, R1, 2, now=T0 + 9)
-    assert await ledger.held_until(R1) == T0 + 9 + TTL_S
-    await ledger.release_lane(south, T0 + 9)
-    assert await ledger.held_until(R1) == T0 + 1 + TTL_S
-    await ledger.release_lane(north, T0 + 9)
-    assert await ledger.held_until(R1) is None
+    assert await ledger.rivals(await lease_of(ledger, UNDO), []) == {}
 
 
 # --- rows by number -------------------------------------------------------------------------------------
@@ -257,7 +311,9 @@ async def test_rows_are_found_by_number_unless_they_are_settled(ledger: Ledger) 
     assert await ledger.rows(lease, []) == []
 
 
-@pytest.mark.parametrize("name", ["select_rows", "select_doubts", "select_made", "match_keys", "claim_these"])
+@pytest.mark.parametrize(
+    "name", ["select_rows", "select_rivals", "select_made", "match_keys", "claim_these", "plan_vanished", "mark_sent"]
+)
 async def test_a_few_rows_are_searched_for_and_no_table_is_read_for_them(place: Path, name: str) -> None:
     """By their whole key, or else a large run takes the square of its rows."""
     async with open_ledger(str(place)):
@@ -310,23 +366,25 @@ async def test_who_lost_the_lane_claims_nothing(ledger: Ledger) -> None:
 
 
 async def test_a_skipped_row_still_knows_since_when_its_thing_may_be_there(ledger: Ledger) -> None:
-    """Of any other run a skipped row was never sent, so its claim is forgotten."""
-    lease = await worked(ledger, {1: settled(1, Outcome.IN_DOUBT), 2: settled(2, Outcome.SKIPPED)}, [row(1), row(2)])
+    """Of any other run a skipped row was never sent, so its claim is forgotten, and a send that did not leave."""
+    lease = await worked(ledger, {}, [row(1), row(2)])
+    both = [send(lease, 1), send(lease, 2)]
+    await write(ledger, lease, settled(1, Outcome.IN_DOUBT), settled(2, Outcome.SKIPPED), sends=both)
     await taken_back(ledger)
     undo = await lease_of(ledger, UNDO)
     await write(ledger, undo, settled(1, Outcome.SKIPPED, expect=RowState.PLANNED))
     for run_id in (UNDO, R1):
         await end(ledger, run_id)
         await ledger.reopen(run_id)
-    assert [each.intent_at for each in await ledger.rows(undo, [1])] == [T0 + 2]
-    assert [each.intent_at for each in await ledger.rows(lease, [2])] == [None]
+    assert [(each.intent_at, each.sent_there) for each in await ledger.rows(undo, [1])] == [(T0 + 2, THERE)]
+    assert [(each.intent_at, each.sent_there) for each in await ledger.rows(lease, [2])] == [(None, None)]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DELETED, Outcome.ABSENT])
 async def test_what_is_gone_is_made_again_under_the_next_token_without_a_search(
     ledger: Ledger, outcome: Outcome
 ) -> None:
-    await worked(ledger, {1: settled(1, remote_id="fl-1", http_status=202)}, [row(1)])
+    await worked(ledger, {1: settled(1, remote_id="fl-1", http_status=202, made=True)}, [row(1)])
     await end(ledger, R1)
     await taken_back(ledger)
     undo = await lease_of(ledger, UNDO)
@@ -335,11 +393,12 @@ async def test_what_is_gone_is_made_again_under_the_next_token_without_a_search(
     await end(ledger, UNDO)
     (work,) = await claimed(ledger, await lease_of(ledger, await open_run(ledger, "r2", [row(1)])))
     assert (work.generation, work.due_generation) == (0, 1)
-    assert (work.used_at, work.intent_at, work.believed_id) == (None, None, None)
+    assert (work.used_at, work.intent_at, work.believed_id, work.sent_there) == (None, None, None, None)
+    assert work.deleted_id == "fl-1"
 
 
 async def test_what_was_kept_is_still_believed_to_be_there(ledger: Ledger) -> None:
-    await worked(ledger, {1: settled(1, remote_id="fl-1", http_status=202)}, [row(1)])
+    await worked(ledger, {1: settled(1, remote_id="fl-1", http_status=202, made=True)}, [row(1)])
     await end(ledger, R1)
     await taken_back(ledger)
     undo = await lease_of(ledger, UNDO)
@@ -347,7 +406,7 @@ async def test_what_was_kept_is_still_believed_to_be_there(ledger: Ledger) -> No
     await write(ledger, undo, kept)
     await end(ledger, UNDO)
     (work,) = await claimed(ledger, await lease_of(ledger, await open_run(ledger, "r2", [row(1)])))
-    assert (work.due_generation, work.believed_id) == (0, "fl-1")
+    assert (work.due_generation, work.believed_id, work.deleted_id) == (0, "fl-1", None)
 
 
 async def test_a_plan_that_was_dropped_leaves_nothing(ledger: Ledger) -> None:

@@ -53,10 +53,10 @@ ORDER BY r.row_no
 
 -- name: select_made
 -- What a run has made or may have made: whatever its own requests are known to have made, and whatever may have been
--- sent and was not told by anybody else. What is known to be somebody else's is left out. A row that nobody settled was
--- sent no later than its lane was worked.
+-- sent and was not told by anybody else. What is known to be somebody else's is left out. A row that is still claimed was
+-- sent no later than its lane was worked: what was told of it is of a send before.
 SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation, r.remote_id, r.made, r.sent_there,
-       coalesce(r.told_there, l.silent_there),
+       CASE WHEN r.state = 'claimed' THEN l.silent_there ELSE coalesce(r.told_there, l.silent_there) END,
        min(coalesce(r.intent_at, r.first_sent_at), coalesce(r.first_sent_at, r.intent_at))
 FROM row AS r
 JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
@@ -125,7 +125,8 @@ ON CONFLICT (key) DO UPDATE SET
                         THEN known.remote_state ELSE coalesce(excluded.remote_state, known.remote_state) END,
     seen_at = CASE WHEN excluded.generation > known.generation THEN excluded.seen_at
                    ELSE max(excluded.seen_at, known.seen_at) END,
-    deleted_id = coalesce(excluded.deleted_id, known.deleted_id)
+    deleted_id = CASE WHEN excluded.generation < known.generation THEN coalesce(known.deleted_id, excluded.deleted_id)
+                      ELSE coalesce(excluded.deleted_id, known.deleted_id) END
 
 -- name: select_unfolded
 SELECT run_no FROM run WHERE folded = 0 ORDER BY run_no
@@ -141,9 +142,12 @@ UPDATE run SET state = 'open', columns = :columns, settings = json_patch(setting
 WHERE run_no = :run_no AND state = 'planning'
 
 -- name: reopen_rows
+-- A claim and a send on record that came to nothing are none. Those of an undo tell when its parent may have made it.
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
-               intent_at = CASE WHEN first_sent_at IS NOT NULL -- of an undo: since when its parent may have made it
-                                  OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN intent_at END
+               intent_at = CASE WHEN first_sent_at IS NOT NULL
+                                  OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN intent_at END,
+               sent_there = CASE WHEN first_sent_at IS NOT NULL
+                                   OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN sent_there END
 WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
 
 -- name: plan_drifted
