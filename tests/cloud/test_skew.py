@@ -1,4 +1,4 @@
-"""The clock of an endpoint beside ours: narrowed down by its answers, told once, corrected once until something works."""
+"""The clock of an endpoint beside ours: narrowed down by answers, told once, corrected once until something works."""
 
 import pytest
 
