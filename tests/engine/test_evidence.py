@@ -7,8 +7,8 @@ import pytest
 
 from batcher.engine.settling import NOBODY_KNOWS, SOMEBODY_ELSE
 from batcher.events import RowAccepted
-from batcher.model import Applied, ClaimedRow, Outcome, RowState, Settlement, Window
-from tests.engine.rig import SILENCE, THERE, UNDO, Cloud, Thing, lost, replay, rig, there, virtual
+from batcher.model import Applied, ClaimedRow, Outcome, RowState, RunId, Settlement, Window
+from tests.engine.rig import SILENCE, THERE, Cloud, Thing, lost, replay, rig, there, virtual
 from tests.ledger.book import T0
 
 OLD = Thing("fl-1", THERE - 600.0)
@@ -231,7 +231,7 @@ async def test_what_this_ledger_has_deleted_is_leaving_however_long_it_is_listed
         await work.plan_undo()
         (line,) = await work.undo()
         assert (line.outcome, work.cloud.deleted) == (Outcome.DELETED, ["fl-1"])
-        again = await work.plan(type(UNDO)("again"))
+        again = await work.plan(RunId("again"))
         (line,) = await work.work(again)
         assert (line.outcome, line.remote_id, line.generation) == (Outcome.CREATED, "fl-2", 1)
 
