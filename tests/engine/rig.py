@@ -291,21 +291,23 @@ class Rig:
     async def plan(self, run_id: RunId = NIGHT, rows: int = 1) -> RunId:
         return await open_run(self.ledger, run_id, [row(n + 1) for n in range(rows)])
 
-    async def dead(self, run_id: RunId = NIGHT, *, sent: float | None, silent: float, row_no: int = 1) -> None:
-        """A process claimed the row and died: its send is on record at `sent`, its lease was over at `silent`."""
-        lease = await lease_of(self.ledger, run_id, now=T0)
-        await claimed(self.ledger, lease, now=T0, limit=1)
-        sends = [] if sent is None else [Send(lease, row_no, sent, silent)]
-        await self.ledger.write(run_id, [], {}, [], sends)
-        if sent is None:
-            await self.ledger.renew_lane(lease, T0, 60.0, silent)
+    async def dead(self, *, sent: float | None, silent: float, at: float = T0) -> None:
+        """A process claimed row 1 of the run and died: its send is on record at `sent`, its lease over at `silent`.
 
-    async def history(self, settlement: Settlement, run_id: RunId = NIGHT, *, now: float = T0) -> None:
-        """The row has this behind it in the run; who settled it so is gone."""
-        lease = await lease_of(self.ledger, run_id, now=now)
-        await claimed(self.ledger, lease, now=now, limit=1)
+        `at` is when it claimed, by the wall clock.
+        """
+        lease = await lease_of(self.ledger, NIGHT, now=at)
+        await claimed(self.ledger, lease, now=at, limit=1)
+        await self.ledger.renew_lane(lease, at, 60.0, silent)
+        if sent is not None:
+            await self.ledger.write(NIGHT, [], {}, [], [Send(lease, 1, sent, silent)])
+
+    async def history(self, settlement: Settlement) -> None:
+        """Row 1 has this behind it in the run; who settled it so is gone."""
+        lease = await lease_of(self.ledger, NIGHT, now=T0)
+        await claimed(self.ledger, lease, now=T0, limit=1)
         await write(self.ledger, lease, settlement)
-        await self.ledger.release_lane(lease, now + 2, None)
+        await self.ledger.release_lane(lease, T0 + 2, None)
 
     async def work(
         self,

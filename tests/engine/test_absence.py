@@ -24,7 +24,6 @@ from tests.engine.rig import (
     steady,
     virtual,
 )
-from tests.ledger.book import T0
 
 AGAIN = RunId("again")
 SLOW = RetryBudget(attempts_max=3, backoff_s_base=4.0, backoff_s_cap=4.0)
@@ -184,8 +183,8 @@ async def test_a_token_that_ran_out_while_a_pause_lasted_is_looked_up_before_it_
     """Else a provider that has forgotten the token would make a second one; here nothing was made."""
     async with rig(tmp_path, Cloud(list(first))) as work:
         await work.plan()
-        known = {"budget": SLOW, "meanwhile": paused} if by_operator else {}
-        (line,) = await work.work(token_lifetime_s=100.0, **known)
+        budget, meanwhile = (SLOW, paused) if by_operator else (RetryBudget(), None)
+        (line,) = await work.work(token_lifetime_s=100.0, budget=budget, meanwhile=meanwhile)
         assert work.cloud.created == [*["create 0"] * len(first), "create 1"]
         between = work.cloud.calls[len(first) : work.cloud.calls.index("create 1")]
         assert between == ["list", "list"]
@@ -263,7 +262,7 @@ async def test_a_listing_that_cannot_be_read_makes_nothing_absent(tmp_path: Path
     (tmp_path / "taken").mkdir()
     async with rig(tmp_path / "taken", Cloud(is_reachable=False)) as work:
         await work.plan()
-        await work.history(Settlement(1, RowState.CLAIMED, RowState.ACCEPTED, attempts=1, remote_id="fl-1"), now=T0)
+        await work.history(Settlement(1, RowState.CLAIMED, RowState.ACCEPTED, attempts=1, remote_id="fl-1"))
         (line,) = await work.work()
         assert (line.state, line.generation, line.remote_id) == (RowState.ACCEPTED, 0, "fl-1")
         assert UNREACHABLE.code in {event.code for event in work.heard if hasattr(event, "code")}

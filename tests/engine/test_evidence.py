@@ -9,7 +9,6 @@ from batcher.engine.settling import NOBODY_KNOWS, SOMEBODY_ELSE
 from batcher.events import RowAccepted
 from batcher.model import Applied, ClaimedRow, Outcome, RowState, RunId, Settlement, Window
 from tests.engine.rig import SILENCE, THERE, Cloud, Thing, lost, replay, rig, there, virtual
-from tests.ledger.book import T0
 
 OLD = Thing("fl-1", THERE - 600.0)
 """Made ten minutes before the run began."""
@@ -245,6 +244,6 @@ async def test_an_accepted_row_that_was_made_before_a_kill_is_created_as_it_was_
         async with rig(place, Cloud(things=[Thing("fl-1", THERE - 3000.0)])) as work:
             await work.plan()
             taken = Settlement(1, RowState.CLAIMED, RowState.ACCEPTED, attempts=1, remote_id="fl-1", made=made)
-            await work.history(taken, now=T0)
+            await work.history(taken)
             (line,) = await work.work()
             assert (line.outcome, line.remote_id) == (outcome, "fl-1")
