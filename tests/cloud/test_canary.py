@@ -1,6 +1,7 @@
 """What is known of an account's credentials, over real sockets: who may call beside others, and who may not call."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -66,7 +67,7 @@ class Gateway:
 async def client_of(gateway: Gateway, ring: Ring) -> AsyncIterator[CloudClient]:
     async with serving(gateway) as seen, transport() as opened:
         endpoints = Endpoints(everywhere=dict.fromkeys(Service, seen.url))
-        yield CloudClient(opened, signers=ring, endpoints=endpoints, now=lambda: 1713484800.0)
+        yield CloudClient(opened, signers=ring, endpoints=endpoints, now=lambda: 1713484800.0, steady=time.monotonic)
 
 
 async def calls(client: CloudClient, count: int) -> list[Reply | Refused]:

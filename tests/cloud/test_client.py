@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,7 +37,13 @@ async def client_of(
 ) -> AsyncIterator[tuple[CloudClient, Seen]]:
     async with serving(handler) as seen, transport(**limits) as opened:
         yield (
-            CloudClient(opened, signers=FixedKeyring(credentials), endpoints=at(seen.url), now=lambda: NOW),
+            CloudClient(
+                opened,
+                signers=FixedKeyring(credentials),
+                endpoints=at(seen.url),
+                now=lambda: NOW,
+                steady=time.monotonic,
+            ),
             seen,
         )
 
@@ -127,7 +134,9 @@ async def test_renewed_credentials_and_the_time_of_sending_hold_at_once() -> Non
     keys = Ring(Credentials("OLD", "S"), Credentials("NEW", "S"))
     times = iter([NOW, NOW, NOW + 60, NOW + 60])
     async with serving(answering(http(200, b"{}"), http(200, b"{}"))) as seen, transport() as opened:
-        client = CloudClient(opened, signers=keys, endpoints=at(seen.url), now=lambda: next(times))
+        client = CloudClient(
+            opened, signers=keys, endpoints=at(seen.url), now=lambda: next(times), steady=time.monotonic
+        )
         for _ in range(2):
             await client.call(LANE, "GET", "/quotas", expected=OK)
     sent = [(r.headers["X-Sdk-Date"], r.headers["Authorization"].split(",")[0]) for r in seen.requests]
@@ -150,7 +159,7 @@ async def test_a_wrong_key_stops_its_account() -> None:
 async def test_a_refused_key_that_was_renewed_at_its_source_is_no_reason_to_stop() -> None:
     ring = Ring(KEYS, others=Credentials("NEW", "S"))
     async with serving(answering(http(401, UNSIGNED))) as seen, transport() as opened:
-        client = CloudClient(opened, signers=ring, endpoints=at(seen.url), now=lambda: NOW)
+        client = CloudClient(opened, signers=ring, endpoints=at(seen.url), now=lambda: NOW, steady=time.monotonic)
         refused = await client.call(LANE, "GET", "/quotas", expected=OK)
     assert isinstance(refused, Refused)
     assert (refused.kind, refused.stops, refused.ambiguous, refused.definitive) == (
@@ -161,56 +170,6 @@ async def test_a_refused_key_that_was_renewed_at_its_source_is_no_reason_to_stop
     )
     assert refused.message.endswith("; the credentials were renewed at their source")
     assert ring.refused == [KEYS]
-
-
-LATE = "Fri, 19 Apr 2024 00:20:00 GMT"
-"""The date of a server whose clock is 20 minutes ahead of `NOW`."""
-
-
-async def test_a_call_that_is_refused_for_its_date_is_dated_by_the_servers_clock_from_then_on() -> None:
-    told: list[tuple[str, float]] = []
-    answers = answering(http(401, UNSIGNED, f"Date: {LATE}"), http(200, b"{}", f"Date: {LATE}"))
-    async with serving(answers) as seen, transport() as opened:
-        client = CloudClient(
-            opened,
-            signers=FixedKeyring(KEYS),
-            endpoints=at(seen.url),
-            now=lambda: NOW,
-            tell_skew=lambda host, skew_s: told.append((host, skew_s)),
-        )
-        refused = await client.call(LANE, "GET", "/quotas", expected=OK)
-        assert await client.call(LANE, "GET", "/quotas", expected=OK) == Reply(200, {}, "")
-    assert isinstance(refused, Refused)
-    assert (refused.kind, refused.stops) == (Kind.TRANSIENT, Stops.ROW)
-    assert "1200 s behind" in refused.message
-    assert [request.headers["X-Sdk-Date"] for request in seen.requests] == ["20240419T000000Z", "20240419T002000Z"]
-    assert told == [(seen.url.removeprefix("http://"), -1200.0)]
-    assert client.skew_s(Service.ER, "cn-north-4") == -1200.0
-
-
-async def test_a_key_that_is_refused_at_the_right_date_is_refused_once() -> None:
-    answers = answering(http(401, UNSIGNED, f"Date: {LATE}"), http(401, UNSIGNED, f"Date: {LATE}"))
-    async with client_of(answers) as (client, _):
-        answered = [await client.call(LANE, "GET", "/quotas", expected=OK) for _ in range(2)]
-    assert [refused.kind for refused in answered if isinstance(refused, Refused)] == [Kind.TRANSIENT, Kind.PERMANENT]
-
-
-async def test_a_clock_that_is_off_is_told_once_and_not_corrected_unasked() -> None:
-    told: list[float] = []
-    answer = http(200, b"{}", "Date: Thu, 18 Apr 2024 23:54:00 GMT")
-    times = iter([NOW + 61 * call for call in range(3) for _ in range(2)])
-    async with serving(answering(answer, answer, answer)) as seen, transport() as opened:
-        client = CloudClient(
-            opened,
-            signers=FixedKeyring(KEYS),
-            endpoints=at(seen.url),
-            now=lambda: next(times),
-            tell_skew=lambda _, skew_s: told.append(skew_s),
-        )
-        for _ in range(3):
-            await client.call(LANE, "GET", "/quotas", expected=OK)
-    assert told == [360.0]
-    assert [r.headers["X-Sdk-Date"][-7:] for r in seen.requests] == ["000000Z", "000101Z", "000202Z"]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +268,9 @@ async def test_a_provider_that_cannot_be_reached_was_not_sent_anything() -> None
     async with serving(_reset) as seen:
         pass
     async with transport() as opened:
-        client = CloudClient(opened, signers=FixedKeyring(KEYS), endpoints=at(seen.url), now=lambda: NOW)
+        client = CloudClient(
+            opened, signers=FixedKeyring(KEYS), endpoints=at(seen.url), now=lambda: NOW, steady=time.monotonic
+        )
         refused = await client.call(LANE, "POST", TAIL, body=BODY, expected=CREATED)
     assert isinstance(refused, Refused)
     assert (refused.kind, refused.stops, refused.code) == (Kind.TRANSIENT, Stops.ROW, "BATCHER.Unreachable")
@@ -362,7 +323,7 @@ async def test_credentials_that_have_ended_stop_their_account_before_anything_is
             raise CredentialsError(f"no credentials for account `{account}`")
 
     async with serving(_reset) as seen, transport() as opened:
-        client = CloudClient(opened, signers=Empty(), endpoints=at(seen.url), now=lambda: NOW)
+        client = CloudClient(opened, signers=Empty(), endpoints=at(seen.url), now=lambda: NOW, steady=time.monotonic)
         refused = await client.call(LANE, "GET", "/quotas", expected=OK)
     assert isinstance(refused, Refused)
     assert (refused.code, refused.stops, refused.sent) == ("BATCHER.NoCredentials", Stops.ACCOUNT, False)

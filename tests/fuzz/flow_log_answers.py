@@ -2,7 +2,7 @@
 
 import re
 
-from batcher.model import Applied, ClaimedRow, NaturalKey, Page, Refused, Remote, Token
+from batcher.model import Applied, ClaimedRow, NaturalKey, Page, Refused, Remote, Shown, Token
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import RowDefaults
 from batcher.policy.paging import Reading
@@ -35,6 +35,7 @@ SEEDS = (
     *(b"\0" + seed for seed in seeds_of({"flow_log": _LOG}, 202)),
     *(b"\2" + seed for seed in seeds_of({"flow_log": _LOG}, 200)[:4]),
     *(b"\4" + seed for seed in seeds_of(_PAGE, 200)),
+    *(b"\5" + seed for seed in seeds_of({"flow_log": {**_LOG, "id": _ID}}, 200)),
     b"\3\2",
     joined(*(b"\4\0" if not at else b"\0" for at in range(3))),
 )
@@ -44,10 +45,13 @@ TOKENS = (*provider.TOKENS, *(f'"{name}"' for name in (*_LOG, *_PAGE)), "flow_lo
 def check(data: bytes) -> None:
     """Values that a ledger, a report and the next call can hold."""
     draw = Draw(data)
-    act = draw.number(5)
+    act = draw.number(6)
     operation = FlowLogs(client_of(draw), RowDefaults())
     if act == 4:
         run(_read(operation))
+        return
+    if act == 5:
+        _check_shown(operation, run(operation.show(LANE, ROUTER, _ID)))
         return
     calls = (
         lambda: operation.apply(LANE, _ROW),
@@ -66,6 +70,17 @@ def _check_answer(answer: Applied | Refused) -> None:
     can_be_shown(answer.state, STATE_CHARS_MAX)
     can_be_shown(answer.request_id, 128)
     assert answer.enabled in {True, False, None}
+
+
+def _check_shown(operation: FlowLogs, shown: Shown | Refused) -> None:
+    """Only the flow log with the id that was asked for is one, and only the service itself says that there is none."""
+    if isinstance(shown, Refused):
+        is_sound_refusal(shown)
+    elif shown.remote is None:
+        assert shown.http_status >= 400
+    else:
+        assert shown.remote.remote_id == _ID
+        _check_remote(operation, shown.remote)
 
 
 async def _read(operation: FlowLogs) -> None:
@@ -87,11 +102,15 @@ async def _read(operation: FlowLogs) -> None:
 def _check_page(operation: FlowLogs, page: Page[Remote]) -> None:
     assert page.total is None or (type(page.total) is int and page.total >= 0)
     for remote in page.items:
-        assert _SAFE.fullmatch(remote.remote_id)
-        can_be_shown(remote.state, STATE_CHARS_MAX)
-        assert len(remote.key) == 16
-        for difference in operation.differences(_SPEC, remote):
-            can_be_kept(difference)
-            can_be_shown(difference, 1_000)
-        operation.needs_amending(_SPEC, remote)
-        operation.needs_update(_SPEC, remote)
+        _check_remote(operation, remote)
+
+
+def _check_remote(operation: FlowLogs, remote: Remote) -> None:
+    assert _SAFE.fullmatch(remote.remote_id)
+    can_be_shown(remote.state, STATE_CHARS_MAX)
+    assert len(remote.key) == 16
+    for difference in operation.differences(_SPEC, remote):
+        can_be_kept(difference)
+        can_be_shown(difference, 1_000)
+    operation.needs_amending(_SPEC, remote)
+    operation.needs_update(_SPEC, remote)

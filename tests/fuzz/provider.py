@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Mapping
 from typing import TypeVar, cast
 from urllib.parse import unquote, urlsplit
@@ -87,7 +88,7 @@ def client_of(draw: Draw) -> CloudClient:
         answers.append(answer_of(Draw(block)))
     transport = cast("Transport", ScriptedTransport(answers))
     endpoints = Endpoints(everywhere=dict.fromkeys(Service, f"https://{HOST}"))
-    return CloudClient(transport, signers=_Keyring(), endpoints=endpoints, now=lambda: NOW)
+    return CloudClient(transport, signers=_Keyring(), endpoints=endpoints, now=lambda: NOW, steady=time.monotonic)
 
 
 def answer_of(draw: Draw) -> Answer:

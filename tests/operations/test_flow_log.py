@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batcher.cloud.client import CloudClient, Reply
 from batcher.cloud.endpoints import Service
-from batcher.model import Applied, ClaimedRow, Kind, LaneKey, Page, Refused, Remote, Stops, Token, Wish
+from batcher.model import Applied, ClaimedRow, ClockOffset, Kind, LaneKey, Page, Refused, Remote, Stops, Token, Wish
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import RowDefaults
 from batcher.policy.token import NAMESPACE
@@ -78,7 +78,7 @@ CHANGES: dict[str, tuple[str, bool, bool]] = {
     "log_stream_id": (OTHER, True, True),
     "project_id": ("f" * 32, True, True),
     "region": ("cn-south-1", True, False),
-    "account": ("other", True, False),
+    "account": ("other", False, False),  # who asks, not where
     "name": ("other", False, True),
     "description": ("other", False, True),
     "enabled": ("false", False, False),
@@ -237,6 +237,7 @@ class ScriptedClient(CloudClient):
     answers: list[Reply | Refused]
     calls: list[Call] = field(default_factory=list)
     skew: float | None = None
+    offsets: dict[tuple[Service, str], ClockOffset] = field(default_factory=dict)
 
     async def call(
         self,
@@ -254,6 +255,9 @@ class ScriptedClient(CloudClient):
 
     def skew_s(self, service: Service, region: str) -> float | None:
         return self.skew
+
+    def clock_offset(self, service: Service, region: str) -> ClockOffset | None:
+        return self.offsets.get((service, region))
 
 
 def scripted(*answers: Reply | Refused) -> tuple[FlowLogs, ScriptedClient]:
@@ -534,10 +538,30 @@ def test_what_is_as_wished_needs_no_update() -> None:
         assert not flow_logs().needs_update(wish(name="n").spec, remote)
 
 
-async def test_a_time_of_the_providers_is_told_by_this_machines_clock() -> None:
-    """It is compared with the moment at which a row was sent, which this clock told."""
-    operation, client = scripted(listing(listed(created_at="2024-04-19T08:00:00Z")))
+async def test_a_time_of_the_providers_is_told_as_the_provider_told_it() -> None:
+    """Whose a flow log is is decided in the provider's time: no clock of this machine has a part in it."""
+    made_at = "2024-04-19T08:00:00Z"
+    operation, client = scripted(listing(listed(created_at=made_at)), took(created_at=made_at))
     client.skew = 3600.0
     page = await operation.page(LANE, ROUTER, None)
     assert isinstance(page, Page)
-    assert page.items[0].created_at == 1_713_513_600.0 + 3600.0
+    assert page.items[0].created_at == 1_713_513_600.0
+    applied = await operation.apply(LANE, claimed())
+    assert isinstance(applied, Applied)
+    assert applied.created_at == 1_713_513_600.0
+
+
+@pytest.mark.parametrize("created_at", [None, "", "soon", 7, {}])
+async def test_what_was_taken_without_a_date_that_can_be_read_has_none(created_at: Any) -> None:
+    operation, _ = scripted(took(created_at=created_at))
+    applied = await operation.apply(LANE, claimed())
+    assert isinstance(applied, Applied)
+    assert applied.created_at is None
+
+
+def test_the_time_at_the_lanes_router_is_asked_for() -> None:
+    operation, client = scripted()
+    client.offsets[Service.ER, LANE.region] = ClockOffset(1.0, 2.0)
+    assert operation.clock_offset(LANE) == ClockOffset(1.0, 2.0)
+    assert operation.clock_offset(LaneKey("default", "cn-south-1", PROJECT)) is None
+    assert flow_logs().clock_offset(LANE) is None

@@ -1,5 +1,6 @@
 """What a row stands on: each obstacle is named with what is right; what cannot be checked is none."""
 
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -122,7 +123,9 @@ async def site(**settings: Any) -> AsyncIterator[Site]:
     async with running(EmulatorSettings(open_world=False, **settings)) as emulator, transport() as opened:
         keys = FixedKeyring(Credentials("EMULATORAK", "EMULATORSK", source="test"))
         everywhere = Endpoints(everywhere=dict.fromkeys(Service, emulator.url))
-        client = CloudClient(opened, signers=keys, endpoints=everywhere, now=EmulatorSettings().now)
+        client = CloudClient(
+            opened, signers=keys, endpoints=everywhere, now=EmulatorSettings().now, steady=time.monotonic
+        )
 
         async def ask(kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused | None:
             here.asked[kind] += 1
@@ -267,7 +270,9 @@ async def test_a_log_service_without_an_address_is_told_with_the_setting_that_na
     async with transport() as opened:
         keys = FixedKeyring(Credentials("EMULATORAK", "EMULATORSK", source="test"))
         endpoints = Endpoints(everywhere={Service.ER: "https://er.example.com"})
-        client = CloudClient(opened, signers=keys, endpoints=endpoints, now=EmulatorSettings().now)
+        client = CloudClient(
+            opened, signers=keys, endpoints=endpoints, now=EmulatorSettings().now, steady=time.monotonic
+        )
         ground = FlowLogGround(client, LANE, ask, lambda message, hint: told.append((message, hint)))
         assert await ground.obstacles(ROUTER, [wish().spec] * 2) == [None, None]
     ((said, hint),) = told

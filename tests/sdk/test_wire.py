@@ -189,7 +189,13 @@ async def ours(call: Callable[[Ours], Awaitable[object]], security_token: str = 
     credentials = Credentials("AKEXAMPLE", "SKEXAMPLE", security_token=security_token)
     async with recorder() as seen, transport() as opened:
         endpoints = Endpoints(everywhere=dict.fromkeys(Service, seen.url))
-        await call(Ours(CloudClient(opened, signers=FixedKeyring(credentials), endpoints=endpoints, now=time.time)))
+        await call(
+            Ours(
+                CloudClient(
+                    opened, signers=FixedKeyring(credentials), endpoints=endpoints, now=time.time, steady=time.monotonic
+                )
+            )
+        )
         return seen.requests[0]
 
 
