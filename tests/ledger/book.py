@@ -1,5 +1,6 @@
 """Small runs to keep books on: rows of few characters, in as many lanes as asked for."""
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -84,6 +85,16 @@ async def open_run(
     await ledger.index_keys(run.run_id)
     await ledger.open_run(run.run_id, COLUMNS, {})
     return run.run_id
+
+
+async def taken_back(ledger: Ledger, parent: RunId, name: str = "undo") -> int:
+    """A run that takes back another one, planned and open; how many rows it has."""
+    run = dataclasses.replace(run_record(name, parent=parent), operation="undo")
+    await ledger.create_run(run)
+    copied = await ledger.copy_made(run.run_id, parent)
+    await ledger.index_keys(run.run_id)
+    await ledger.open_run(run.run_id, COLUMNS, {})
+    return copied
 
 
 async def lease_of(ledger: Ledger, run_id: RunId, lane_no: int = 1, *, owner: str = "me", now: float = T0 + 1) -> Lease:

@@ -16,8 +16,23 @@ import pytest
 from batcher.errors import LedgerError, LedgerHeldError, RunNotFoundError
 from batcher.ledger.migrate import APPLICATION_ID, migrations
 from batcher.ledger.open import open_ledger
-from batcher.model import RunId
-from tests.ledger.book import end, everything, lease_of, open_run, row, settled, write
+from batcher.model import NaturalKey, RunId
+from tests.ledger.book import (
+    T0,
+    THERE,
+    TTL_S,
+    assert_counters_hold,
+    end,
+    everything,
+    lease_of,
+    open_run,
+    row,
+    send,
+    settled,
+    states,
+    taken_back,
+    write,
+)
 
 NEWEST = migrations()[-1][0]
 
@@ -73,21 +88,93 @@ async def test_a_new_ledger_has_the_newest_schema_and_says_whose_it_is(place: Pa
     assert (version, application) == ((NEWEST,), (APPLICATION_ID,))
 
 
+def make_older(path: Path, number: int, *rows: str) -> None:
+    """A ledger of an older schema, as a batcher of that time has left it, with what these statements put in."""
+    path.parent.mkdir(exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for done, script in migrations():
+            if done <= number:
+                connection.executescript(script)
+        for statement in rows:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.commit()
+
+
+def tables_of(path: Path) -> dict[str, object]:
+    """Every table and index with its columns: name, type, whether it may be NULL, default, place in the key."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master").fetchall()
+        return {name: connection.execute(f"PRAGMA table_xinfo('{name}')").fetchall() for (name,) in names}
+
+
 async def test_a_migrated_ledger_equals_a_fresh_one(place: Path, tmp_path: Path) -> None:
     """Schema by schema: a ledger of each older number, opened, ends up as one that was made today."""
     await make_ledger(place)
     for number, _ in migrations():
         older = tmp_path / f"older-{number}.db"
-        with contextlib.closing(sqlite3.connect(older)) as connection:
-            for done, script in migrations():
-                if done <= number:
-                    connection.executescript(script)
-            connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        make_older(older, number)
         await make_ledger(older)
-        versions, tables = shape(older)[1:], {line[1] for line in shape(older)[0]}  # type: ignore[attr-defined]
-        assert versions == shape(place)[1:]
-        assert tables == {line[1] for line in shape(place)[0]}  # type: ignore[attr-defined]
+        assert shape(older)[1:] == shape(place)[1:]
+        assert tables_of(older) == tables_of(place)
+
+
+OF_VERSION_2 = (
+    """INSERT INTO run (run_no, run_id, state, operation, inventory_name, inventory_sha256, fingerprint, columns,
+                        settings, started_at, folded)
+       VALUES (1, 'r1', 'open', 'flow_log', 'i.csv', '5e', 'f1', '[]', '{}', 5.0, 0)""",
+    "INSERT INTO lane VALUES (1, 1, 'default', 'cn-north-4', 'p1', 'dead', 4, 99.0)",
+    *(
+        f"INSERT INTO plan VALUES ({(1 << 32) + n}, {n + 1}, 1, 'er-1', X'{n:032x}', '[\"row-{n}\"]', '{{}}')"
+        for n in (1, 2, 3)
+    ),
+    *(f"INSERT INTO row_key VALUES (1, X'{n:032x}', 1, {n})" for n in (1, 2, 3)),
+    """INSERT INTO row (run_no, lane_no, row_no, state, outcome, token, intent_at, attempts, remote_id, http_status,
+                        first_sent_at, settled_at)
+       VALUES (1, 1, 1, 'settled', 'created', 't1', 7.0, 1, 'fl-1', 202, 7.5, 8.0),
+              (1, 1, 2, 'accepted', NULL, 't2', 7.0, 1, 'fl-2', 202, 7.5, NULL),
+              (1, 1, 3, 'claimed', NULL, 't3', 7.0, 0, NULL, NULL, NULL, NULL)""",
+    "INSERT INTO row_count VALUES (1, 'settled', 'created', 1), (1, 'accepted', '', 1), (1, 'claimed', '', 1)",
+    "INSERT INTO known VALUES (X'00000000000000000000000000000001', 0, 0, 3.0, 'fl-1', 'available', 4.0)",
+    "INSERT INTO lane_call VALUES ('default', 'cn-north-4', 'p1', 6.0, 1)",
+)
+
+
+async def test_what_a_ledger_of_version_2_knew_it_knows_still_and_of_the_rest_it_says_so(
+    place: Path, tmp_path: Path
+) -> None:
+    make_older(place, 2, *OF_VERSION_2)
+    run_id = RunId("r1")
+    async with open_ledger(str(place)) as ledger:
+        assert await states(ledger, run_id) == "1 settled/created, 2 accepted, 3 claimed"
+        await assert_counters_hold(ledger, run_id)
+        lease = await lease_of(ledger, run_id)
+        assert (lease.epoch, lease.last_call_at, lease.silent_there) == (5, T0 + 1, None)
+        found = await ledger.match(lease, [NaturalKey(bytes(15) + bytes([n])) for n in (1, 2, 3)])
+        assert [(r.remote_id, r.intent_at) for r in found] == [("fl-1", 7.0), ("fl-2", 7.0), (None, 7.0)]
+        assert {(r.made, r.sent_there, r.told_there, r.deleted_id) for r in found} == {(None, None, None, None)}
+        (work,) = await ledger.recover(lease, after=0, limit=9)
+        assert (work.row_no, work.used_at, work.sent_there, work.deleted_id) == (3, 7.0, None, None)
+    await make_ledger(tmp_path / "fresh.db")
+    assert tables_of(place) == tables_of(tmp_path / "fresh.db")
+    assert shape(place)[1:] == shape(tmp_path / "fresh.db")[1:]
+
+
+async def test_a_ledger_of_version_2_goes_on_as_a_new_one(place: Path) -> None:
+    """Its rows can be sent, settled and taken back; what was sent before can be dated by nobody."""
+    make_older(place, 2, *OF_VERSION_2)
+    run_id, undo = RunId("r1"), RunId("undo")
+    async with open_ledger(str(place)) as ledger:
+        lease = await lease_of(ledger, run_id)
+        await write(ledger, lease, settled(3, remote_id="fl-3", made=True), sends=[send(lease, 3)])
+        assert await taken_back(ledger, run_id) == 3
+        rows = await ledger.rows(await lease_of(ledger, undo), [1, 2, 3])
+        assert [(r.remote_id, r.made, r.sent_there, r.told_there) for r in rows] == [
+            ("fl-1", None, None, THERE + TTL_S),
+            ("fl-2", None, None, THERE + TTL_S),
+            ("fl-3", True, THERE, THERE + TTL_S),
+        ]
 
 
 def test_migrations_are_numbered_without_gaps() -> None:

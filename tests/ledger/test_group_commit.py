@@ -224,12 +224,12 @@ async def test_what_comes_while_the_last_commit_is_on_its_way_is_written_too(des
         lambda: None,
     ]
 
-    async def write_and_tell(*group: Any) -> None:
+    async def write_and_tell(*group: Any, **named: Any) -> None:
         if len(more) == 5:
             desk.commit.close()
         more.pop(0)()
         await anyio.lowlevel.checkpoint()
-        await CountingLedger.write(desk.ledger, *group)
+        await CountingLedger.write(desk.ledger, *group, **named)
 
     desk.ledger.write = write_and_tell  # type: ignore[method-assign]
     async with anyio.create_task_group() as tasks:
@@ -280,10 +280,10 @@ async def test_a_flush_waits_for_a_write_that_is_on_its_way(desk: Desk) -> None:
     begun, may_end = anyio.Event(), anyio.Event()
     flushed = []
 
-    async def write_when_told(*group: Any) -> None:
+    async def write_when_told(*group: Any, **named: Any) -> None:
         begun.set()
         await may_end.wait()
-        await CountingLedger.write(desk.ledger, *group)
+        await CountingLedger.write(desk.ledger, *group, **named)
 
     async def flush() -> None:
         await desk.commit.flush()
@@ -319,8 +319,8 @@ async def test_a_flush_does_not_wait_for_what_others_queue_after_it(desk: Desk) 
     """Another lane settles a row whenever a commit is on its way, twenty times; the flush is of the first row."""
     others = iter(range(2, 22))
 
-    async def write_slowly(*group: Any) -> None:
-        await CountingLedger.write(desk.ledger, *group)
+    async def write_slowly(*group: Any, **named: Any) -> None:
+        await CountingLedger.write(desk.ledger, *group, **named)
         desk.settle(*itertools.islice(others, 1))
 
     desk.ledger.write = write_slowly  # type: ignore[method-assign]

@@ -21,20 +21,28 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from batcher.errors import LedgerError, StaleLeaseError
-from batcher.model import CallClass, LaneKey, Lease, Limit, Outcome, RowState, RunId, Window
-from tests.ledger.book import COLUMNS, T0, TTL_S, end, key_of, row, run_record, settled, token_of
+from batcher.model import (
+    CallClass,
+    LaneKey,
+    Lease,
+    LedgerRow,
+    Limit,
+    NaturalKey,
+    Outcome,
+    RowState,
+    RunId,
+    Window,
+)
+from tests.ledger.book import COLUMNS, NORTH, SOUTH, TTL_S, end, key_of, next_row, row, run_record, settled
 from tests.ledger.machines import live
 from tests.ledger.test_ledger_machine import KINDS, PICK, PLANS, RUNS_MAX, BookRow, BookRun, LedgerMachine
 
 SCOPE = "er-1"
 MADE = frozenset({Outcome.CREATED, Outcome.IN_DOUBT})
+FOUND = frozenset({Outcome.FAILED, Outcome.DRIFTED})
+"""What ended so was made by the run only if that is known."""
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
-
-
-def _since(line: BookRow) -> float | None:
-    """Since when a row may have been sent."""
-    return line.intent_at if line.intent_at is not None else line.first_sent_at
 
 
 class InterruptedMachine(LedgerMachine):
@@ -97,16 +105,18 @@ class InterruptedMachine(LedgerMachine):
         self.note_claimed(lines if begun else [])
 
     @precondition(LedgerMachine.has_leases)
-    @rule(pick=PICK, begun=st.booleans(), kinds=st.lists(KINDS, min_size=1, max_size=4))
-    def a_write_is_cancelled(self, pick: int, begun: bool, kinds: list[str]) -> None:
+    @rule(pick=PICK, begun=st.booleans(), kinds=st.lists(KINDS, max_size=4), sends=st.integers(0, 4))
+    def a_write_is_cancelled(self, pick: int, begun: bool, kinds: list[str], sends: int) -> None:
         run, lease = self.lease_of(pick)
         self.tick()
         lines = run.of(lease, RowState.CLAIMED, RowState.ACCEPTED)[: len(kinds)]
         known = [self.settlement(line, kind) for line, kind in zip(lines, kinds, strict=False)]
         batch, calls = [(lease, each) for each in known], {("create", "202"): 1}
-        self.cancel(lambda: self.ledger.write(run.run_id, batch, calls), begun=begun)
+        going = self.sends(run, lease, sends)
+        self.cancel(lambda: self.ledger.write(run.run_id, batch, calls, (), going), begun=begun)
         if begun:
             run.calls.update(calls)
+            self.note_sent(run, lease, going)
             self.note_settled(lines, known)
 
     @precondition(LedgerMachine.has_leases)
@@ -116,11 +126,10 @@ class InterruptedMachine(LedgerMachine):
         now = self.tick()
         for line in run.of(lease, RowState.CLAIMED)[:1]:
             due = max(self.told(line)[0], line.generation + 1)
-            number, token = line.row_no, token_of(line.name, due)
-            work = self.ledger.regenerate(lease, number, generation=due, token=token, now=now)
+            work = self.ledger.regenerate_rows(lease, [(next_row(line.row_no, due, name=line.name), now)])
             self.cancel(lambda work=work: work, begun=begun)  # type: ignore[misc]
             if begun:
-                line.generation, line.spent, line.intent_at = due, False, now
+                self.note_regenerated(line, due, now, None)
 
     @rule(pick=PICK, begun=st.booleans())
     def a_take_over_is_cancelled(self, pick: int, begun: bool) -> None:
@@ -150,18 +159,17 @@ class InterruptedMachine(LedgerMachine):
             ledger.claim_these(lease, [line.row_no for line in planned], now),
             ledger.recover(lease, after=0, limit=9),
             ledger.skip_planned(lease, "BATCHER.LaneStopped", "no", now),
-            ledger.plan_vanished(lease, SCOPE, []),
+            ledger.plan_vanished(lease, [line.row_no for line in run.rows]),
+            ledger.regenerate_rows(lease, [(next_row(line.row_no, 99), now) for line in claimed]),
             ledger.write(run_id, [(lease, settled(line.row_no)) for line in claimed], {("create", "202"): 1}),
-            ledger.renew_lane(lease, now, TTL_S),
-            ledger.release_lane(lease, now),
+            ledger.write(run_id, [], {}, (), self.sends(run, lease, 4)),
+            ledger.renew_lane(lease, now, TTL_S, self.there + TTL_S),
+            ledger.release_lane(lease, now, self.there),
             ledger.acquire_lane(run_id, lease.lane_no, "two", now, TTL_S),
             ledger.reopen(run_id),
             ledger.create_run(run_record("never")),
             ledger.note_change(run_id, now, "rate", "1/s"),
             end(ledger, run_id),
-        ]
-        works += [
-            ledger.regenerate(lease, line.row_no, generation=99, token=token_of("x"), now=now) for line in claimed[:1]
         ]
         self.on_connection("execute", "PRAGMA busy_timeout = 0")
         with self.held_by_another_program():
@@ -193,12 +201,14 @@ class InterruptedMachine(LedgerMachine):
         self.vanish_in(*self.lease_of(pick), seen)
 
     def vanish_in(self, run: BookRun, lease: Lease, seen: int) -> None:
-        taken = run.of(lease, RowState.ACCEPTED)
-        still = [line.row_no for line in taken[:seen]]
-        assert self.do(self.ledger.plan_vanished(lease, "er-2", [])) == 0
-        assert self.do(self.ledger.plan_vanished(lease, SCOPE, still)) == len(taken[seen:])
-        for line in taken[seen:]:
-            line.state, line.spent, line.remote_id = RowState.PLANNED, True, None
+        """All but the first that were taken; the numbers of rows that were not, or are of another lane, say nothing."""
+        gone = run.of(lease, RowState.ACCEPTED)[seen:]
+        still = {line.row_no for line in run.of(lease, RowState.ACCEPTED)[:seen]}
+        numbers = [line.row_no for line in run.rows if line.row_no not in still]
+        assert self.do(self.ledger.plan_vanished(lease, [])) == 0
+        assert self.do(self.ledger.plan_vanished(lease, [*numbers, 10**6])) == len(gone)
+        for line in gone:
+            line.state, line.spent, line.remote_id, line.made = RowState.PLANNED, True, None, None
 
     @precondition(LedgerMachine.has_leases)
     @rule(pick=PICK)
@@ -211,17 +221,42 @@ class InterruptedMachine(LedgerMachine):
             assert {scope: list(each) for scope, each in found.items()} == ({SCOPE: numbers} if numbers else {})
             shown = self.do(self.ledger.rows(lease, numbers))
             lines = run.of(lease, state)
-            assert [(r.row_no, r.state, r.intent_at, r.remote_id) for r in shown] == [
-                (line.row_no, state, line.intent_at, line.remote_id) for line in lines
-            ]
+            assert [self.shown(r) for r in shown] == [self.expected(line) for line in lines]
         firsts: dict[str, BookRow] = {}
         for line in run.rows:
             if line.lane == lease.lane:
                 firsts.setdefault(line.name, line)
         matched = self.do(self.ledger.match(lease, [key_of(name, lease.lane) for name in "abc"]))
-        assert sorted(r.row_no for r in matched) == sorted(
-            line.row_no for line in firsts.values() if line.state is not RowState.SETTLED
-        )
+        assert sorted(self.shown(r) for r in matched) == sorted(self.expected(line) for line in firsts.values())
+
+    def shown(self, found: LedgerRow) -> tuple[Any, ...]:
+        """What the ledger says of a row to whoever compares it with a listing."""
+        known = (found.remote_id, found.made, found.sent_there, found.told_there, found.deleted_id)
+        return (found.row_no, found.state, found.intent_at, *known)
+
+    def expected(self, line: BookRow) -> tuple[Any, ...]:
+        """What the book says of it."""
+        known = self.known.get((line.lane, line.name))
+        deleted_id = known.deleted_id if known else None
+        evidence = (line.remote_id, line.made, line.sent_there, line.told_there, deleted_id)
+        return (line.row_no, line.state, line.intent_at, *evidence)
+
+    @precondition(lambda self: any(run.operation == "undo" and run.leases for run in self.runs))
+    @rule(pick=PICK)
+    def look_for_rivals(self, pick: int) -> None:
+        """Who else sent the same after the run that is taken back first did."""
+        undos = [(run, lease) for run, lease in self.leases() if run.operation == "undo"]
+        run, lease = undos[pick % len(undos)]
+        parent = next(each for each in self.runs if each.run_id == run.parent)
+        others = [each for each in self.runs if each is not parent and each.operation != "undo"]
+        since: dict[NaturalKey, float] = {}
+        for line in {(line.lane, line.name): line for line in parent.rows[::-1]}.values():
+            sent = [other.sent_there for each in others if (other := self.first_of(each, line)) is not None]
+            later = [at for at in sent if at is not None and line.sent_there is not None and at > line.sent_there]
+            if later:
+                since[key_of(line.name, line.lane)] = min(later)
+        keys = [key_of(name, lane) for name in "abc" for lane in (NORTH, SOUTH)]
+        assert self.do(self.ledger.rivals(lease, keys)) == since
 
     @precondition(LedgerMachine.has_leases)
     @rule(pick=PICK, call_class=st.sampled_from(CallClass), calls=st.integers(1, 9))
@@ -257,18 +292,24 @@ class InterruptedMachine(LedgerMachine):
         self.follow(parent, "undo", self.made(parent))
 
     def made(self, parent: BookRun) -> list[BookRow]:
-        """What an undo of a run is about; an id counts only where no other run may have sent the same since."""
+        """What an undo of a run is about, and what is known of when and by whom each was made."""
         found: list[BookRow] = []
+        numbers = {lane: lane_no for lane_no, lane in parent.lanes.items()}
         for line in parent.rows:
-            if line.state not in (RowState.CLAIMED, RowState.ACCEPTED) and line.outcome not in MADE:
+            is_open = line.state in (RowState.CLAIMED, RowState.ACCEPTED)
+            is_found = line.outcome in FOUND and line.made is True
+            if line.made is False or not (is_open or is_found or line.outcome in MADE):
                 continue
-            since = _since(line)
-            others = [self.first_of(run, line) for run in self.runs if run is not parent and run.operation != "undo"]
-            later = [other for other in others if other is not None and (_since(other) or 0.0) > (since or T0 * 2)]
+            silence = parent.silences.get(numbers[line.lane])
+            told = line.told_there if line.state is not RowState.CLAIMED else None
             moments = [each for each in (line.intent_at, line.first_sent_at) if each is not None]
-            known = None if later else line.remote_id
-            taken = BookRow(len(found) + 1, line.name, line.lane, generation=line.generation, remote_id=known)
-            taken.intent_at = min(moments) if moments else None
+            taken = dataclasses.replace(
+                BookRow(len(found) + 1, line.name, line.lane, generation=line.generation, remote_id=line.remote_id),
+                made=line.made,
+                sent_there=line.sent_there,
+                told_there=silence if told is None else told,
+                intent_at=min(moments) if moments else None,
+            )
             found.append(taken)
         return found
 
@@ -288,7 +329,7 @@ class InterruptedMachine(LedgerMachine):
         for older in self.runs:
             if not older.folded:
                 self.fold(older)
-        run = BookRun(name, rows, operation=operation, lanes=dict(parent.lanes))
+        run = BookRun(name, rows, operation=operation, parent=parent.run_id, lanes=dict(parent.lanes))
         self.runs.append(run)
         for lane_no in run.lanes:
             self.take(run, lane_no, "one")
@@ -323,25 +364,31 @@ class InterruptedMachine(LedgerMachine):
 
     # --- rules: whole nights, which single steps seldom come to ----------------------------------------
 
-    def work_through(self, run: BookRun, kinds: list[str]) -> None:
-        """Claim all of a run's rows, and settle as many as there are kinds."""
+    def work_through(self, run: BookRun, kinds: list[str], sends: int = 0) -> None:
+        """Claim all of a run's rows, send some, and settle as many as there are kinds."""
         for lease in list(run.leases.values()):
             self.claim_in(run, lease, limit=9, after=0)
-            if kinds:
-                self.settle_in(run, lease, kinds, has_call=True)
+            self.settle_in(run, lease, [], has_call=False, sends=sends)
+            self.settle_in(run, lease, kinds, has_call=True)
 
     @precondition(lambda self: len(self.runs) < RUNS_MAX)
-    @rule(plan=PLANS, kinds=st.lists(KINDS, max_size=4), another=st.booleans(), again=st.booleans())
+    @rule(
+        plan=PLANS,
+        kinds=st.lists(KINDS, max_size=4),
+        sends=st.integers(0, 4),
+        another=st.booleans(),
+        again=st.booleans(),
+    )
     def a_night_is_taken_back(
-        self, plan: list[tuple[str, LaneKey]], kinds: list[str], another: bool, again: bool
+        self, plan: list[tuple[str, LaneKey]], kinds: list[str], sends: int, another: bool, again: bool
     ) -> None:
         """With `another` run of the same between, or the same once more `again` afterwards."""
         self.plan(plan)
         parent = self.runs[-1]
-        self.work_through(parent, kinds)
+        self.work_through(parent, kinds, sends)
         if another:
             self.plan(plan)
-            self.work_through(self.runs[-1], [])
+            self.work_through(self.runs[-1], [], sends)
         self.follow(parent, "undo", self.made(parent))
         undo = self.runs[-1]
         for lease in undo.leases.values():
@@ -386,24 +433,21 @@ class InterruptedMachine(LedgerMachine):
         assert run.leases[lane_no].last_call_at == last
         self.places[lane] = (True, self.now if before is None else before[1])
 
-    @precondition(LedgerMachine.has_leases)
-    @rule(pick=PICK)
-    def give_back(self, pick: int) -> None:
-        run, lease = self.lease_of(pick)
-        self.do(self.ledger.release_lane(lease, self.tick()))
+    def note_given_back(self, lease: Lease) -> None:
         self.places[lease.lane] = (False, self.now)
-        run.stale.append(run.leases.pop(lease.lane_no))
 
     def write_stale(self, run: BookRun, lease: Lease) -> None:
         super().write_stale(run, lease)
         planned = [line.row_no for line in run.of(lease, RowState.PLANNED)]
         for work in (
             self.ledger.claim_these(lease, planned, self.now),
-            self.ledger.plan_vanished(lease, SCOPE, []),
+            self.ledger.plan_vanished(lease, [line.row_no for line in run.rows]),
         ):
             with pytest.raises(StaleLeaseError):
                 self.do(work)
-        self.do(self.ledger.release_lane(lease, self.now))  # gives nothing back: it is not its own any more
+        self.do(
+            self.ledger.release_lane(lease, self.now, self.there + 999)
+        )  # gives nothing back: it is not its own any more
         if lease.lane_no in run.leases:
             self.do(self.ledger.renew_lane(run.leases[lease.lane_no], self.now, TTL_S))
 

@@ -1,15 +1,18 @@
 """The ledger against a plain Python book of the same events, in any order that Hypothesis can think of.
 
-What happens: runs are planned over keys that they share, lanes are taken and taken over, rows are claimed, settled,
-put back, given a next generation and skipped; stale workers write; batches name a wrong state; sittings end and runs
-are opened again; the process is killed, and the next one opens what the disk has. After each step the ledger's rows
-and counters are those of the book, and whoever claims a row is told what the book knows of its key.
+What happens: runs are planned over keys that they share, lanes are taken and taken over, rows are claimed, sent,
+settled, put back, given a next generation and skipped; stale workers write; batches name a wrong state; sittings end
+and runs are opened again; the process is killed, and the next one opens what the disk has. After each step the ledger's
+rows and counters are those of the book, and so is what is on record of sends, of who made what, and of when each lane
+falls silent; whoever claims a row is told what the book knows of its key, and whoever takes a lane when it fell silent.
 """
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,15 +27,17 @@ from hypothesis.stateful import (
     rule,
 )
 
-from batcher.errors import StaleLeaseError
+from batcher.errors import LedgerError, StaleLeaseError
 from batcher.ledger.sqlite import SqliteLedger
-from batcher.model import ClaimedRow, LaneKey, Lease, Outcome, RowState, RunId, RunState, Settlement
+from batcher.model import ClaimedRow, LaneKey, Lease, Outcome, RowState, RunId, RunState, Send, Settlement
 from tests.ledger.book import (
     NORTH,
     SOUTH,
     T0,
+    THERE_S,
     TTL_S,
     everything,
+    next_row,
     open_run,
     row,
     settled,
@@ -45,7 +50,22 @@ T = TypeVar("T")
 RUNS_MAX = 5
 PLANS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([NORTH, NORTH, SOUTH])), min_size=1, max_size=5)
 PICK = st.integers(0, 10**6)
-KINDS = st.sampled_from(["created", "refused", "accepted", "put back", "put back, sent", "put back, spent"])
+KINDS = st.sampled_from(
+    [
+        "created",
+        "created, by somebody",
+        "there",
+        "in doubt",
+        "made, and failed",
+        "refused",
+        "skipped",
+        "accepted",
+        "accepted, by somebody",
+        "put back",
+        "put back, sent",
+        "put back, spent",
+    ]
+)
 """What may become of a row that was sent."""
 
 
@@ -66,6 +86,9 @@ class BookRow:
     error_code: str = ""
     first_sent_at: float | None = None
     settled_at: float | None = None
+    made: bool | None = None
+    sent_there: float | None = None
+    told_there: float | None = None
 
 
 @dataclass
@@ -77,15 +100,20 @@ class Known:
     used_at: float | None
     seen_at: float
     remote_id: str | None = None
+    deleted_id: str | None = None
 
 
 @dataclass
 class BookRun:
-    """A run in the book; `leases` has the newest lease of each lane, `stale` those that were lost."""
+    """A run in the book; `leases` has the newest lease of each lane, `stale` those that were lost.
+
+    `silences` is when each lane falls silent, in the provider's time, as far as that was told.
+    """
 
     run_id: RunId
     rows: list[BookRow]
     operation: str = "flow_log"
+    parent: RunId | None = None
     state: RunState = RunState.OPEN
     folded: bool = True
     lanes: dict[int, LaneKey] = field(default_factory=dict)
@@ -93,6 +121,7 @@ class BookRun:
     leases: dict[int, Lease] = field(default_factory=dict)
     stale: list[Lease] = field(default_factory=list)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    silences: dict[int, float] = field(default_factory=dict)
 
     def of(self, lease: Lease, *states: RowState) -> list[BookRow]:
         return [line for line in self.rows if line.lane == lease.lane and line.state in states]
@@ -123,6 +152,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def tick(self) -> float:
         self.now += 1
         return self.now
+
+    @property
+    def there(self) -> float:
+        """The provider's time."""
+        return self.now + THERE_S
 
     def teardown(self) -> None:
         self.do(self.ledger.close())
@@ -163,10 +197,16 @@ class LedgerMachine(RuleBasedStateMachine):
                 continue
             is_gone = line.spent and line.outcome in (Outcome.DELETED, Outcome.ABSENT)
             remote_id = None if is_gone else line.remote_id
+            deleted_id = line.remote_id if line.outcome in (Outcome.DELETED, Outcome.ABSENT) else None
             old = self.known.get(key)
             if old is None or line.generation > old.generation:
-                self.known[key] = Known(line.generation, line.spent, line.intent_at, seen_at, remote_id)
+                deleted_id = deleted_id or (old.deleted_id if old else None)
+                self.known[key] = Known(line.generation, line.spent, line.intent_at, seen_at, remote_id, deleted_id)
                 continue
+            newer, older = (
+                (deleted_id, old.deleted_id) if line.generation == old.generation else (old.deleted_id, deleted_id)
+            )
+            old.deleted_id = newer or older
             if line.generation == old.generation:
                 old.spent = old.spent or line.spent
                 old.used_at = line.intent_at if old.used_at is None else old.used_at
@@ -188,8 +228,10 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (work.due_generation, work.used_at, work.intent_at) == self.told(line), work
             assert (work.generation, work.token) == (line.generation, token_of(line.name, line.generation))
             assert (work.attempts, work.first_sent_at) == (line.attempts, line.first_sent_at)
+            assert work.sent_there == line.sent_there, work
             known = self.known.get((line.lane, line.name))
-            assert work.believed_id == (known.remote_id if known else None), work
+            believed = (known.remote_id, known.deleted_id) if known else (None, None)
+            assert (work.believed_id, work.deleted_id) == believed, work
 
     # --- rules: runs ----------------------------------------------------------------------------------
 
@@ -213,8 +255,16 @@ class LedgerMachine(RuleBasedStateMachine):
             self.take(run, lane_no, "one")
 
     @precondition(lambda self: len(self.runs) < RUNS_MAX)
-    @rule(plan=PLANS, takes_due=st.booleans(), kinds=st.lists(KINDS, max_size=4), ends=st.booleans())
-    def a_night(self, plan: list[tuple[str, LaneKey]], takes_due: bool, kinds: list[str], ends: bool) -> None:
+    @rule(
+        plan=PLANS,
+        takes_due=st.booleans(),
+        sends=st.integers(0, 4),
+        kinds=st.lists(KINDS, max_size=4),
+        ends=st.booleans(),
+    )
+    def a_night(
+        self, plan: list[tuple[str, LaneKey]], takes_due: bool, sends: int, kinds: list[str], ends: bool
+    ) -> None:
         """A whole run, or as much of it as came about before it was left."""
         self.plan(plan)
         run = self.runs[-1]
@@ -223,8 +273,8 @@ class LedgerMachine(RuleBasedStateMachine):
             for line in run.of(lease, RowState.CLAIMED) if takes_due else []:
                 if self.told(line)[0] > line.generation:
                     self.regenerate_in(lease, line, self.told(line)[0])
-            if kinds:
-                self.settle_in(run, lease, kinds, has_call=True)
+            if kinds or sends:
+                self.settle_in(run, lease, kinds, has_call=True, sends=sends)
         if ends:
             self.end_sitting(len(self.runs) - 1)
 
@@ -236,6 +286,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for line in run.rows:
             if line.outcome is Outcome.SKIPPED:
                 line.state, line.outcome, line.settled_at, line.error_code = RowState.PLANNED, None, None, ""
+                if line.first_sent_at is None and run.operation != "undo":
+                    line.intent_at = line.sent_there = None
 
     @rule(pick=PICK)
     def end_sitting(self, pick: int) -> None:
@@ -264,18 +316,42 @@ class LedgerMachine(RuleBasedStateMachine):
         lease = self.do(self.ledger.acquire_lane(run.run_id, lane_no, owner, self.tick(), TTL_S))
         epoch = run.epochs.get(lane_no, 0) + 1
         assert replace(lease, last_call_at=None) == Lease(
-            run.run_id, lane_no, run.lanes[lane_no], owner, epoch, self.now + TTL_S
+            run.run_id,
+            lane_no,
+            run.lanes[lane_no],
+            owner,
+            epoch,
+            self.now + TTL_S,
+            silent_there=run.silences.get(lane_no),
         )
         if lane_no in run.leases:
             run.stale.append(run.leases.pop(lane_no))
         run.epochs[lane_no], run.leases[lane_no], run.folded = epoch, lease, False
 
     @precondition(has_leases)
-    @rule(pick=PICK)
-    def give_back(self, pick: int) -> None:
+    @rule(pick=PICK, knows_time=st.booleans())
+    def give_back(self, pick: int, knows_time: bool) -> None:
         run, lease = self.lease_of(pick)
-        self.do(self.ledger.release_lane(lease, T0 + 2))
+        self.tick()
+        self.do(self.ledger.release_lane(lease, self.now, self.there if knows_time else None))
+        if knows_time:
+            run.silences[lease.lane_no] = self.there
         run.stale.append(run.leases.pop(lease.lane_no))
+        self.note_given_back(lease)
+
+    def note_given_back(self, lease: Lease) -> None:
+        """For whoever keeps more books."""
+
+    @precondition(has_leases)
+    @rule(pick=PICK, knows_time=st.booleans())
+    def renew(self, pick: int, knows_time: bool) -> None:
+        run, lease = self.lease_of(pick)
+        now, until = self.tick(), self.there + TTL_S
+        renewed = self.do(self.ledger.renew_lane(lease, now, TTL_S, until if knows_time else None))
+        assert renewed == replace(lease, until=now + TTL_S)
+        run.leases[lease.lane_no] = renewed
+        if knows_time:
+            run.silences[lease.lane_no] = until
 
     @precondition(has_leases)
     @rule(pick=PICK, limit=st.integers(1, 5), after=st.sampled_from([0, 0, 0, 2]))
@@ -301,16 +377,30 @@ class LedgerMachine(RuleBasedStateMachine):
         self.check_claimed(run, taken, run.of(lease, RowState.CLAIMED))
 
     @precondition(has_leases)
-    @rule(pick=PICK)
-    def regenerate(self, pick: int) -> None:
+    @rule(pick=PICK, rows=st.integers(1, 3), still_counts=st.booleans())
+    def regenerate(self, pick: int, rows: int, still_counts: bool) -> None:
         run, lease = self.lease_of(pick)
-        for line in run.of(lease, RowState.CLAIMED)[:1]:
-            self.regenerate_in(lease, line, max(self.told(line)[0], line.generation + 1))
+        for line in run.of(lease, RowState.CLAIMED)[:rows]:
+            sent_there = line.sent_there if still_counts else None
+            self.regenerate_in(lease, line, max(self.told(line)[0], line.generation + 1), sent_there)
 
-    def regenerate_in(self, lease: Lease, line: BookRow, generation: int) -> None:
-        token = token_of(line.name, generation)
-        self.do(self.ledger.regenerate(lease, line.row_no, generation=generation, token=token, now=self.tick()))
-        line.generation, line.spent, line.intent_at = generation, False, self.now
+    def regenerate_in(self, lease: Lease, line: BookRow, generation: int, sent_there: float | None = None) -> None:
+        work = next_row(line.row_no, generation, name=line.name, sent_there=sent_there)
+        self.do(self.ledger.regenerate_rows(lease, [(work, self.tick())]))
+        self.note_regenerated(line, generation, self.now, sent_there)
+
+    def note_regenerated(self, line: BookRow, generation: int, now: float, sent_there: float | None) -> None:
+        line.generation, line.spent, line.intent_at, line.sent_there = generation, False, now, sent_there
+
+    @precondition(has_leases)
+    @rule(pick=PICK)
+    def regenerate_with_a_wrong_row_in_the_batch(self, pick: int) -> None:
+        run, lease = self.lease_of(pick)
+        good, wrong = run.of(lease, RowState.CLAIMED)[:2], run.of(lease, *set(RowState) - {RowState.CLAIMED})[:1]
+        works = [(next_row(line.row_no, 99, name=line.name), self.now) for line in (*good, *wrong)]
+        if wrong:
+            with pytest.raises(LedgerError, match="is not claimed below"):
+                self.do(self.ledger.regenerate_rows(lease, works))
 
     @precondition(has_leases)
     @rule(pick=PICK)
@@ -327,56 +417,83 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def settlement(self, line: BookRow, kind: str) -> Settlement:
         """What is learnt of a row that is claimed or accepted."""
-        known: dict[str, Any] = {"attempts": line.attempts + 1, "first_sent_at": self.now, "settled_at": self.now}
-        if kind == "refused":
-            return settled(line.row_no, Outcome.FAILED, expect=line.state, spent=True, error_code="ER.1", **known)
-        if kind == "created" or line.state is RowState.ACCEPTED:
-            return settled(line.row_no, Outcome.CREATED, expect=line.state, remote_id=f"fl-{line.name}", **known)
-        if kind == "accepted":
+        row_no, there = line.row_no, {"sent_there": self.there, "told_there": self.there + 1}
+        known: dict[str, Any] = {"attempts": line.attempts + 1, "first_sent_at": self.now, **there}
+        made = None if "by somebody" in kind else kind != "there"
+        if kind in ("accepted", "accepted, by somebody") and line.state is RowState.CLAIMED:
+            taken = {"remote_id": f"fl-{line.name}", "made": made, **known}
+            return Settlement(row_no, RowState.CLAIMED, RowState.ACCEPTED, **taken)
+        if kind.startswith("put back") and line.state is RowState.CLAIMED:
+            is_sent = kind == "put back, sent"
             return Settlement(
-                line.row_no,
+                row_no,
                 RowState.CLAIMED,
-                RowState.ACCEPTED,
-                attempts=line.attempts + 1,
-                remote_id=f"fl-{line.name}",
-                first_sent_at=self.now,
+                RowState.PLANNED,
+                attempts=line.attempts,
+                intent_at=line.intent_at if is_sent else None,
+                first_sent_at=self.now if is_sent else None,
+                spent=kind == "put back, spent",
+                sent_there=(line.sent_there or self.there) if is_sent else None,
+                told_there=self.there + 1 if is_sent else None,
             )
-        return Settlement(
-            line.row_no,
-            RowState.CLAIMED,
-            RowState.PLANNED,
-            attempts=line.attempts,
-            intent_at=line.intent_at if kind == "put back, sent" else None,
-            first_sent_at=self.now if kind == "put back, sent" else None,
-            spent=kind == "put back, spent",
-        )
+        end: dict[str, Any] = {"expect": line.state, "settled_at": self.now}
+        if kind == "skipped" and line.state is RowState.CLAIMED:
+            return settled(row_no, Outcome.SKIPPED, attempts=line.attempts, **end)
+        if kind == "refused":
+            return settled(row_no, Outcome.FAILED, spent=True, error_code="ER.1", **end, **known)
+        if kind == "in doubt":
+            return settled(row_no, Outcome.IN_DOUBT, **end, **known)
+        outcome = {"there": Outcome.EXISTS, "made, and failed": Outcome.FAILED}.get(kind, Outcome.CREATED)
+        return settled(row_no, outcome, remote_id=f"fl-{line.name}-{line.generation}", made=made, **end, **known)
 
     @precondition(has_leases)
     @rule(
         pick=PICK,
-        kinds=st.lists(KINDS, min_size=1, max_size=4),
+        kinds=st.lists(KINDS, max_size=4),
         has_call=st.booleans(),
+        sends=st.integers(0, 4),
     )
-    def settle(self, pick: int, kinds: list[str], has_call: bool) -> None:
-        self.settle_in(*self.lease_of(pick), kinds, has_call=has_call)
+    def send_and_settle(self, pick: int, kinds: list[str], has_call: bool, sends: int) -> None:
+        self.settle_in(*self.lease_of(pick), kinds, has_call=has_call, sends=sends)
 
-    def settle_in(self, run: BookRun, lease: Lease, kinds: list[str], *, has_call: bool) -> None:
+    def settle_in(self, run: BookRun, lease: Lease, kinds: list[str], *, has_call: bool, sends: int = 0) -> None:
         self.tick()
         lines = run.of(lease, RowState.CLAIMED, RowState.ACCEPTED)[: len(kinds)]
         batch = [(lease, self.settlement(line, kind)) for line, kind in zip(lines, kinds, strict=False)]
         calls = {("create", "202"): 2} if has_call else {}
-        self.do(self.ledger.write(run.run_id, batch, calls))
+        going = self.sends(run, lease, sends)
+        self.do(self.ledger.write(run.run_id, batch, calls, (), going))
         run.calls.update(calls)
+        self.note_sent(run, lease, going)
         self.note_settled(lines, [known for _, known in batch])
+
+    def sends(self, run: BookRun, lease: Lease, number: int) -> list[Send]:
+        """First sends of rows of the lane, the claimed ones before those of which a send says nothing."""
+        lines = [*run.of(lease, RowState.CLAIMED)[::-1], *run.of(lease, *set(RowState) - {RowState.CLAIMED})]
+        return [
+            Send(lease, line.row_no, self.there - n / 8, self.there + TTL_S + n % 2)
+            for n, line in enumerate(lines[:number])
+        ]
+
+    def note_sent(self, run: BookRun, lease: Lease, sends: list[Send]) -> None:
+        """Sends are on record before whatever is settled in the same group."""
+        for each in sends:
+            line = next(line for line in run.rows if line.row_no == each.row_no)
+            if line.state is RowState.CLAIMED and line.sent_there is None:
+                line.sent_there = each.sent_there
+            run.silences[lease.lane_no] = max(run.silences.get(lease.lane_no, 0.0), each.silent_there)
 
     def note_settled(self, lines: list[BookRow], settlements: list[Settlement]) -> None:
         for line, known in zip(lines, settlements, strict=True):
             line.state, line.outcome, line.attempts = known.state, known.outcome, known.attempts
             line.spent = line.spent or known.spent
             line.first_sent_at = known.first_sent_at if line.first_sent_at is None else line.first_sent_at
+            line.told_there = line.told_there if known.told_there is None else known.told_there
             if known.state is RowState.PLANNED:
-                line.intent_at = known.intent_at
+                line.intent_at, line.sent_there = known.intent_at, known.sent_there
             else:
+                line.made = line.made if known.made is None else known.made
+                line.sent_there = known.sent_there if line.sent_there is None else line.sent_there
                 line.remote_id, line.error_code = known.remote_id, known.error_code
                 line.settled_at = known.settled_at
 
@@ -389,7 +506,7 @@ class LedgerMachine(RuleBasedStateMachine):
         batch = [(lease, settled(line.row_no)) for line in (*good, *wrong[:1])]
         if wrong:
             with pytest.raises(StaleLeaseError):
-                self.do(self.ledger.write(run.run_id, batch, {("create", "202"): 1}))
+                self.do(self.ledger.write(run.run_id, batch, {("create", "202"): 1}, (), self.sends(run, lease, 4)))
 
     @precondition(has_stale)
     @rule(pick=PICK)
@@ -413,15 +530,15 @@ class LedgerMachine(RuleBasedStateMachine):
         attempts = [
             self.ledger.claim(lease, after=0, limit=9, now=self.tick()),
             self.ledger.recover(lease, after=0, limit=9),
-            self.ledger.renew_lane(lease, self.now, TTL_S),
+            self.ledger.renew_lane(lease, self.now, TTL_S, self.there + 999),
             self.ledger.skip_planned(lease, "BATCHER.LaneStopped", "no", self.now),
-            *(
-                self.ledger.regenerate(lease, line.row_no, generation=99, token=token_of("x"), now=self.now)
-                for line in rows[:1]
-            ),
+            self.ledger.regenerate_rows(lease, [(next_row(line.row_no, 99), self.now) for line in rows[:1]]),
         ]
         if batch:
             attempts.append(self.ledger.write(run.run_id, batch, {("create", "202"): 1}))
+        sends = [Send(lease, line.row_no, 1.0, 1e12) for line in rows[:1]]
+        if sends:
+            attempts.append(self.ledger.write(run.run_id, batch[1:], {}, (), sends))
         for attempt in attempts:
             with pytest.raises(StaleLeaseError):
                 self.do(attempt)
@@ -463,6 +580,24 @@ class LedgerMachine(RuleBasedStateMachine):
                 )
                 for line in run.rows
             ]
+
+    @invariant()
+    def what_is_on_record_of_sends_is_in_the_book(self) -> None:
+        """Read from the file, by another program: reports have nothing of it."""
+        with closing(sqlite3.connect(self.ledger._path)) as file:
+            rows = file.execute(
+                "SELECT run_id, row_no, intent_at, spent, made, sent_there, told_there "
+                "FROM row JOIN run USING (run_no) ORDER BY run_no, row_no"
+            ).fetchall()
+            lanes = file.execute(
+                "SELECT run_id, lane_no, silent_there FROM lane JOIN run USING (run_no) ORDER BY run_no, lane_no"
+            ).fetchall()
+        assert rows == [
+            (run.run_id, line.row_no, line.intent_at, line.spent, line.made, line.sent_there, line.told_there)
+            for run in self.runs
+            for line in run.rows
+        ]
+        assert lanes == [(run.run_id, no, run.silences.get(no)) for run in self.runs for no in run.lanes]
 
     @invariant()
     def runs_and_their_counters_are_those_of_the_book(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from batcher.errors import LedgerError, StaleLeaseError
+from batcher.errors import StaleLeaseError
 from batcher.events import Event
 from batcher.ledger.group_commit import MARK_S_MAX, WAIT_S, GroupCommit
 from batcher.ledger.sqlite import SqliteLedger
@@ -132,10 +132,10 @@ def test_sends_side_by_side_wait_for_one_commit_and_none_for_another(place: Path
     async def act(desk: Desk) -> None:
         writes = 0
 
-        async def counted(*group: Any) -> None:
+        async def counted(*group: Any, **named: Any) -> None:
             nonlocal writes
             writes += 1
-            await SqliteLedger.write(desk.ledger, *group)
+            await SqliteLedger.write(desk.ledger, *group, **named)
 
         desk.ledger.write = counted  # type: ignore[method-assign]
         async with anyio.create_task_group() as tasks:
@@ -244,7 +244,7 @@ def test_a_send_under_a_lost_lease_fails_the_writer_and_is_not_on_record(place: 
 
     async def act(desk: Desk) -> None:
         heir = await lease_of(desk.ledger, R1, owner="other")
-        failed: list[LedgerError] = []
+        failed: list[StaleLeaseError] = []
 
         async def serve() -> None:
             try:

@@ -30,11 +30,11 @@ from tests.ledger.book import (
     send,
     settled,
     states,
+    taken_back,
     write,
 )
-from tests.ledger.test_taking_back import UNDO, taken_back
 
-R1, R2 = RunId("r1"), RunId("r2")
+R1, R2, UNDO = RunId("r1"), RunId("r2"), RunId("undo")
 
 
 async def three(ledger: Ledger) -> Lease:

@@ -23,8 +23,21 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from batcher.errors import LedgerError, StaleLeaseError
 from batcher.ledger.lane_store import LaneStore
 from batcher.ledger.store import Store
-from batcher.model import Lease, Outcome, RowState, RunId, Settlement
-from tests.ledger.book import NORTH, SOUTH, T0, TTL_S, accepted, open_run, opened, put_back, row, settled, token_of
+from batcher.model import ClaimedRow, Lease, Outcome, RowState, RunId, Send, Settlement
+from tests.ledger.book import (
+    NORTH,
+    SOUTH,
+    T0,
+    THERE_S,
+    TTL_S,
+    accepted,
+    next_row,
+    open_run,
+    opened,
+    put_back,
+    row,
+    settled,
+)
 from tests.ledger.machines import live
 
 RUN = RunId("run")
@@ -62,6 +75,7 @@ class BookRow:
     state: RowState = RowState.PLANNED
     outcome: Outcome | None = None
     generation: int = 0
+    sent_there: float | None = None
 
 
 @dataclass
@@ -72,6 +86,7 @@ class BookLane:
     owner: str | None = None
     epoch: int = 0
     until: float = 0.0
+    silent_there: float | None = None
     leases: list[Lease] = field(default_factory=list)
 
     def of(self, *states: RowState) -> list[BookRow]:
@@ -138,6 +153,7 @@ class SharedMachine(RuleBasedStateMachine):
         lease = self.workers[name].lanes.acquire(RUN, lane_no, name, self.now, TTL_S)
         lane.owner, lane.epoch, lane.until = name, lane.epoch + 1, self.now + TTL_S
         assert (lease.epoch, lease.until, lease.owner) == (lane.epoch, lane.until, name)
+        assert lease.silent_there == lane.silent_there
         lane.leases.append(lease)
 
     @precondition(has_leases)
@@ -145,16 +161,17 @@ class SharedMachine(RuleBasedStateMachine):
     def renew(self, pick: int) -> None:
         """Also one that has ended, as long as nobody has taken the lane over."""
         lane, lease = self.lease_of(pick)
-        if self.attempt(lane, lease, lambda: self.through(lease).renew(lease, self.now, TTL_S)):
-            lane.until = self.now + TTL_S
+        until = self.now + THERE_S + TTL_S
+        if self.attempt(lane, lease, lambda: self.through(lease).renew(lease, self.now, TTL_S, until)):
+            lane.until, lane.silent_there = self.now + TTL_S, until
 
     @precondition(has_leases)
     @rule(pick=PICK)
     def release(self, pick: int) -> None:
         lane, lease = self.lease_of(pick)
-        self.through(lease).release(lease, self.now)
+        self.through(lease).release(lease, self.now, self.now + THERE_S)
         if (lane.epoch, lane.owner) == (lease.epoch, lease.owner):
-            lane.owner, lane.until = None, 0.0
+            lane.owner, lane.until, lane.silent_there = None, 0.0, self.now + THERE_S
 
     # --- rules: every write there is, under any lease there was ---------------------------------------
 
@@ -190,12 +207,31 @@ class SharedMachine(RuleBasedStateMachine):
     def regenerate(self, pick: int) -> None:
         lane, lease = self.lease_of(pick)
         for line in lane.of(RowState.CLAIMED)[:1]:
-            due, token = line.generation + 1, token_of("x", line.generation + 1)
+            work = next_row(line.row_no, line.generation + 1)
 
-            def write(number: int = line.row_no, due: int = due, token: Any = token) -> None:
-                self.through(lease).regenerate(lease, number, generation=due, token=token, now=self.now)
+            def write(work: ClaimedRow = work) -> None:
+                self.through(lease).regenerate_rows(lease, [(work, self.now)])
 
-            line.generation += len(self.attempt(lane, lease, write))
+            if self.attempt(lane, lease, write):
+                line.generation, line.sent_there = work.generation, None
+
+    @precondition(has_leases)
+    @rule(pick=PICK, rows=st.integers(1, 3))
+    def send(self, pick: int, rows: int) -> None:
+        """First sends, under any lease there was; of the lane's rows only those that are claimed are marked."""
+        lane, lease = self.lease_of(pick)
+        there = self.now + THERE_S
+        lines = sorted(lane.rows, key=lambda line: line.state is not RowState.CLAIMED)[:rows]
+        sends = [Send(lease, line.row_no, there, there + TTL_S) for line in lines]
+        if self.attempt(lane, lease, lambda: self.through(lease).write(RUN, [], {}, (), sends)):
+            self.note_sent(lane, lines)
+
+    def note_sent(self, lane: BookLane, lines: list[BookRow]) -> None:
+        there = self.now + THERE_S
+        lane.silent_there = max(there + TTL_S, lane.silent_there or 0.0)
+        for line in lines:
+            if line.state is RowState.CLAIMED and line.sent_there is None:
+                line.sent_there = there
 
     @precondition(has_leases)
     @rule(pick=PICK, kinds=st.lists(KINDS, min_size=1, max_size=3))
@@ -209,6 +245,7 @@ class SharedMachine(RuleBasedStateMachine):
         if self.attempt(lane, lease, lambda: self.through(lease).write(RUN, batch, {})):
             for line, each in zip(lines, known, strict=True):
                 line.state, line.outcome = each.state, each.outcome
+                line.sent_there = None if each.state is RowState.PLANNED else line.sent_there
 
     def settlement(self, line: BookRow, kind: str) -> Settlement:
         makers: dict[str, Callable[[int], Settlement]] = {
@@ -221,7 +258,7 @@ class SharedMachine(RuleBasedStateMachine):
     @precondition(has_leases)
     @rule(pick=PICK)
     def settle_in_two_lanes(self, pick: int) -> None:
-        """A batch of both lanes is written if both leases hold, and else not at all."""
+        """A batch of both lanes is written if both leases hold, and else not at all; nor are the sends with it."""
         lane, lease = self.lease_of(pick)
         other = self.lanes[3 - lease.lane_no]
         mine, theirs = lane.of(RowState.CLAIMED)[:1], other.of(RowState.CLAIMED)[:1]
@@ -229,11 +266,19 @@ class SharedMachine(RuleBasedStateMachine):
             return
         second = other.leases[-1]
         batch = [(lease, settled(mine[0].row_no)), (second, settled(theirs[0].row_no))]
+        there = self.now + THERE_S
+        sends = [
+            Send(lease, mine[0].row_no, there, there + TTL_S),
+            Send(second, theirs[0].row_no, there, there + TTL_S),
+        ]
         holds = (other.epoch, other.owner) == (second.epoch, second.owner)
         if not holds:
-            with pytest.raises(StaleLeaseError):
-                self.through(lease).write(RUN, batch, {})
-        elif self.attempt(lane, lease, lambda: self.through(lease).write(RUN, batch, {})):
+            for group in (batch, batch[:1]):
+                with pytest.raises(StaleLeaseError):
+                    self.through(lease).write(RUN, group, {}, (), sends)
+        elif self.attempt(lane, lease, lambda: self.through(lease).write(RUN, batch, {}, (), sends)):
+            self.note_sent(lane, mine)
+            self.note_sent(other, theirs)
             for line in (*mine, *theirs):
                 line.state, line.outcome = RowState.SETTLED, Outcome.CREATED
 
@@ -252,7 +297,8 @@ class SharedMachine(RuleBasedStateMachine):
     def vanish(self, pick: int) -> None:
         lane, lease = self.lease_of(pick)
         lines = lane.of(RowState.ACCEPTED)
-        done = self.attempt(lane, lease, lambda: self.through(lease).plan_vanished(lease, "er-1", []))
+        numbers = [line.row_no for each in self.lanes.values() for line in each.rows]
+        done = self.attempt(lane, lease, lambda: self.through(lease).plan_vanished(lease, numbers))
         if done:
             assert done == [len(lines)]
             self.move(lines, RowState.PLANNED)
@@ -285,11 +331,12 @@ class SharedMachine(RuleBasedStateMachine):
         lanes, lines = self.through(lease), lane.of(RowState.CLAIMED)
         writes: list[Callable[[], Any]] = [
             lambda: lanes.acquire(RUN, lease.lane_no, lease.owner, self.now, TTL_S),
-            lambda: lanes.renew(lease, self.now, TTL_S),
-            lambda: lanes.release(lease, self.now),
+            lambda: lanes.renew(lease, self.now, TTL_S, 1e12),
+            lambda: lanes.release(lease, self.now, 1e12),
             lambda: lanes.claim(lease, after=0, limit=9, now=self.now),
             lambda: lanes.skip_planned(lease, "B.x", "no", self.now),
             lambda: lanes.write(RUN, [(lease, settled(line.row_no)) for line in lines], {("create", "202"): 1}),
+            lambda: lanes.write(RUN, [], {}, (), [Send(lease, line.row_no, 1.0, 1e12) for line in lane.rows]),
         ]
         for write in writes:
             with pytest.raises(LedgerError, match="BUSY"):
@@ -301,17 +348,19 @@ class SharedMachine(RuleBasedStateMachine):
     @invariant()
     def every_connection_sees_the_book(self) -> None:
         rows = sorted(
-            (no, line.row_no, str(line.state), line.outcome and str(line.outcome), line.generation)
+            (no, line.row_no, str(line.state), line.outcome and str(line.outcome), line.generation, line.sent_there)
             for no, lane in self.lanes.items()
             for line in lane.rows
         )
-        lanes = [(no, lane.owner, lane.epoch, lane.until) for no, lane in self.lanes.items()]
-        counts = Counter((state, outcome or "") for _, _, state, outcome, _ in rows)
+        lanes = [(no, lane.owner, lane.epoch, lane.until, lane.silent_there) for no, lane in self.lanes.items()]
+        counts = Counter((state, outcome or "") for _, _, state, outcome, *_ in rows)
         for worker in self.workers.values():
             read = worker.connection.execute
-            found = read("SELECT lane_no, row_no, state, outcome, generation FROM row ORDER BY lane_no, row_no")
+            columns = "lane_no, row_no, state, outcome, generation, sent_there"
+            found = read(f"SELECT {columns} FROM row ORDER BY lane_no, row_no")
             assert found.fetchall() == rows
-            assert read("SELECT lane_no, owner, epoch, leased_until FROM lane ORDER BY lane_no").fetchall() == lanes
+            columns = "lane_no, owner, epoch, leased_until, silent_there"
+            assert read(f"SELECT {columns} FROM lane ORDER BY lane_no").fetchall() == lanes
             found = read("SELECT state, outcome, rows FROM row_count WHERE rows <> 0")
             assert {(state, outcome): n for state, outcome, n in found} == dict(counts)
             assert read("SELECT count(*) FROM call_count").fetchone() == (0,)
@@ -357,4 +406,4 @@ def _step(worker: Worker, lane_no: int, sent: list[int]) -> None:
     taken = [work.row_no for work in worker.lanes.claim(lease, after=0, limit=5, now=T0)]
     worker.lanes.write(RUN, [(lease, settled(number)) for number in taken], {("create", "202"): len(taken)})
     sent.extend(taken)
-    worker.lanes.release(lease, T0)
+    worker.lanes.release(lease, T0, None)

@@ -17,7 +17,6 @@ from batcher.ledger_port import Ledger
 from batcher.model import Lease, LedgerRow, Outcome, PlanRow, RowState, RunId, Settlement
 from batcher.records import RowRecord
 from tests.ledger.book import (
-    COLUMNS,
     NORTH,
     SOUTH,
     T0,
@@ -39,21 +38,12 @@ from tests.ledger.book import (
     send,
     settled,
     states,
+    taken_back,
     token_of,
     write,
 )
 
 R1, R2, UNDO = RunId("r1"), RunId("r2"), RunId("undo")
-
-
-async def taken_back(ledger: Ledger, parent: RunId = R1, name: str = "undo") -> int:
-    """A run that takes back another one, planned and open; how many rows it has."""
-    run = dataclasses.replace(run_record(name, parent=parent), operation="undo")
-    await ledger.create_run(run)
-    copied = await ledger.copy_made(run.run_id, parent)
-    await ledger.index_keys(run.run_id)
-    await ledger.open_run(run.run_id, COLUMNS, {})
-    return copied
 
 
 async def worked(ledger: Ledger, settlements: Mapping[int, Settlement | None], rows: list[PlanRow]) -> Lease:
@@ -107,7 +97,7 @@ CASES: dict[str, tuple[dict[str, Any], bool]] = {
 async def test_what_a_run_made_or_may_have_made_is_taken_back_and_nothing_else(ledger: Ledger, case: str) -> None:
     known, is_copied = CASES[case]
     await worked(ledger, {1: settled(1, **known, sent_there=THERE, told_there=THERE + 3)}, [row(1)])
-    assert await taken_back(ledger) == is_copied
+    assert await taken_back(ledger, R1) == is_copied
     found = await rows_of(ledger, await lease_of(ledger, UNDO))
     assert [(r.row_no, r.remote_id, r.made, r.sent_there, r.told_there, r.intent_at) for r in found.values()] == (
         [(1, known.get("remote_id"), known.get("made"), THERE, THERE + 3, T0 + 2)] if is_copied else []
@@ -119,13 +109,13 @@ async def test_of_what_was_taken_that_is_left_out_which_somebody_else_made(
     ledger: Ledger, made: bool | None, copied: int
 ) -> None:
     await worked(ledger, {1: accepted(1, "fl-1", made=made)}, [row(1)])
-    assert await taken_back(ledger) == copied
+    assert await taken_back(ledger, R1) == copied
 
 
 async def test_what_had_failed_before_the_run_could_send_is_not_taken_back(ledger: Ledger) -> None:
     lease = await lease_of(ledger, await open_run(ledger, "r1", [row(1)]))
     await write(ledger, lease, settled(1, Outcome.FAILED, expect=RowState.PLANNED, remote_id="fl"))
-    assert await taken_back(ledger) == 0
+    assert await taken_back(ledger, R1) == 0
 
 
 async def test_what_is_under_way_is_taken_back_and_what_was_never_sent_is_not(ledger: Ledger) -> None:
@@ -134,7 +124,7 @@ async def test_what_is_under_way_is_taken_back_and_what_was_never_sent_is_not(le
     await claimed(ledger, lease, limit=2)
     await write(ledger, lease, accepted(2, "fl-2"))
     assert await states(ledger, R1) == "1 claimed, 2 accepted, 3 settled/invalid, 4 planned"
-    assert await taken_back(ledger) == 2
+    assert await taken_back(ledger, R1) == 2
     assert await states(ledger, UNDO) == "1 planned, 2 planned"
     await assert_counters_hold(ledger, UNDO)
     one, two = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
@@ -148,7 +138,7 @@ async def test_a_row_that_is_taken_back_keeps_its_line_its_token_and_the_users_c
     lease = await worked(ledger, {}, plan)
     await regenerate(ledger, lease, 4, 2, now=T0 + 2)
     await write(ledger, lease, *(settled(n, Outcome.EXISTS) for n in (1, 2, 3)), settled(4, remote_id="fl-4"))
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     (record,) = await everything(ledger, UNDO)
     assert (record.row_no, record.line, record.spec, record.carried) == (1, 5, '["row-4"]', '{"Owner":"me"}')
     assert (record.token, record.generation, record.remote_id) == (token_of("row-4", 2), 2, "fl-4")
@@ -166,7 +156,7 @@ async def test_lanes_are_those_of_the_run_that_is_taken_back(ledger: Ledger) -> 
         lease = await lease_of(ledger, R1, lane_no)
         await claimed(ledger, lease)
         await write(ledger, lease, settled(row_no, remote_id=f"fl-{row_no}"))
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     assert await ledger.lanes(UNDO) == [(1, NORTH, 1), (2, SOUTH, 1)]
     assert await ledger.match(await lease_of(ledger, UNDO, 2), [key_of("row-1"), key_of("row-2", SOUTH)]) == (
         await ledger.rows(await lease_of(ledger, UNDO, 2), [2])
@@ -176,7 +166,7 @@ async def test_lanes_are_those_of_the_run_that_is_taken_back(ledger: Ledger) -> 
 async def test_more_rows_than_a_page_are_taken_back(ledger: Ledger) -> None:
     lease = await lease_of(ledger, await open_run(ledger, "r1", [row(n) for n in range(1, 4502)]))
     await claimed(ledger, lease, limit=5000)
-    assert await taken_back(ledger) == 4501
+    assert await taken_back(ledger, R1) == 4501
     await assert_counters_hold(ledger, UNDO)
 
 
@@ -186,7 +176,7 @@ async def test_since_when_a_thing_may_be_there_is_the_first_send_of_any_generati
     await claimed(ledger, lease, now=T0 + 50)
     await regenerate(ledger, lease, 1, 1, now=T0 + 60)
     await write(ledger, lease, settled(1, remote_id="fl-1"))
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
     assert found.intent_at == T0 + 3
 
@@ -196,13 +186,13 @@ async def test_an_id_stays_with_who_made_it_though_another_run_has_sent_the_same
     ledger: Ledger, made: bool | None
 ) -> None:
     """Whose the thing with that id is, its date tells; the id alone proves nothing."""
-    known = {"remote_id": "fl-1", "made": made, "sent_there": THERE, "told_there": THERE + 1}
+    known: dict[str, Any] = {"remote_id": "fl-1", "made": made, "sent_there": THERE, "told_there": THERE + 1}
     lease = await worked(ledger, {1: settled(1, **known)}, [row(1)])
     await end(ledger, lease.run_id)
     other = await lease_of(ledger, await open_run(ledger, "r2", [row(1)]), now=T0 + 20)
     await claimed(ledger, other, now=T0 + 20)
     await write(ledger, other, sends=[send(other, 1, THERE + 20)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
     assert (found.remote_id, found.made, found.sent_there, found.told_there) == ("fl-1", made, THERE, THERE + 1)
 
@@ -213,7 +203,7 @@ async def test_an_id_stays_with_who_made_it_though_another_run_has_sent_the_same
 async def test_a_row_that_a_dead_process_left_was_sent_no_later_than_its_lane_was_worked(ledger: Ledger) -> None:
     lease = await worked(ledger, {2: settled(2, Outcome.IN_DOUBT)}, [row(1), row(2), row(3)])
     await write(ledger, lease, settled(3, Outcome.IN_DOUBT, told_there=THERE + 9), sends=[send(lease, 1)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     found = await rows_of(ledger, await lease_of(ledger, UNDO))
     assert {name: (each.sent_there, each.told_there) for name, each in found.items()} == {
         "row-1": (THERE, THERE + TTL_S),
@@ -229,14 +219,14 @@ async def test_what_was_told_of_an_earlier_send_does_not_end_one_that_is_under_w
     await write(ledger, lease, again)
     await claimed(ledger, lease)
     await write(ledger, lease, sends=[send(lease, 1, THERE + 600, THERE + 660)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
     assert (found.sent_there, found.told_there) == (THERE, THERE + 660)
 
 
 async def test_nothing_is_said_of_when_where_nothing_is_known_of_it(ledger: Ledger) -> None:
     await worked(ledger, {}, [row(1)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
     assert (found.made, found.sent_there, found.told_there) == (None, None, None)
 
@@ -257,7 +247,7 @@ async def test_who_else_sent_the_same_is_told_from_when_he_did(ledger: Ledger) -
     await sent(ledger, "r3", {"row-1": THERE + 50, "row-4": THERE + 60})
     other = await lease_of(ledger, await open_run(ledger, "r4", [row(1, "row-3")]), now=T0 + 40)
     await claimed(ledger, other, now=T0 + 40)  # and it does not send it
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     keys = [key_of(f"row-{n}") for n in range(1, 7)]
     # row-2 was sent by another run before, row-3 by none, and nobody knows when row-5 was sent by the run itself
     assert await ledger.rivals(await lease_of(ledger, UNDO), keys) == {
@@ -269,17 +259,17 @@ async def test_who_else_sent_the_same_is_told_from_when_he_did(ledger: Ledger) -
 async def test_neither_the_run_itself_nor_an_undo_is_a_rival(ledger: Ledger) -> None:
     lease = await worked(ledger, {}, [row(1)])
     await write(ledger, lease, sends=[send(lease, 1)])
-    await taken_back(ledger, name="first")
+    await taken_back(ledger, R1, "first")
     first = await lease_of(ledger, RunId("first"))
     await ledger.claim_these(first, [1], T0 + 90)
     await write(ledger, first, sends=[send(first, 1, THERE + 90)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     assert await ledger.rivals(await lease_of(ledger, UNDO), [key_of("row-1")]) == {}
 
 
 async def test_nothing_is_asked_of_no_keys(ledger: Ledger) -> None:
     await worked(ledger, {}, [row(1)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     assert await ledger.rivals(await lease_of(ledger, UNDO), []) == {}
 
 
@@ -333,7 +323,7 @@ async def test_a_few_rows_are_searched_for_and_no_table_is_read_for_them(place: 
 
 async def test_these_rows_are_claimed_and_no_others(ledger: Ledger) -> None:
     await worked(ledger, {}, [row(n) for n in range(1, 5)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     lease = await lease_of(ledger, UNDO)
     await ledger.claim_these(lease, [2, 4], T0 + 50)
     assert await states(ledger, UNDO) == "1 planned, 2 claimed, 3 planned, 4 claimed"
@@ -343,7 +333,7 @@ async def test_these_rows_are_claimed_and_no_others(ledger: Ledger) -> None:
 
 async def test_a_claim_of_what_is_not_planned_is_refused_whole(ledger: Ledger) -> None:
     await worked(ledger, {}, [row(n) for n in range(1, 4)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     lease = await lease_of(ledger, UNDO)
     await ledger.claim_these(lease, [2], T0 + 50)
     with pytest.raises(LedgerError, match="1 rows of lane 1 were not planned"):
@@ -354,7 +344,7 @@ async def test_a_claim_of_what_is_not_planned_is_refused_whole(ledger: Ledger) -
 
 async def test_who_lost_the_lane_claims_nothing(ledger: Ledger) -> None:
     await worked(ledger, {}, [row(1)])
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     stale = await lease_of(ledger, UNDO)
     await lease_of(ledger, UNDO, owner="other")
     with pytest.raises(StaleLeaseError):
@@ -370,7 +360,7 @@ async def test_a_skipped_row_still_knows_since_when_its_thing_may_be_there(ledge
     lease = await worked(ledger, {}, [row(1), row(2)])
     both = [send(lease, 1), send(lease, 2)]
     await write(ledger, lease, settled(1, Outcome.IN_DOUBT), settled(2, Outcome.SKIPPED), sends=both)
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     undo = await lease_of(ledger, UNDO)
     await write(ledger, undo, settled(1, Outcome.SKIPPED, expect=RowState.PLANNED))
     for run_id in (UNDO, R1):
@@ -386,7 +376,7 @@ async def test_what_is_gone_is_made_again_under_the_next_token_without_a_search(
 ) -> None:
     await worked(ledger, {1: settled(1, remote_id="fl-1", http_status=202, made=True)}, [row(1)])
     await end(ledger, R1)
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     undo = await lease_of(ledger, UNDO)
     gone = settled(1, outcome, expect=RowState.PLANNED, remote_id="fl-1", spent=True, settled_at=T0 + 20)
     await write(ledger, undo, gone)
@@ -400,7 +390,7 @@ async def test_what_is_gone_is_made_again_under_the_next_token_without_a_search(
 async def test_what_was_kept_is_still_believed_to_be_there(ledger: Ledger) -> None:
     await worked(ledger, {1: settled(1, remote_id="fl-1", http_status=202, made=True)}, [row(1)])
     await end(ledger, R1)
-    await taken_back(ledger)
+    await taken_back(ledger, R1)
     undo = await lease_of(ledger, UNDO)
     kept = settled(1, Outcome.DRIFTED, expect=RowState.PLANNED, remote_id="fl-1", settled_at=T0 + 20)
     await write(ledger, undo, kept)
@@ -415,6 +405,6 @@ async def test_a_plan_that_was_dropped_leaves_nothing(ledger: Ledger) -> None:
     await ledger.copy_made(UNDO, R1)
     await ledger.drop_run(UNDO)
     assert [run.run_id for run in await ledger.runs()] == [R1]
-    assert await taken_back(ledger) == 1
+    assert await taken_back(ledger, R1) == 1
     records: list[RowRecord] = await everything(ledger, UNDO)
     assert len(records) == 1
