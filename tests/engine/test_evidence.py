@@ -147,6 +147,25 @@ async def test_what_a_killed_process_sent_is_its_own_if_it_is_dated_within_its_s
         assert work.cloud.deleted == (["fl-1"] if outcome is Outcome.CREATED else [])
 
 
+@pytest.mark.parametrize(
+    ("made_s", "outcome"),
+    [(-2.0, Outcome.EXISTS), (0.0, Outcome.CREATED), (85.0, Outcome.CREATED), (95.0, Outcome.EXISTS)],
+)
+@virtual
+async def test_what_a_killed_process_made_is_its_own_when_its_token_is_answered_again(
+    tmp_path: Path, made_s: float, outcome: Outcome
+) -> None:
+    """No listing shows it, so the row is sent again; the answer is dated into the first sending, or beside it."""
+    sent = THERE - 900.0
+    thing = Thing("fl-1", sent + made_s, is_listed=False)
+    async with rig(tmp_path, Cloud([replay(thing)], [thing])) as work:
+        await work.plan()
+        await work.dead(sent=sent, silent=sent + 60.0)
+        (line,) = await work.work()
+        assert (line.outcome, line.remote_id, work.cloud.created) == (outcome, "fl-1", ["create 0"])
+        assert await work.plan_undo() == (outcome is Outcome.CREATED)
+
+
 @pytest.mark.parametrize("made_s", [-9000.0, -60.0, 30.0])
 @virtual
 async def test_of_what_no_send_is_on_record_nobody_knows_and_an_undo_keeps_it(tmp_path: Path, made_s: float) -> None:
