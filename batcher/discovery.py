@@ -18,14 +18,18 @@ from batcher.engine.limiter import LaneLimiter
 from batcher.errors import AccessError, ConfigError
 from batcher.events import CallMade
 from batcher.model import CallClass, LaneKey, Page, Refused
-from batcher.operations.surroundings import Item, attachments_page, flow_logs_page, routers_page
+from batcher.operations.surroundings import Item, attachments_page, flow_logs_page, is_id, routers_page
 from batcher.planning.patience import ask
 from batcher.policy.defusing import defuse
-from batcher.policy.paging import Reading
+from batcher.policy.paging import ITEMS_MAX, Reading
 from batcher.wiring import Session, asked_window, open_cloud, row_defaults
 
 BYTES_IN_MEMORY_MAX = 8 << 20
 """What is found waits here, and beyond it in a temporary file, until all was read."""
+ROUTERS_MAX = 100_000
+"""Routers of one project: each costs two calls more, so a longer list is none to wait for."""
+ATTACHMENTS_MAX = 1_000_000
+"""Attachments in all: the rows of the largest inventory; they wait on the disk, some 400 bytes each."""
 CHARS_MAX = 200
 """Longest name that is carried over; the provider allows fewer."""
 
@@ -101,9 +105,9 @@ class _Reader:
         self.client = client
         self.lane = lane
 
-    async def all(self, what: str, kind: str, page_of: PageOf) -> AsyncIterator[Item]:
+    async def all(self, what: str, kind: str, page_of: PageOf, items_max: int = ITEMS_MAX) -> AsyncIterator[Item]:
         """Every item of a listing, each once. Raises `AccessError` where it cannot be read to its end."""
-        reading: Reading[Item] = Reading(lambda item: str(item["id"]))
+        reading: Reading[Item] = Reading(lambda item: str(item["id"]), items_max)
         while not reading.is_over:
             call = partial(self._call, kind, page_of, reading.marker)
             page = await ask(call, clock=self._clock, chance=self._chance)
@@ -111,6 +115,8 @@ class _Reader:
                 raise AccessError(f"{what} could not be read: {page.code}: {page.message}", hint=page.advice)
             for item in reading.take(page):
                 yield item
+        if reading.is_endless:
+            raise AccessError(f"{what} did not end after {reading.count:,}", hint="check the endpoint")
         if not reading.is_whole:
             of = "" if reading.total is None else f" of {reading.total:,}"
             raise AccessError(f"{what} ended after {reading.count:,}{of}", hint="run it again")
@@ -128,7 +134,7 @@ async def _rows(
 ) -> AsyncIterator[dict[str, str]]:
     """The rows of the inventory, router by router; counts what passes."""
     client, lane, wanted = reader.client, reader.lane, filled.get("er_id", "")
-    async for router in reader.all("the list of routers", "routers", partial(routers_page, client, lane)):
+    async for router in reader.all("the list of routers", "routers", partial(routers_page, client, lane), ROUTERS_MAX):
         er_id = router["id"]
         if wanted and er_id != wanted:
             continue
@@ -138,10 +144,12 @@ async def _rows(
             logs = reader.all(
                 f"the flow logs of router `{er_id}`", "list", partial(flow_logs_page, client, lane, er_id)
             )
-            covered = {_text(log.get("resource_id")).lower() async for log in logs}
+            covered = {log["resource_id"].lower() async for log in logs if is_id(log.get("resource_id"))}
         what = f"the attachments of router `{er_id}`"
         async for item in reader.all(what, "attachments", partial(attachments_page, client, lane, er_id)):
             found.attachments += 1
+            if found.attachments > ATTACHMENTS_MAX:
+                raise AccessError(f"there are more than {ATTACHMENTS_MAX:,} attachments", hint="name one `er_id`")
             if item.get("state") != "available":
                 found.left_out += 1
             elif item["id"].lower() in covered:

@@ -18,6 +18,10 @@ class ConfigError(BatcherError):
     """A flag, variable or settings file is wrong or missing; the caller's to mend."""
 
 
+class DependencyError(ConfigError):
+    """A library is not as batcher needs it: of another version than was tested, or changed."""
+
+
 class MovedError(ConfigError):
     """Inventory, settings or cloud are not what they were when the plan was reviewed; nothing was sent."""
 

@@ -11,13 +11,15 @@ Whether a request goes through a proxy is decided with its URL, once. To an http
 it refuses was not sent. The environment is not read here, nor is `.netrc`, which would replace a signature.
 """
 
+import inspect
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import aiohttp
 from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
@@ -41,17 +43,25 @@ from aiohttp import (
     ServerDisconnectedError,
     TCPConnector,
 )
-from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from yarl import URL
 
 from batcher.cloud.proxy import Proxies
 from batcher.cloud.trust import refusal, trusting
+from batcher.errors import DependencyError
 from batcher.version import __version__
 
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.tracing import Trace
+
+AIOHTTP_TESTED = "3.14.5"
+"""The version that batcher is tested with (`.ci/constraints.txt`)."""
 ANSWER_BYTES_MAX = 16 << 20
 """A page of 2,000 flow logs is about 1.3 MB; ten times that is a lie or another service."""
+OTHER_ANSWER_BYTES_MAX = 1 << 20
+"""Of an answer to what is no GET: one flow log or an error, of which hundreds may come at a time."""
 URLS_MAX = 1024
 """Parsed URLs kept, with their proxies: creates repeat one URL a router; a URL costs about 1 kB."""
 KEEPALIVE_S = 15.0
@@ -156,12 +166,45 @@ class _Connector(TCPConnector):
     aiohttp looks at that when a connection is given back, and not when it is taken again (3.14 `connector.py`).
     """
 
-    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+    async def _get(self, key: "ConnectionKey", traces: list["Trace"]) -> Connection | None:
         while (connection := await super()._get(key, traces)) is not None:
             if connection.protocol is None or not connection.protocol.should_close:
                 return connection
             connection.close()
         return None
+
+
+def check_aiohttp(
+    connector: type = TCPConnector,
+    session: type = ClientSession,
+    connection: type = Connection,
+    handler: type = ResponseHandler,
+) -> None:
+    """Raise `DependencyError` unless what `_Connector` and `_once` build upon is there.
+
+    None of it is public. Where aiohttp moves it, what is built upon it would no longer be asked, and nothing would say
+    so: a GET would be repeated, or a foreign answer believed. Looks at names only, some microseconds at import.
+    """
+    get, connect = getattr(connector, "_get", None), getattr(connector, "connect", None)
+    code = getattr(get, "__code__", None)
+    request = getattr(getattr(session, "_request", None), "__code__", None)
+    parts = {
+        "TCPConnector._get": inspect.iscoroutinefunction(get) and code is not None and code.co_argcount == 3,
+        "TCPConnector.connect": "_get" in getattr(getattr(connect, "__code__", None), "co_names", ()),
+        "Connection.protocol": isinstance(getattr(connection, "protocol", None), property),
+        "ResponseHandler.should_close": isinstance(getattr(handler, "should_close", None), property),
+        "ClientSession._request": request is not None
+        and "middlewares" in request.co_varnames
+        and {"build_client_middlewares", "ClientOSError", "ServerDisconnectedError"} <= set(request.co_names),
+    }
+    if changed := [name for name, is_as_known in parts.items() if not is_as_known]:
+        raise DependencyError(
+            f"aiohttp {aiohttp.__version__} is not as batcher needs it: `{'`, `'.join(changed)}` changed",
+            hint=f"install the version that was tested: `pip install aiohttp=={AIOHTTP_TESTED}`",
+        )
+
+
+check_aiohttp()
 
 
 class HttpTransport:
@@ -175,6 +218,7 @@ class HttpTransport:
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer | NoAnswer:
         """Make one request."""
         route = self._route(url)
+        bytes_max = self._answer_bytes_max if method == "GET" else min(self._answer_bytes_max, OTHER_ANSWER_BYTES_MAX)
         try:
             response = await self._session.request(
                 method,
@@ -189,8 +233,8 @@ class HttpTransport:
             )
             length = response.content_length
             if length is None or "Content-Encoding" in response.headers:
-                content = await self._read(response)
-            elif length <= self._answer_bytes_max:
+                content = await self._read(response, bytes_max)
+            elif length <= bytes_max:
                 # Gives the connection back, or closes it where this fails; `async with` costs 2 % of a request.
                 content = await response.read()
             else:
@@ -201,17 +245,17 @@ class HttpTransport:
         if response.status == 407 and route.proxy is not None and route.url.scheme == "http":
             return _refused_by_proxy(407, route.proxy)
         if content is None:
-            message = f"the answer is larger than {self._answer_bytes_max} bytes"
+            message = f"the answer is larger than {bytes_max} bytes"
             return NoAnswer(BAD_ANSWER, message, sent=True)
         return Answer(response.status, response.headers, content)
 
-    async def _read(self, response: ClientResponse) -> bytes | None:
+    async def _read(self, response: ClientResponse, bytes_max: int) -> bytes | None:
         """A body of unknown size, or None where it is too large; the rest is then dropped with its connection."""
         size, chunks = 0, []
         async with response:
             while chunk := await response.content.readany():
                 size += len(chunk)
-                if size > self._answer_bytes_max:
+                if size > bytes_max:
                     response.close()
                     return None
                 chunks.append(chunk)

@@ -13,10 +13,11 @@ from batcher.policy.paging import Reading
 
 
 class ScopeListing:
-    """One reading of a scope; `complete`, `count` and `refused` hold once `pages` has ended."""
+    """One reading of a scope; `complete`, `endless`, `count` and `refused` hold once `pages` has ended."""
 
     def __init__(self, context: LaneContext, scope: str, only: Sequence[str] = ()) -> None:
         self.complete = False
+        self.endless = False
         self.count = 0
         self.refused: Refused | None = None
         self._context = context
@@ -33,7 +34,7 @@ class ScopeListing:
             items = reading.take(page)
             self.count = reading.count
             yield items
-        self.complete = reading.is_whole
+        self.complete, self.endless = reading.is_whole, reading.is_endless
 
     async def _page(self, marker: str | None) -> Page[Remote] | None:
         context = self._context
@@ -48,5 +49,7 @@ class ScopeListing:
 
 def unreadable(listing: ScopeListing) -> str:
     """Why a listing settles nothing, for a reader."""
+    if listing.endless:
+        return f"the listing did not end after {listing.count:,} items"
     cause = f": {listing.refused.code} {listing.refused.message}" if listing.refused else ""
     return f"the listing could not be read to its end{cause}"

@@ -14,12 +14,16 @@ from pydantic_core import from_json
 from batcher.cloud.client import NO_CREDENTIALS, CloudClient
 from batcher.errors import ConfigError
 from batcher.model import Kind, LaneKey, Obstacle, Page, Refused, Stops
-from batcher.operations.surroundings import Item, attachments_page, log_groups, log_streams, state_of
+from batcher.operations.surroundings import Item, attachments_page, is_id, log_groups, log_streams, state_of
 from batcher.policy.paging import Reading
 from batcher.ports import Ask
 
 T = TypeVar("T")
 
+ATTACHMENTS_MAX = 250_000
+"""Attachments of a router that are kept, some 400 bytes each: many times what one can have."""
+STREAMS_KEPT_MAX = 100_000
+"""Ids of log streams that are kept at a time; beyond them a group may be asked for once more."""
 SHOWN_MAX = 5
 """Ids that are named where a VPC has several attachments."""
 
@@ -62,6 +66,7 @@ class FlowLogGround:
         self._groups: frozenset[str] | None = None
         self._asked_groups = False
         self._streams: dict[str, frozenset[str] | None] = {}
+        self._streams_kept = 0
         self._given_up: set[str] = set()
         """Kinds of call whose refusal was about more than one router or group: they are not asked again."""
 
@@ -94,7 +99,12 @@ class FlowLogGround:
             return Obstacle("BATCHER.NoLogGroup", f"the project has no log group `{group_id}`")
         if group_id not in self._streams:
             call = partial(log_streams, self._client, self._lane, group_id)
-            self._streams[group_id] = await self._read(f"the streams of log group `{group_id}`", "log_streams", call)
+            found = await self._read(f"the streams of log group `{group_id}`", "log_streams", call)
+            self._streams_kept += 1 + len(found or ())
+            if self._streams_kept > STREAMS_KEPT_MAX:
+                self._streams.clear()
+                self._streams_kept = 1 + len(found or ())
+            self._streams[group_id] = found
         streams = self._streams[group_id]
         if streams is None or stream_id in streams:
             return None
@@ -105,7 +115,7 @@ class FlowLogGround:
         states: dict[str, str] = {}
         behind: dict[str, tuple[str, ...]] = {}
         what = f"the attachments of router `{scope}`"
-        reading: Reading[Item] = Reading(lambda item: str(item["id"]))
+        reading: Reading[Item] = Reading(lambda item: str(item["id"]), ATTACHMENTS_MAX)
         while not reading.is_over:
             call = partial(attachments_page, self._client, self._lane, scope, reading.marker)
             page: Page[Item] | None = await self._read(what, "attachments", call)
@@ -114,12 +124,16 @@ class FlowLogGround:
             for item in reading.take(page):
                 attachment_id = _lower(str(item["id"]))
                 states[attachment_id] = state_of(item.get("state"))
-                attached_id = _lower(str(item.get("resource_id")))
+                attached = item.get("resource_id")
+                if not is_id(attached):
+                    continue
+                attached_id = _lower(attached)
                 known = behind.get(attached_id, ())
                 if len(known) < SHOWN_MAX:
                     behind[attached_id] = (*known, attachment_id)
         if not reading.is_whole:
-            self._tell(f"{what} were not checked: the list could not be read to its end", "")
+            end = f"did not end after {reading.count:,}" if reading.is_endless else "could not be read to its end"
+            self._tell(f"{what} were not checked: the list {end}", "")
             return None
         return Attachments(states, behind)
 

@@ -7,7 +7,7 @@ and has no pages.
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from batcher.cloud.client import CloudClient, Reply
 from batcher.cloud.endpoints import Service
@@ -24,6 +24,8 @@ PAGE_LIMIT = 2000
 
 MARKER_CHARS_MAX = 1_024
 """A marker is an id; it goes into a URL, of which servers take some thousand characters."""
+LOG_THINGS_MAX = 10_000
+"""Log groups of a project, or streams of a group: far beyond the quota of either."""
 STATE_CHARS_MAX = 64
 """Of a word such as `available`."""
 
@@ -94,7 +96,7 @@ async def _page(client: CloudClient, lane: LaneKey, tail: str, member: str, mark
     if isinstance(reply, Refused):
         return reply
     found = reply.body.get(member)
-    if not isinstance(found, list) or not all(isinstance(item, dict) and _is_id(item.get("id")) for item in found):
+    if not isinstance(found, list) or not all(isinstance(item, dict) and is_id(item.get("id")) for item in found):
         return bad_answer(reply.status, reply.request_id, f"a listing without `{member}` that have ids")
     return page_of(tuple(found), reply)
 
@@ -115,7 +117,8 @@ def state_of(value: object) -> str:
     return text if _STATE.fullmatch(text) else shown(text, STATE_CHARS_MAX)
 
 
-def _is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether this can be the id of a thing of the provider's: short, and fit for a URL."""
     return isinstance(value, str) and _SAFE_ID.fullmatch(value) is not None
 
 
@@ -133,7 +136,10 @@ async def _lts(client: CloudClient, lane: LaneKey, path: str, member: str, key: 
     reply = await client.ask(Service.LTS, lane, path, content_type=LTS_CONTENT_TYPE)
     if isinstance(reply, Refused):
         return reply
-    return frozenset(item[key] for item in _items(reply, member) if isinstance(item.get(key), str))
+    found = frozenset(item[key] for item in _items(reply, member) if is_id(item.get(key)))
+    if len(found) > LOG_THINGS_MAX:
+        return bad_answer(reply.status, reply.request_id, f"a list of more than {LOG_THINGS_MAX:,} `{member}`")
+    return found
 
 
 def _items(reply: Reply, member: str) -> list[Mapping[str, Any]]:

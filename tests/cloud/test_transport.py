@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batcher import __version__
-from batcher.cloud.transport import Answer, NoAnswer
+from batcher.cloud.transport import OTHER_ANSWER_BYTES_MAX, Answer, NoAnswer
 from tests.cloud.servers import (
     Handler,
     Request,
@@ -259,6 +259,23 @@ async def test_an_unusable_answer_is_bad_and_may_have_been_sent(handler: Handler
     answer = await _post(handler, bytes_max=1 << 16)
     assert isinstance(answer, NoAnswer)
     assert (answer.code, answer.sent, answer.fatal) == ("BATCHER.BadAnswer", True, False)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+async def test_what_is_no_listing_is_answered_in_a_megabyte_at_most(*, is_counted: bool) -> None:
+    body = b" " * (OTHER_ANSWER_BYTES_MAX + 1)
+    whole = http(200, body)
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    answer = whole if is_counted else chunked
+    for method in ("POST", "PUT", "DELETE", "GET"):
+        async with serving(answering(answer)) as seen, transport(bytes_max=16 << 20) as opened:
+            found = await opened.send(method, seen.url, HEADERS, b"")
+        if method == "GET":
+            assert isinstance(found, Answer)
+        else:
+            assert isinstance(found, NoAnswer)
+            assert (found.code, found.sent) == ("BATCHER.BadAnswer", True)
+            assert found.message == "the answer is larger than 1048576 bytes"
 
 
 async def test_a_kept_connection_that_was_closed_may_have_been_sent() -> None:

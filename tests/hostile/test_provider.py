@@ -14,7 +14,14 @@ from batcher.cloud.projects import list_projects
 from batcher.model import Applied, ClaimedRow, NaturalKey, Page, Quota, Refused, Remote, Token
 from batcher.operations.flow_log import TEXT_CHARS_KEPT, FlowLogs
 from batcher.operations.flow_log_row import RowDefaults
-from batcher.operations.surroundings import MARKER_CHARS_MAX, attachments_page, routers_page, show_quota
+from batcher.operations.surroundings import (
+    LOG_THINGS_MAX,
+    MARKER_CHARS_MAX,
+    attachments_page,
+    log_groups,
+    routers_page,
+    show_quota,
+)
 from batcher.policy.paging import Reading
 from tests.cloud.servers import Seen, answering, http, read_request
 from tests.cloud.test_client import LANE, ROUTER, client_of
@@ -142,6 +149,18 @@ async def test_a_state_that_no_database_holds_is_no_lost_outcome() -> None:
         made = await flow_logs.apply(LANE, ROW)
     assert isinstance(made, Applied)
     assert (made.remote_id, made.state) == ("a1", "??[31m")
+
+
+async def test_a_list_of_log_groups_that_is_too_long_is_none_and_what_is_no_id_is_left_out() -> None:
+    ids = [f"g{number}" for number in range(LOG_THINGS_MAX)]
+    lists = [[*ids, *map(str, IDS)], [*ids, "one-more"], [*ids, *ids]]
+    bodies = [json.dumps({"log_groups": [{"log_group_id": each} for each in found]}).encode() for found in lists]
+    async with operation(*bodies) as (_, client, _):
+        assert await log_groups(client, LANE) == frozenset(ids)
+        refused = await log_groups(client, LANE)
+        assert isinstance(refused, Refused)
+        assert refused.message == "a list of more than 10,000 `log_groups`"
+        assert await log_groups(client, LANE) == frozenset(ids)
 
 
 async def test_counts_are_counts() -> None:

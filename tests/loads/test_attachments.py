@@ -9,6 +9,7 @@ from pydantic_core import from_json, to_json
 
 from batcher.model import LaneKey, Obstacle, Page
 from batcher.operations.ground import FlowLogGround
+from batcher.operations.surroundings import LOG_THINGS_MAX
 from tests.e2e.inventories import some_uuid
 
 LANE = LaneKey("default", "cn-north-4", "0" * 32)
@@ -65,3 +66,38 @@ async def test_a_check_keeps_three_hundred_bytes_of_an_attachment_at_most() -> N
     """Half of it are the two ids; a router with 200,000 attachments is then checked in 60 MB."""
     few, many = await held_by_a_check(1_000), await held_by_a_check(11_000)
     assert (many - few) / 10_000 < 300
+
+
+async def test_the_streams_of_many_log_groups_are_not_all_kept() -> None:
+    """Each group has as many streams as can be told of it; those that a row asks for again are asked for again."""
+    asked = 0
+
+    async def ask(kind: str, _make: Callable[[], Awaitable[Any]]) -> Any:
+        nonlocal asked
+        if kind == "attachments":
+            return Page(({"id": "a1", "state": "available"},), None, 1, PAGE)
+        if kind == "log_groups":
+            return frozenset(f"group {number}" for number in range(40))
+        asked += 1
+        return frozenset(f"{asked:06d}{number:030d}" for number in range(LOG_THINGS_MAX))
+
+    told: list[str] = []
+    ground = FlowLogGround(None, LANE, ask, lambda message, _: told.append(message))  # type: ignore[arg-type]
+    specs = [
+        to_json(
+            ["default", "cn-north-4", "0" * 32, "er-1", "a1", f"group {number}", STREAM, "name", None, True]
+        ).decode()
+        for number in range(40)
+    ]
+    tracemalloc.start()
+    try:
+        found = await ground.obstacles("er-1", specs)
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert {each and each.code for each in found} == {"BATCHER.NoLogStream"}
+    assert held < 40 << 20  # all forty would be more than twice as much
+    assert await ground.obstacles("er-1", specs[-2:]) == found[-2:]
+    assert asked == 40
+    assert told == []
