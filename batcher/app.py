@@ -19,7 +19,7 @@ from batcher.inventory.open import Inventory
 from batcher.ledger.open import open_ledger
 from batcher.ledger_port import Ledger
 from batcher.model import UNDO, Outcome, RowState, RunId, RunState
-from batcher.ownership import check_folder
+from batcher.ownership import check_folder, other_owner
 from batcher.planning.record import settle_twins
 from batcher.records import RunRecord
 from batcher.report.publish import Publication
@@ -281,6 +281,8 @@ async def _held_ledger(session: Session) -> AsyncIterator[Ledger]:
     for folder in dict.fromkeys((session.ledger_path.parent, session.reports)):
         # A rehearsal calls nobody, whatever its ledger says.
         check_folder(folder, found=session.settings.finds_ledger and not session.emulator, tell=tell)
+    if (owner := other_owner(session.ledger_path)) and not session.settings.finds_ledger:
+        tell(f"the ledger `{session.ledger_path}` belongs to `{owner}`", "its runs say where calls and keys go")
     async with run_ledger(session) as ledger:
         yield ledger
 

@@ -40,6 +40,11 @@ def user_name(uid: int) -> str:
         return f"user {uid}"
 
 
+def other_owner(path: Path) -> str:
+    """To whom else than us and root a file belongs; empty: to nobody else, or there is none."""
+    return "" if not path.exists() or is_ours(uid := path.stat().st_uid) else user_name(uid)
+
+
 def other_writers(status: os.stat_result) -> str:
     """Who besides its owner, root and us may write what has this status, in words; empty: nobody."""
     if status.st_mode & stat.S_IWOTH:

@@ -243,7 +243,8 @@ async def test_another_users_ledger_can_be_named(begun: Begun, sky: Cloud, tmp_p
     assert (ended.code, ended.err) == (0, "")
     ended = await sky.run(tmp_path, "resume", "--reports", "reports")
     assert ended.code == 0, ended.err
-    assert "warning: the folder `reports` belongs to `nobody`" in ended.err.replace("batcher: ", "")
+    assert "the folder `reports` belongs to `nobody`" in ended.err
+    assert f"the ledger `reports/{LEDGER}` belongs to `nobody`" in ended.err
     assert ledger.stat().st_uid == NOBODY
 
 
