@@ -5,7 +5,8 @@ They raise `BatcherError` for what ends them before or instead of a report.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from batcher.inventory.open import Inventory
 from batcher.ledger.open import open_ledger
 from batcher.ledger_port import Ledger
 from batcher.model import UNDO, Outcome, RowState, RunId, RunState
+from batcher.ownership import check_folder, other_owner
 from batcher.planning.record import settle_twins
 from batcher.records import RunRecord
 from batcher.report.publish import Publication
@@ -36,7 +38,7 @@ async def run_inventory(path: str, session: Session, *, plan: Path | None = None
     where inventory, settings or cloud are not what they were.
     """
     with open_source(path, session) as inventory:
-        async with run_ledger(session) as ledger:
+        async with _held_ledger(session) as ledger:
             fingerprint = fingerprint_of(inventory, session)
             reviewed = None if plan is None else read_reviewed(plan, fingerprint, inventory.sha256, session)
             session = session if reviewed is None else reviewed.applied_to(session)
@@ -86,7 +88,7 @@ async def _begin(
 
 async def resume_run(run_id: str | None, session: Session) -> RunResult:
     """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again."""
-    async with run_ledger(session) as ledger:
+    async with _held_ledger(session) as ledger:
         runs = await ledger.runs()
         run = await _choose(
             ledger, run_id, lambda run: _is_unfinished(run) and not _undone_by(run, runs), "unfinished run"
@@ -102,7 +104,7 @@ async def undo_run(run_id: str, session: Session, *, force: bool = False) -> Run
 
     `force`: also those that were changed since. The run that is undone is not gone on with any more.
     """
-    async with run_ledger(session) as ledger:
+    async with _held_ledger(session) as ledger:
         runs = await ledger.runs()
         parent = await _choose(ledger, run_id, lambda _: False, "run")
         if parent.operation == UNDO:
@@ -162,7 +164,7 @@ async def _record_undo(
 
 async def made_by(run_id: str, session: Session) -> int:
     """How many flow logs a run may have created, at most; works beside a run that is going on."""
-    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+    async with _readable(session) as ledger:
         counts = (await ledger.run(RunId(run_id))).counts
         made = (Outcome.CREATED, Outcome.IN_DOUBT, Outcome.FAILED)
         under_way = sum(counts.get((state, ""), 0) for state in (RowState.CLAIMED, RowState.ACCEPTED))
@@ -171,7 +173,7 @@ async def made_by(run_id: str, session: Session) -> int:
 
 async def retry_run(run_id: str | None, session: Session) -> RunResult:
     """A new run of the rows that ended failed or in doubt; an unfinished one of the same run goes on."""
-    async with run_ledger(session) as ledger:
+    async with _held_ledger(session) as ledger:
         runs = await ledger.runs()
         retried = {run.parent for run in runs if run.state is RunState.FINISHED and run.operation != UNDO}
         parent = await _choose(
@@ -262,14 +264,34 @@ def _place(name: str) -> tuple[str, str]:
 
 async def write_report(run_id: str | None, session: Session) -> Publication:
     """Draw a run's reports again from the ledger; works beside a run that is going on."""
-    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+    async with _readable(session) as ledger:
         run = await _choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
         return await publish_run(ledger, run, session)
 
 
+@asynccontextmanager
+async def _held_ledger(session: Session) -> AsyncIterator[Ledger]:
+    """The session's ledger, locked, in a folder that is not open to all. Raises as `run_ledger`, and `ConfigError`."""
+
+    def tell(message: str, hint: str) -> None:
+        session.sink.emit(Warned(message, hint))
+
+    for folder in dict.fromkeys((session.ledger_path.parent, session.reports)):
+        # A rehearsal calls nobody, whatever its ledger says.
+        check_folder(folder, found=session.settings.finds_ledger and not session.emulator, tell=tell)
+    if (owner := other_owner(session.ledger_path)) and not session.settings.finds_ledger:
+        tell(f"the ledger `{session.ledger_path}` belongs to `{owner}`", "its runs say where calls and keys go")
+    async with run_ledger(session) as ledger:
+        yield ledger
+
+
+def _readable(session: Session) -> AbstractAsyncContextManager[Ledger]:
+    return open_ledger(str(session.ledger_path), read_only=True, found=session.settings.finds_ledger)
+
+
 async def list_runs(session: Session) -> list[RunRecord]:
     """Every run in the ledger, newest first; works beside a run that is going on."""
-    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+    async with _readable(session) as ledger:
         return await ledger.runs()
 
 

@@ -6,6 +6,7 @@ this file nothing reads the environment; each part gets its own small policy.
 
 import difflib
 import json
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from batcher.errors import ConfigError
+from batcher.ownership import why_not_ours
 from batcher.policy.deadline import parse_clock
 from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.threshold import parse_tolerance
@@ -25,6 +27,9 @@ MESSAGE_CHARS_MAX = 500
 """Of what is wrong with a value, which may repeat it."""
 PATHS = frozenset({("cloud", "ca_file"), ("credentials", "profile_file"), ("ledger", "path"), ("report", "directory")})
 """Settings whose value may be no text: the name of a file is bytes."""
+
+WAYS = frozenset({"cloud", "credentials"})
+"""Sections that say where calls and keys go."""
 
 
 def _checked(check: Callable[[str], object]) -> AfterValidator:
@@ -213,16 +218,30 @@ class Settings(Section):
     report: ReportSettings = ReportSettings()
     emulator: EmulatorSection = EmulatorSection()
 
+    @property
+    def finds_ledger(self) -> bool:
+        """Whether nobody has named the ledger or its folder: then it is found where ledgers are."""
+        return self.ledger.path is None and "directory" not in self.report.model_fields_set
+
 
 Values = dict[str, dict[str, Any]]
 
 
 class Configuration:
-    """The settings and, for each (section, key), where its value came from."""
+    """The settings and, for each (section, key), where its value came from; `found` is a file that nobody has named."""
 
-    def __init__(self, settings: Settings, origins: Mapping[tuple[str, str], str]) -> None:
+    def __init__(
+        self, settings: Settings, origins: Mapping[tuple[str, str], str], *, found: Path | None = None
+    ) -> None:
         self.settings = settings
         self.origins = origins
+        self.found = found
+
+    @property
+    def found_ways(self) -> list[str]:
+        """The settings of a found file that say where calls and keys go, as `section.key`, as far as they hold."""
+        of_file = (key for key, origin in self.origins.items() if self.found and origin == str(self.found))
+        return [f"{section}.{key}" for section, key in of_file if section in WAYS]
 
     def lines(self) -> list[str]:
         """Every setting as `section.key = value  (origin)`, in the order of the documentation."""
@@ -242,8 +261,15 @@ def _sections() -> dict[str, type[Section]]:
     return {name: field.annotation for name, field in Settings.model_fields.items()}  # type: ignore[misc]
 
 
-def load_settings(flags: Values, environment: Mapping[str, str], file: Path | None) -> Configuration:
-    """Merge the layers. `file` None or absent: none is read. Raises `ConfigError` that names the place."""
+def load_settings(
+    flags: Values, environment: Mapping[str, str], file: Path | None, *, found: bool = False
+) -> Configuration:
+    """Merge the layers. `file` None: none is read. `found`: nobody has named it, so it must be ours.
+
+    Raises `ConfigError` that names the place.
+    """
+    if found and file is not None:
+        _check_ours(file)
     merged: Values = {}
     origins: dict[tuple[str, str], str] = {}
     layers = [(str(file), _from_file(file)), ("environment", _from_environment(environment)), ("flag", flags)]
@@ -255,9 +281,25 @@ def load_settings(flags: Values, environment: Mapping[str, str], file: Path | No
                 merged.setdefault(section, {})[key] = value
                 origins[(section, key)] = origin
     try:
-        return Configuration(Settings.model_validate(merged), origins)
+        return Configuration(Settings.model_validate(merged), origins, found=file if found else None)
     except ValidationError as error:
         raise _explain(error, origins) from None
+
+
+def _check_ours(file: Path) -> None:
+    """Raise for a file that was found and that somebody else may have written: he would get what it asks for, such as
+    the value of any variable at any address.
+    """
+    try:
+        reason = why_not_ours(file)
+    except OSError as error:
+        raise ConfigError(f"the settings file `{file}` cannot be looked at: {error.strerror}") from None
+    if reason:
+        raise ConfigError(
+            f"the settings file `{file}` was found, and is not used: {reason}",
+            hint=f"`--config {shlex.quote(str(file))}` uses it all the same, `--config /dev/null` goes without; or make"
+            " it and its folder yours alone (`chown`, `chmod go-w`)",
+        )
 
 
 def _from_file(file: Path | None) -> Values:

@@ -58,6 +58,10 @@ class LedgerError(BatcherError):
     """The ledger cannot be opened, read or written: damaged, newer than this batcher, or no space."""
 
 
+class LedgerLostError(LedgerError):
+    """A file of the ledger was moved, replaced, removed or linked while this process worked it."""
+
+
 class StaleLeaseError(BatcherError):
     """A write under an old epoch was refused: another worker owns the lane now."""
 

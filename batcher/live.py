@@ -76,7 +76,8 @@ async def _nobody(session: Session) -> RunNotFoundError:
 
 async def _is_planning(session: Session) -> bool:
     try:
-        async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+        found = session.settings.finds_ledger
+        async with open_ledger(str(session.ledger_path), read_only=True, found=found) as ledger:
             return any(run.state is RunState.PLANNING for run in await ledger.runs())
     except BatcherError:
         return True  # it is not even made

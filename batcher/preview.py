@@ -1,16 +1,12 @@
 """The commands that look at an inventory and change nothing: hold it to its rules, and foretell its run."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
-
 from batcher.forecast import Forecast, Knowledge, knowledge_of, records, survey_run
 from batcher.intake import fingerprint_of, new_run, record_run
-from batcher.ledger.open import open_ledger
-from batcher.ledger_port import Ledger
+from batcher.ledger.open import open_ledger, temporary_ledger
 from batcher.model import Outcome
 from batcher.planning.record import record_plan
 from batcher.review import write_reviewable
@@ -30,7 +26,7 @@ async def check_inventory(path: str, session: Session, tell: Callable[[int, str,
 
     The plan goes to a temporary ledger, so duplicates are found and memory stays flat.
     """
-    async with _scratch_ledger() as ledger:
+    async with temporary_ledger() as ledger:
         with open_source(path, session) as inventory:
             run = new_run(inventory.name, inventory.sha256, "", session, runs=[])
             await ledger.create_run(run)
@@ -54,7 +50,7 @@ async def plan_inventory(
     """
     with open_source(path, session) as inventory:
         fingerprint = fingerprint_of(inventory, session)
-        async with _scratch_ledger() as ledger, open_cloud(session, keep_rehearsal=_has_rehearsed(session)) as cloud:
+        async with temporary_ledger() as ledger, open_cloud(session, keep_rehearsal=_has_rehearsed(session)) as cloud:
             run = new_run(inventory.name, inventory.sha256, fingerprint, session, runs=[])
             await record_run(ledger, run, inventory, cloud, session)
             forecast, survey = await survey_run(ledger, run, cloud, session, await _knowledge(session))
@@ -72,12 +68,5 @@ async def _knowledge(session: Session) -> Knowledge:
     path = session.ledger_path
     if not path.exists() and not path.is_symlink():  # a link that leads nowhere is told, as a run would tell it
         return Knowledge()
-    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+    async with open_ledger(str(path), read_only=True, found=session.settings.finds_ledger) as ledger:
         return await knowledge_of(ledger)
-
-
-@asynccontextmanager
-async def _scratch_ledger() -> AsyncIterator[Ledger]:
-    """A ledger that is gone with the block: twins are found and rows are judged in it, and memory stays flat."""
-    async with anyio.TemporaryDirectory(prefix="batcher-") as folder, open_ledger(f"{folder}/scratch.db") as ledger:
-        yield ledger

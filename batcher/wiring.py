@@ -275,7 +275,9 @@ async def run_ledger(session: Session) -> AsyncIterator[Ledger]:
     async with AsyncExitStack() as stack:
         while True:
             try:
-                ledger = await stack.enter_async_context(open_ledger(str(session.ledger_path)))
+                lost = partial(session.stop.request, "BATCHER.LeaseLost")
+                opening = open_ledger(str(session.ledger_path), found=session.settings.finds_ledger, when_lost=lost)
+                ledger = await stack.enter_async_context(opening)
                 break
             except LedgerHeldError as error:
                 if not session.settings.run.wait_lock or _is_over(session):

@@ -20,10 +20,11 @@ INTERRUPTED = 130
 
 EXIT_CODES = (
     ("0", "every row is created, exists, updated or duplicate; of an undo: deleted, absent or exists"),
-    ("1", "a fault in batcher itself, or a ledger or report that cannot be written"),
+    ("1", "a fault in batcher itself, or a ledger or report that cannot be written, or was lost under the run"),
     (
         "2",
-        "usage, configuration, an inventory that cannot be read, or a plan that has moved; nothing was sent;"
+        "usage, configuration, an inventory that cannot be read, a file that is not to be trusted, or a plan that has"
+        " moved; nothing was sent;"
         " of `ctl`: no batch is at work",
     ),
     (

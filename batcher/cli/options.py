@@ -5,6 +5,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batcher.cli.say import complain
+from batcher.errors import ConfigError
+
 if TYPE_CHECKING:
     from batcher.config import Configuration
 
@@ -131,14 +134,40 @@ def add_verbosity_options(group: "argparse._ArgumentGroup") -> None:
 
 
 def read_settings(arguments: argparse.Namespace) -> "Configuration":
-    """Flags over environment over file over default. Raises `ConfigError`."""
+    """Flags over environment over file over default; a file that is not named must be ours. Raises `ConfigError`."""
     from batcher.config import FILE_NAME, load_settings  # late: pydantic
 
     named = getattr(arguments, "config", None)
     inventory = getattr(arguments, "inventory", None)
     beside = Path(inventory).parent if inventory not in (None, "-") else Path()
     file = Path(named) if named else beside / FILE_NAME
-    return load_settings(_flags(arguments), os.environ, file if named or file.is_file() else None)
+    flags = _flags(arguments)
+    if named:
+        return load_settings(flags, os.environ, file)
+    return load_settings(flags, os.environ, file if _is_file(file) else None, found=True)
+
+
+def read_cloud_settings(arguments: argparse.Namespace) -> "Configuration":
+    """As `read_settings`, of a command that calls the provider: a found file that says where to is told.
+
+    With `--quiet` only one of another user, who then is root: what oneself has written is no news every night.
+    """
+    configuration = read_settings(arguments)
+    file, ways = configuration.found, configuration.found_ways
+    if file is not None and ways and not arguments.emulator:
+        is_own = file.stat().st_uid == os.geteuid()
+        if not arguments.quiet or not is_own:
+            whose = "" if is_own else ", a file of root's,"
+            complain(f"batcher: `{file}`{whose} says where calls and keys go: {', '.join(ways)}")
+    return configuration
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file. Raises `ConfigError` where nobody may look."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise ConfigError(f"the settings file `{path}` cannot be looked at: {error.strerror}") from None
 
 
 def _flags(arguments: argparse.Namespace) -> Values:
@@ -194,8 +223,6 @@ _PLACES = {
 
 
 def _pair(text: str) -> tuple[str, str]:
-    from batcher.errors import ConfigError
-
     column, separator, header = text.partition("=")
     if not separator or not column.strip() or not header.strip():
         raise ConfigError(f"`--map {text}` is no pair", hint="write COLUMN=HEADER, as resource_id=AttachmentID")

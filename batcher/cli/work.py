@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from batcher.cli.options import read_settings
+from batcher.cli.options import read_cloud_settings, read_settings
 from batcher.cli.say import complain, say, say_json
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ async def _supervise(
     from batcher.policy.verdict import EXIT_OF_STOP, EXIT_UNFINISHED
     from batcher.wiring import Session
 
-    settings = read_settings(arguments).settings
+    settings = read_cloud_settings(arguments).settings
     stop = Stop()
     scope = anyio.CancelScope()
     with open_console(arguments) as sink:

@@ -117,7 +117,7 @@ def find_credentials(
     found = from_environment(account, environment, options)
     if found is not None:
         return found
-    return from_profile(account, environment, ProfileFile(profile_path(environment, home, options)))
+    return from_profile(account, environment, profile_file(environment, home, options))
 
 
 def places(account: str, path: Path, options: CredentialOptions = NO_OPTIONS) -> tuple[str, ...]:
@@ -158,10 +158,19 @@ def project_id_from(environment: Mapping[str, str], section: Mapping[str, str] |
 
 def profile_path(environment: Mapping[str, str], home: Path, options: CredentialOptions = NO_OPTIONS) -> Path:
     """Where the profile file is looked for; a leading `~` means `home`."""
-    named = options.profile_file.strip() or environment.get(PROFILE_VARIABLE, "").strip()
+    named = _named_profile(environment, options)
     if not named:
         return home / ".huaweicloud" / "credentials"
     return home / named[2:] if named.startswith("~/") else Path(named)
+
+
+def profile_file(environment: Mapping[str, str], home: Path, options: CredentialOptions = NO_OPTIONS) -> ProfileFile:
+    """The profile file; one that nobody has named must be ours."""
+    return ProfileFile(profile_path(environment, home, options), found=not _named_profile(environment, options))
+
+
+def _named_profile(environment: Mapping[str, str], options: CredentialOptions) -> str:
+    return options.profile_file.strip() or environment.get(PROFILE_VARIABLE, "").strip()
 
 
 def from_environment(

@@ -33,11 +33,10 @@ from batcher.cloud.credentials import (
     from_profile,
     nothing_found,
     places,
-    profile_path,
+    profile_file,
     project_id_from,
 )
 from batcher.cloud.metadata import Metadata
-from batcher.cloud.profile import ProfileFile
 from batcher.errors import CredentialsError
 
 PROFILE_LOOK_S = 1.0
@@ -87,7 +86,7 @@ class Keyring:
     ) -> None:
         self._environment = environment
         self._options = options
-        self._profile = ProfileFile(profile_path(environment, home, options))
+        self._profile = profile_file(environment, home, options)
         self._service = _Service(metadata, steady) if metadata is not None else None
         self._now = now
         self._steady = steady

@@ -2,6 +2,9 @@
 
 Nothing of the file's content is ever put into a message, nor into the cause of an error: the INI parser's own
 errors quote the line that they stumble over.
+
+One that was found where profile files are, and not named, must be ours, as `ownership` has it: who else may write it
+would choose under whose account a run works.
 """
 
 import configparser
@@ -12,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batcher.errors import CredentialsError
+from batcher.ownership import why_not_ours
 
 PROFILE_BYTES_MAX = 1 << 20
 """A credentials file is a few lines; what is larger is another file."""
@@ -23,10 +27,11 @@ _READ_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
 
 
 class ProfileFile:
-    """A profile file that may be rewritten or replaced at any time; it need not exist."""
+    """A profile file that may be rewritten or replaced at any time; it need not exist. `found`: nobody has named it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, found: bool = False) -> None:
         self.path = path
+        self._found = found
         self._stamp: tuple[int, int, int] | None = None
         self._sections: Sections = {}
         self._mode = 0
@@ -35,11 +40,18 @@ class ProfileFile:
         """What the file holds now; no sections where it is missing.
 
         The file is read where its time of change, size or inode differ from the last reading, or with `again`.
-        Raises `CredentialsError` for a file that cannot be read or is no INI file; the next call tries again.
+        Raises `CredentialsError` for a file that cannot be read, is no INI file, or was found and is not ours; the next
+        call tries again.
         """
         try:
             if not again and self._stamp is not None and _stamp(self.path.stat()) == self._stamp:
                 return self._sections
+            if self._found and (reason := why_not_ours(self.path)):
+                raise CredentialsError(
+                    f"the profile file {self.path} was found, and is not used: {reason}",
+                    hint="make it and its folder yours alone (`chown`, `chmod go-w`), or name it: `BATCHER_CREDENTIALS_"
+                    f"PROFILE_FILE={self.path}`",
+                )
             with self.path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 content = file.read(PROFILE_BYTES_MAX + 1)

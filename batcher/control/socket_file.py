@@ -5,7 +5,7 @@ open has a short name, `/proc/self/fd/N`; elsewhere a socket in a deep folder ca
 
 The socket is made in a folder of its own that nobody else can enter, gets its mode, and is then renamed. So there is no
 moment in which it is open to others, whatever the umask, which belongs to the whole process and is left alone. The
-renaming also puts it in the place of one that a dead process has left.
+renaming also puts it in the place of one that a dead process has left. Links are not followed: batcher makes none.
 """
 
 import errno
@@ -58,6 +58,8 @@ def connect(connection: socket.socket, path: Path) -> None:
 
     Raises `OSError`: what nobody listens at is `ConnectionRefusedError`, `FileNotFoundError` or `NotADirectoryError`.
     """
+    if stat.S_ISLNK(os.lstat(path).st_mode):
+        raise OSError(errno.ELOOP, "the socket is a link, and batcher makes none", str(path))
     with _short(path) as address:
         connection.connect(address)
 
@@ -70,7 +72,7 @@ def _put_there(listener: socket.socket, path: Path, folder: int) -> tuple[int, i
     _remove(workshop, folder)
     os.mkdir(workshop, 0o700, dir_fd=folder)
     try:
-        inside = os.open(workshop, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        inside = os.open(workshop, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
             listener.bind(_name_in(inside, path.parent / workshop, _MADE))
             os.chmod(_MADE, 0o600, dir_fd=inside)
@@ -85,6 +87,8 @@ def _put_there(listener: socket.socket, path: Path, folder: int) -> tuple[int, i
 def _remove(workshop: str, folder: int) -> None:
     """Remove what a process that died while it opened its socket has left; nothing is no fault."""
     with suppress(FileNotFoundError):
+        if stat.S_ISLNK(os.stat(workshop, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise FileExistsError(errno.EEXIST, f"`{workshop}` beside it is a link, and batcher makes none")
         os.unlink(f"{workshop}/{_MADE}", dir_fd=folder)
     with suppress(FileNotFoundError):
         os.rmdir(workshop, dir_fd=folder)

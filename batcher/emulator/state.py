@@ -176,6 +176,8 @@ class State:
     def __init__(self, path: Path | None, seed: int) -> None:
         """Open or make the state file, or a state in memory. Raises StateError."""
         self.seed = seed
+        if path is not None:
+            _check_alone(path)
         self.db = _opened(path)
         self._count()
 
@@ -287,6 +289,17 @@ def uuid_of(*parts: object) -> str:
     """A UUID-shaped id, always the same for the same parts."""
     text = hashlib.blake2b("|".join(map(str, parts)).encode(), digest_size=16).hexdigest()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _check_alone(path: Path) -> None:
+    """Raise StateError where a state file, or what SQLite has beside it, is a link, no file, or a file with two names:
+    what it leads to would be written, and emptied.
+    """
+    for each in (Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")):
+        if os.path.lexists(each):
+            found = each.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise StateError(f"`{each}` is a link, no file, or a file with two names; hint: remove it")
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:

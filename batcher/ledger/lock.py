@@ -3,18 +3,24 @@
 It is an advisory lock of the system on a file beside the ledger: the system lets go of it when its holder
 dies, however it dies, so a dead run's hold is taken over at once and a live one's never. The file's text
 names the holder to whoever meets the lock; it proves nothing.
+
+A lock is a file of its own with one name. A link is not followed, for what it leads to would be emptied; and of a
+file with two names nobody could say which ledger it locks.
 """
 
+import errno
 import fcntl
 import json
 import os
+import shlex
 import socket
+import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
-from batcher.errors import LedgerHeldError
+from batcher.errors import ConfigError, LedgerHeldError
 
 TEXT_BYTES_MAX = 4096
 _MADE = "made"
@@ -22,12 +28,13 @@ _MADE = "made"
 
 
 class LedgerLock:
-    """Held from construction to `release`. Raises `LedgerHeldError` if another process has it, `OSError`."""
+    """Held from construction to `release`. Raises `LedgerHeldError` if another process has it, `ConfigError` for what
+    is no lock, and `OSError`.
+    """
 
     def __init__(self, ledger: Path) -> None:
         self.path = lock_path(ledger)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._file: BinaryIO | None = os.fdopen(descriptor, "r+b", buffering=0)
+        self._file: BinaryIO | None = _opened(self.path, os.O_RDWR | os.O_CREAT)
         try:
             self._take(ledger, self._file)
         except BaseException:  # whatever it was: a lock that was not got is not kept open
@@ -44,6 +51,7 @@ class LedgerLock:
             ) from None
         self.ledger_was_made = ledger.exists() and _is_made(_read(file))
         """Whether a ledger with a schema has been there, which nobody has taken away since."""
+        self.identity = identity(os.fstat(file.fileno()))
         self._write(file, made=self.ledger_was_made)
 
     def note_made(self) -> None:
@@ -70,21 +78,21 @@ class LedgerLock:
 
 
 def was_made(ledger: Path) -> bool:
-    """Whether a ledger with a schema has been worked at this place. Raises `OSError`."""
+    """Whether a ledger with a schema has been worked at this place. Raises `ConfigError`, `OSError`."""
     try:
-        with lock_path(ledger).open("rb", buffering=0) as file:
+        with _opened(lock_path(ledger), os.O_RDONLY) as file:
             return _is_made(_read(file))
     except FileNotFoundError:
         return False
 
 
 def holder_of(ledger: Path) -> str | None:
-    """Who works a ledger, as people say it; None: nobody does. Raises `OSError`.
+    """Who works a ledger, as people say it; None: nobody does. Raises `ConfigError`, `OSError`.
 
     The lock is tried only where its text names a process that lives: for that moment nobody else could take it.
     """
     try:
-        file = lock_path(ledger).open("rb", buffering=0)
+        file = _opened(lock_path(ledger), os.O_RDONLY)
     except FileNotFoundError:
         return None
     with file:
@@ -106,6 +114,51 @@ def lock_path(ledger: Path) -> Path:
 def beside(ledger: Path, suffix: str) -> Path:
     """A file that goes with a ledger, beside what a link leads to, as SQLite has its own."""
     return Path(f"{os.path.realpath(ledger)}{suffix}")
+
+
+def _opened(path: Path, flags: int) -> BinaryIO:
+    """A lock's file, open. Raises `ConfigError` for what is no file of its own, `OSError`."""
+    try:
+        # Not to block: a pipe would wait for its other end.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):  # the second is FreeBSD's
+            check_alone(path, path.lstat())
+        raise
+    file = cast("BinaryIO", os.fdopen(descriptor, "rb" if flags == os.O_RDONLY else "r+b", buffering=0))
+    try:
+        check_alone(path, os.fstat(descriptor))
+    except BaseException:  # whatever it was: what is not used is not kept open
+        file.close()
+        raise
+    return file
+
+
+def check_alone(path: Path, found: os.stat_result) -> None:
+    """Raise `ConfigError` for a companion of a ledger that is a link, no file, or a file with a second name."""
+    if stat.S_ISLNK(found.st_mode):
+        what, remedy = "is a link, and batcher makes none", "look who made it and where it leads, and remove it"
+    elif not stat.S_ISREG(found.st_mode):
+        what, remedy = "is no file", "look who made it, and remove it"
+    elif found.st_nlink > 1:
+        what, remedy = f"has {found.st_nlink} names", f"{show_names(path)}; {ONE_NAME}"
+    else:
+        return
+    raise ConfigError(f"`{path}`, which goes with the ledger, {what}", hint=remedy)
+
+
+ONE_NAME = "while nobody works it, make it a file of its own again (`cp -p A B && mv B A`)"
+"""What to do about a file with two names."""
+
+
+def identity(found: os.stat_result) -> tuple[int, int]:
+    """What tells a file from all others of this machine, as long as somebody has it open."""
+    return found.st_dev, found.st_ino
+
+
+def show_names(path: Path) -> str:
+    """How to find the other names of a file, for people."""
+    return f"`find / -xdev -samefile {shlex.quote(str(path))}` shows them"
 
 
 def _read(file: BinaryIO) -> str:

@@ -5,13 +5,15 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from batcher.errors import LedgerError, RunNotFoundError
+from batcher.errors import LedgerError, LedgerLostError, RunNotFoundError
 from batcher.ledger.damage import check_log, check_pages, check_place, keep_private
+from batcher.ledger.hold import Hold, check_names
 from batcher.ledger.lane_store import LaneStore
-from batcher.ledger.lock import LedgerLock, holder_of, was_made
+from batcher.ledger.lock import LedgerLock, holder_of, identity, was_made
 from batcher.ledger.migrate import migrate, migrations, schema_version
 from batcher.ledger.plan_store import PlanStore
 from batcher.ledger.store import BUSY_MS, CACHE_KIB, DAMAGED, Store, translated
@@ -39,13 +41,28 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SqliteLedger:
-    """A ledger file; made by `ledger.open`. Cancelling a call leaves its transaction to finish in its thread."""
+TEMPORARY = Path("(temporary)")
+"""How a ledger without a place is called in messages."""
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
-        self._path = path
+
+class SqliteLedger:
+    """A ledger file; made by `ledger.open`. Cancelling a call leaves its transaction to finish in its thread.
+
+    Without a path it is a temporary one: SQLite keeps it in a file that has lost its name as soon as it is open
+    (https://www.sqlite.org/inmemorydb.html, "Temporary Databases"), so that whatever ends the process nothing stays.
+
+    `when_lost` is called once the ledger is found not to be in its place any more: nothing may be sent from then on.
+    What is in flight can still be settled, and `end_sitting` raises. Without it each step of the work raises.
+    """
+
+    def __init__(self, path: Path | None, *, read_only: bool, when_lost: Callable[[], None] | None = None) -> None:
+        self._path = path or TEMPORARY
+        self._is_temporary = path is None
         self._read_only = read_only
+        self._when_lost = when_lost
         self._lock: LedgerLock | None = None
+        self._hold: Hold | None = None
+        self._lost: LedgerLostError | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batcher-ledger")
 
@@ -53,6 +70,36 @@ class SqliteLedger:
         if kwargs:
             return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    async def _step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A call of the work on a lane, before which the ledger's place is looked at. Raises `LedgerLostError`."""
+        known = self._lost
+        result = await self._call(self._in_place, partial(function, *args, **kwargs))
+        if self._lost is not None:
+            if self._when_lost is None:
+                raise self._lost
+            if known is None:
+                self._when_lost()
+        return result
+
+    def _in_place(self, function: Callable[[], T]) -> T:
+        """Do it whether or not the ledger is in its place: what this process has open is its own."""
+        self._look()
+        return function()
+
+    def _only_in_place(self, function: Callable[[], T]) -> T:
+        """Do it unless the ledger is lost: who works it now says how a sitting ended. Raises `LedgerLostError`."""
+        self._look()
+        if self._lost is not None:
+            raise self._lost
+        return function()
+
+    def _look(self) -> None:
+        if self._hold is not None and self._lost is None:
+            try:
+                self._hold.check()
+            except LedgerLostError as error:
+                self._lost = error
 
     async def open(self) -> None:
         """Open the file and bring its schema up to date. Raises `LedgerHeldError`, `LedgerError`."""
@@ -65,7 +112,9 @@ class SqliteLedger:
                 hint="use a Python that was built with a newer SQLite",
             )
         with translated(self._path, "open"):
-            if self._read_only:
+            if self._is_temporary:
+                migrate(self._connect(""))
+            elif self._read_only:
                 self._open_to_read()
             else:
                 self._open_to_write()
@@ -73,6 +122,7 @@ class SqliteLedger:
         self._lanes = LaneStore(self._store, alone=not self._read_only)
 
     def _open_to_read(self) -> None:
+        check_names(self._path)
         if not check_place(self._path, was_made=was_made(self._path)):
             raise RunNotFoundError(
                 f"there is no ledger at `{self._path}`",
@@ -100,10 +150,11 @@ class SqliteLedger:
 
     def _open_to_write(self) -> None:
         _make_folder(self._path.absolute().parent)
+        check_names(self._path)
         self._lock = lock = LedgerLock(self._path)
         check_place(self._path, was_made=lock.ledger_was_made)
         closed = not check_log(self._path)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        opened = _opened_identity(self._path)
         store = self._connect(f"{self._path.absolute().as_uri()}?mode=rw")
         version = schema_version(store)
         keep_private(self._path)
@@ -115,7 +166,10 @@ class SqliteLedger:
         # The schema first: from its first moment a ledger is one even if its log is lost.
         migrate(store)
         store.connection.execute("PRAGMA journal_mode = WAL")
+        schema_version(store)  # a first reading opens the log
         lock.note_made()
+        self._hold = Hold(self._path, opened, lock)
+        self._hold.check()
 
     def _connect(self, uri: str) -> Store:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=256)
@@ -183,7 +237,7 @@ class SqliteLedger:
         exit_code: int,
         rates: Mapping[str, object],
     ) -> None:
-        await self._call(
+        end = partial(
             self._plans.end_sitting,
             run_id,
             ended_at=ended_at,
@@ -192,6 +246,7 @@ class SqliteLedger:
             exit_code=exit_code,
             rates=rates,
         )
+        await self._call(self._only_in_place, end)
 
     async def runs(self) -> list[RunRecord]:
         return await self._call(self._plans.runs)
@@ -212,10 +267,10 @@ class SqliteLedger:
         return await self._call(self._lanes.lanes, run_id)
 
     async def acquire_lane(self, run_id: RunId, lane_no: int, owner: str, now: float, ttl_s: float) -> Lease:
-        return await self._call(self._lanes.acquire, run_id, lane_no, owner, now, ttl_s)
+        return await self._step(self._lanes.acquire, run_id, lane_no, owner, now, ttl_s)
 
     async def renew_lane(self, lease: Lease, now: float, ttl_s: float, silent_there: float | None = None) -> Lease:
-        return await self._call(self._lanes.renew, lease, now, ttl_s, silent_there)
+        return await self._step(self._lanes.renew, lease, now, ttl_s, silent_there)
 
     async def release_lane(self, lease: Lease, now: float, silent_there: float | None = None) -> None:
         await self._call(self._lanes.release, lease, now, silent_there)
@@ -227,13 +282,13 @@ class SqliteLedger:
         await self._call(self._plans.note_change, run_id, at, action, value)
 
     async def claim(self, lease: Lease, *, after: int, limit: int, now: float) -> list[ClaimedRow]:
-        return await self._call(self._lanes.claim, lease, after=after, limit=limit, now=now)
+        return await self._step(self._lanes.claim, lease, after=after, limit=limit, now=now)
 
     async def recover(self, lease: Lease, *, after: int, limit: int) -> list[ClaimedRow]:
-        return await self._call(self._lanes.recover, lease, after=after, limit=limit)
+        return await self._step(self._lanes.recover, lease, after=after, limit=limit)
 
     async def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
-        await self._call(self._lanes.regenerate_rows, lease, rows)
+        await self._step(self._lanes.regenerate_rows, lease, rows)
 
     async def plan_vanished(self, lease: Lease, numbers: Sequence[int]) -> int:
         return await self._call(self._lanes.plan_vanished, lease, numbers)
@@ -257,7 +312,7 @@ class SqliteLedger:
         return await self._call(self._lanes.rows, lease, numbers)
 
     async def claim_these(self, lease: Lease, numbers: Sequence[int], now: float) -> None:
-        await self._call(self._lanes.claim_these, lease, numbers, now)
+        await self._step(self._lanes.claim_these, lease, numbers, now)
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
         return await self._call(self._lanes.match, lease, keys)
@@ -274,6 +329,15 @@ class SqliteLedger:
         sends: Sequence[Send] = (),
     ) -> None:
         await self._call(self._lanes.write, run_id, batch, calls, limits, sends)
+
+
+def _opened_identity(path: Path) -> tuple[int, int]:
+    """Make the ledger's file where it is missing; what tells it from others."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return identity(os.fstat(file))
+    finally:
+        os.close(file)
 
 
 def _make_folder(path: Path) -> None:

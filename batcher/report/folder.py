@@ -18,6 +18,7 @@ folder that is a link is refused: batcher makes none, and what is written there 
 
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import BinaryIO, Final
 
 from batcher.errors import ReportError
 from batcher.model import RUN_ID_PATTERN
+from batcher.ownership import is_open_to_all
 
 LATEST: Final = "latest"
 _TEMPORARY_SUFFIX: Final = ".tmp"
@@ -57,6 +59,11 @@ class ReportFolder:
         """Lock the folder and sweep it; False while another process writes there. Repeatable."""
         with self._translated(self.path):
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if is_open_to_all(self._root.stat()):
+                raise ReportError(
+                    f"cannot write report `{self.path}`: `{self._root}` can be written by everybody",
+                    hint=f"`chmod o-w {shlex.quote(str(self._root))}`; then `{self._again}` writes the report",
+                )
             self.path.mkdir(mode=0o755, exist_ok=True)
             if self.path.is_symlink():
                 raise ReportError(

@@ -271,6 +271,29 @@ async def test_another_user_is_not_heard_even_where_the_socket_lets_him_in() -> 
 # --- the file -------------------------------------------------------------------------------------------
 
 
+async def test_a_link_in_the_place_of_the_socket_is_not_followed() -> None:
+    async with anyio.TemporaryDirectory() as name:
+        path, elsewhere = socket_path(Path(name) / "ledger.db"), socket_path(Path(name) / "other.db")
+        async with served(elsewhere) as other:
+            path.symlink_to(elsewhere)
+            with pytest.raises(ControlError, match="is a link"):
+                await ask(path, ASK)
+            async with served(path) as batch:
+                assert [message for message, _ in batch.warnings]
+        assert (other.asked, batch.asked) == ([], [])
+
+
+async def test_a_link_in_the_place_where_the_socket_is_made_is_not_followed() -> None:
+    async with anyio.TemporaryDirectory() as name:
+        (precious := Path(name) / "precious").mkdir()
+        (precious / "s").touch()
+        path = socket_path(Path(name) / "ledger.db")
+        path.with_name(f".{path.name}").symlink_to(precious)
+        async with served(path) as batch:
+            assert [message for message, _ in batch.warnings]
+        assert (precious / "s").exists()
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 async def test_the_socket_is_its_owners_alone_from_the_first_moment_and_gone_at_the_end(
     path: Path, umask: int, monkeypatch: pytest.MonkeyPatch

@@ -39,7 +39,7 @@ LAST_RUNS_MAX = 3
 DAY_S = 86_400.0
 EXPECTED = ("RunNotFoundError", "InterruptedPlanError")
 """Errors that may end a command of any night."""
-ROBBED = ("LedgerError", "LedgerHeldError", "StaleLeaseError", "RunNotFoundError", "ReportError")
+ROBBED = ("LedgerError", "LedgerLostError", "LedgerHeldError", "StaleLeaseError", "RunNotFoundError", "ReportError")
 """Errors that may end a command whose ledger another one took."""
 
 

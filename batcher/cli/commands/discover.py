@@ -16,7 +16,7 @@ from batcher.cli.options import (
     add_place_options,
     add_settings_options,
     add_verbosity_options,
-    read_settings,
+    read_cloud_settings,
 )
 from batcher.cli.work import show_config
 
@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     arguments.no_progress = True
     with open_console(arguments) as sink:
-        session = Session(settings=read_settings(arguments).settings, emulator=arguments.emulator, sink=sink)
+        session = Session(settings=read_cloud_settings(arguments).settings, emulator=arguments.emulator, sink=sink)
         job = partial(discover, session, sys.stdout, missing=arguments.missing, form=arguments.form)
         found = anyio.run(job)
     sys.stdout.flush()

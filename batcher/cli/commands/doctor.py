@@ -15,7 +15,7 @@ from batcher.cli.options import (
     add_reading_options,
     add_settings_options,
     add_talk_options,
-    read_settings,
+    read_cloud_settings,
 )
 from batcher.cli.say import say, say_json
 from batcher.cli.work import show_config
@@ -50,7 +50,7 @@ def execute(arguments: argparse.Namespace) -> int:
     arguments.no_progress = True
     with open_console(arguments) as sink:
         session = Session(
-            settings=read_settings(arguments).settings,
+            settings=read_cloud_settings(arguments).settings,
             emulator=arguments.emulator,
             sink=sink,
             stdin=sys.stdin.buffer,
