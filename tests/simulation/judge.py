@@ -6,7 +6,7 @@ after every end of a process, however that ended.
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from batcher.model import UNDO, LaneKey, Outcome, RowState
 from batcher.policy.pace import parse_rate
 from batcher.policy.verdict import DONE, project_outcome
 from batcher.records import RowRecord, RunRecord
+from tests.simulation.machine import Process
 from tests.simulation.night import Night
 from tests.simulation.provider import Provider
 from tests.virtual_time import EPOCH
@@ -59,6 +60,8 @@ class Memory:
     settled: dict[tuple[str, int], tuple[str, str | None]] = field(default_factory=dict)
     began: dict[str, float] = field(default_factory=dict)
     """When each run was first there, in virtual time."""
+    workers: dict[str, set[Process]] = field(default_factory=dict)
+    """The processes that have worked each run: what another run has sent is none of its business."""
 
 
 def things_of(state: State) -> dict[Key, list[Thing]]:
@@ -90,7 +93,7 @@ class Case:
     rows: Sequence[RowRecord]
     began: float
     """In virtual time, when its first process did."""
-    machine: int
+    workers: Collection[Process]
     verifies: bool
     now: float
 
@@ -155,7 +158,8 @@ class Case:
             return ""
         if live is not None and live.token is not None and live.created_at > EPOCH + self.began:
             return f"the run has made {live}"
-        sent_at = self.provider.seen.departures.get((self.machine, row.token or ""), -1.0)
+        departures = self.provider.seen.departures
+        sent_at = max((departures.get((worker, row.token or ""), -1.0) for worker in self.workers), default=-1.0)
         if row.state is RowState.PLANNED and row.first_sent_at is None and sent_at >= self.began:
             return f"it was sent at {sent_at:.3f}, and the ledger does not know"
         return ""

@@ -58,8 +58,8 @@ class Seen:
 
     sends: dict[tuple[int, str], list[float]] = field(default_factory=dict)
     """By machine and project: when each call left."""
-    departures: dict[tuple[int, str], float] = field(default_factory=dict)
-    """By machine and token: when a create last left."""
+    departures: dict[tuple[Process, str], float] = field(default_factory=dict)
+    """By process and token: when a create last left."""
     warned: dict[tuple[Process, str], list[float]] = field(default_factory=dict)
     """By process and project: when each call left after one was answered with the limit."""
     refused: set[str] = field(default_factory=set)
@@ -191,7 +191,7 @@ class Line:
         if (process, call.project_id) in provider.seen.warned:
             provider.seen.warned[process, call.project_id].append(loop.time())
         if call.token is not None:
-            provider.seen.departures[self.machine, call.token] = loop.time()
+            provider.seen.departures[process, call.token] = loop.time()
         answered: asyncio.Future[Answer | NoAnswer] = loop.create_future()
 
         def arrive() -> None:

@@ -251,6 +251,9 @@ class _Simulation:
         except Exception as error:  # noqa: BLE001  # whatever it was, it is a finding
             said = f"{type(error).__name__}: {error!r}"
             self.told.wrong.append(f"`{sitting.command}` ended with {said}")
+        for _, event in heard.told:
+            if isinstance(event, RunStarted):
+                machine.memory.workers.setdefault(event.run_id, set()).add(process)
         now = asyncio.get_running_loop().time()
         self.told.story.append(f"{now:10.3f}  machine {machine.number}  {sitting.command}: {said}")
         if not sitting.robbed:
@@ -308,6 +311,7 @@ class _Simulation:
         worked = {event.run_id for event in heard if isinstance(event, RunStarted)}
         for run, rows in stand:
             since = machine.memory.began.setdefault(run.run_id, began)
+            workers = machine.memory.workers.get(run.run_id, set())
             fresh, other = judge.changed(machine.memory, run, rows)
             wrong += other
             if run.state is RunState.PLANNING or run.run_id in undone:
@@ -316,7 +320,7 @@ class _Simulation:
                 due = rows if run is stand[0][0] else fresh
             else:  # what another run has changed since is no untruth of this one
                 due = rows if run is stand[0][0] and not worked else []
-            case = judge.Case(self.night, self.provider, run, due, since, machine.number, verifies, now)
+            case = judge.Case(self.night, self.provider, run, due, since, workers, verifies, now)
             wrong += case.faults()
             if run.run_id in worked:
                 wrong += judge.unheard(heard, rows, run)
