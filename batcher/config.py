@@ -176,6 +176,15 @@ class EmulatorSection(Section):
     """How the embedded emulator behaves under `--emulator`."""
 
     pending_s: float = Field(0.0, ge=0, description="how long a new flow log stays `pending`, seconds")
+    listing_lag_s: float = Field(0.0, ge=0, description="how long a listing does not show a new flow log, seconds")
+    delete_lag_s: float = Field(0.0, ge=0, description="how long a listing still shows a deleted one, seconds")
+    tombstones: bool = Field(False, description="deleted ones stay in listings, as `deleted`")
+    unique: bool = Field(True, description="one flow log for an attachment, log group and stream")
+    date_shift_s: float = Field(
+        0.0, ge=-1e8, le=1e8, description="added to the time at which a flow log says that it was made, seconds"
+    )
+    token_lifetime_s: float = Field(28_800.0, ge=0, description="how long a token can be repeated, seconds")
+    remember_tokens: bool = Field(True, description="repeated tokens are answered as the first time")
     throttle: Rate | None = Field(None, description="its rate limit, for each project")
     quota: int = Field(-1, ge=-1, description="flow logs of a project; -1 is no limit")
     latency_s: float = Field(0.0, ge=0, le=60, description="time added to every answer, seconds")

@@ -40,6 +40,13 @@ def rehearsal(section: EmulatorSection, ledger: Path | None) -> "EmulatorSetting
     return EmulatorSettings(
         state_path=ledger.with_name(f"{ledger.name}.emulator") if ledger else None,
         pending_s=section.pending_s,
+        listing_lag_s=section.listing_lag_s,
+        delete_lag_s=section.delete_lag_s,
+        tombstones=section.tombstones,
+        unique=section.unique,
+        date_shift_s=section.date_shift_s,
+        token_lifetime_s=section.token_lifetime_s,
+        remember_tokens=section.remember_tokens,
         quota=section.quota,
         latency_s=section.latency_s,
         throttle=Throttle(window.calls, window.period_s) if window else None,

@@ -16,16 +16,16 @@ a request that a web page made (it has an `Origin`) is refused.
 | POST `/_emulator/log-groups` | a list of `{project_id, id, name?, streams: [{id, name?}]}` | `{"ids": [...]}` |
 | POST `/_emulator/fates` | a list of `{project_id, er_id, resource_id, state}`: see `fates` | `{"fates": n}` |
 | DELETE `/_emulator/flow-logs/{id}` | | 204, or 404; it is gone at once, whatever `deleting_s` says |
+| DELETE `/_emulator/tokens` | | `{"forgotten": n}`; a create under any of them is a new one |
 | POST `/_emulator/clock` | `{"advance_s": n}` | `{"offset_s": n}` |
 | POST `/_emulator/reset` | | 204 |
 
 Routers, attachments, log groups and streams that are there already are changed to what is given, and a fate takes the
 place of the one before. A list takes effect as a whole or not at all. Errors are `{"error": text}`: 400 for a wrong
-body, 403 for a caller from elsewhere, 404, 409 for a natural key that is taken.
+body, 403 for a caller from elsewhere, 404, 409 for a natural key that is taken while there is `unique`.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
@@ -40,6 +40,10 @@ from batcher.emulator.statistics import statistics
 PREFIX = "/_emulator"
 
 Action = Callable[[Api, object], web.Response]
+
+
+class _TakenError(Exception):
+    """A seed would be the second flow log of its natural key."""
 
 
 async def handle(api: Api, request: web.BaseRequest) -> web.Response:
@@ -62,7 +66,7 @@ async def _carried_out(api: Api, action: Action, request: web.BaseRequest) -> we
         return action(api, json.loads(body) if body else None)
     except web.HTTPRequestEntityTooLarge:
         return _error(413, "the body is above 12 MiB")
-    except sqlite3.IntegrityError:
+    except _TakenError:
         return _error(409, "a flow log with this natural key is there already")
     except (ValueError, RecursionError) as error:
         return _error(400, str(error))
@@ -131,6 +135,8 @@ def _seed_flow_logs(api: Api, document: object) -> web.Response:
         for project_id, er_id, state, new in seeds:
             inventory.put_router(api.state, project_id, er_id, at)
             inventory.put_attachment(api.state, {"project_id": project_id, "er_id": er_id, "id": new.resource_id}, at)
+            if api.settings.unique and flow_logs.is_taken(api.state, new, project_id=project_id, er_id=er_id):
+                raise _TakenError
             n = flow_logs.insert(
                 api.state,
                 new,
@@ -141,7 +147,7 @@ def _seed_flow_logs(api: Api, document: object) -> web.Response:
                 final_state=state,
                 seeded=True,
             )
-            ids.append(flow_logs.by_number(api.state, n, at)["id"])
+            ids.append(flow_logs.by_number(api.state, n, at, 0.0)["id"])
     return web.json_response({"ids": ids})
 
 
@@ -182,6 +188,12 @@ def _vanish(api: Api, flow_log_id: str) -> web.Response:
     return web.Response(status=204)
 
 
+def _forget_tokens(api: Api, _: object) -> web.Response:
+    with api.state.transaction():
+        forgotten = api.state.forget_tokens()
+    return web.json_response({"forgotten": forgotten})
+
+
 def _advance_clock(api: Api, document: object) -> web.Response:
     advance_s = control_bodies.advance_s(document)
     with api.state.transaction():
@@ -205,6 +217,7 @@ ACTIONS: Mapping[tuple[str, str], Action] = {
     ("POST", "/projects"): _seed_projects,
     ("POST", "/log-groups"): _seed_log_groups,
     ("POST", "/fates"): _put_fates,
+    ("DELETE", "/tokens"): _forget_tokens,
     ("POST", "/clock"): _advance_clock,
     ("POST", "/reset"): _reset,
 }

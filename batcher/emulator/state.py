@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # The schema of each version as what it adds to the one before: an old file is brought up by the rest of them.
 _VERSION_1 = """
@@ -128,7 +128,16 @@ CREATE TABLE fates (
     PRIMARY KEY (project_id, er_id, resource_id)
 ) STRICT, WITHOUT ROWID;
 """
-VERSIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+# Two of one natural key may live where `unique` is off, so the index tells them apart no more. `token` is the client
+# token of the create that made a flow log; it stays when the token is forgotten.
+_VERSION_4 = """
+DROP INDEX flow_logs_by_key;
+CREATE INDEX flow_logs_by_key
+    ON flow_logs (project_id, er_id, resource_id, log_group_id, log_stream_id)
+    WHERE deleted_at IS NULL;
+ALTER TABLE flow_logs ADD COLUMN token TEXT;
+"""
+VERSIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 TABLES = (
     "flow_logs",
@@ -255,6 +264,10 @@ class State:
         """Keep the first use of a token. IntegrityError, a fault of ours, when it is not the first."""
         values = (project_id, token, use.fingerprint, use.first_at, use.flow_log_n, use.refusal)
         self.db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def forget_tokens(self) -> int:
+        """Forget every token; how many there were."""
+        return self.db.execute("DELETE FROM tokens").rowcount
 
     def advance_clock(self, advance_s: float) -> None:
         """Move the emulator's clock ahead of the real one; kept over a restart."""

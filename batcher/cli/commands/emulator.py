@@ -18,6 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("behaviour")
     group.add_argument("--pending", type=float, default=0.0, metavar="S", help="seconds a new flow log is `pending`")
     group.add_argument("--deleting", type=float, default=0.0, metavar="S", help="seconds a deleted one is `deleting`")
+    group.add_argument("--listing-lag", type=float, default=0.0, metavar="S", help="seconds a listing lacks a new one")
+    group.add_argument(
+        "--delete-lag", type=float, default=0.0, metavar="S", help="seconds it still shows a deleted one"
+    )
+    group.add_argument("--tombstones", action="store_true", help="listings keep what is deleted, as `deleted`")
+    group.add_argument("--no-unique", action="store_true", help="take a second flow log at one place")
+    group.add_argument("--date-shift", type=float, default=0.0, metavar="S", help="seconds added to each `created_at`")
+    group.add_argument(
+        "--token-lifetime", type=float, default=8 * 3600.0, metavar="S", help="seconds a token can be repeated"
+    )
+    group.add_argument("--no-tokens", action="store_true", help="remember no token: a repeated call is a new one")
     group.add_argument("--throttle", metavar="RATE", help="its rate limit for each project, as 200/s or 100/min")
     group.add_argument("--quota", type=int, default=-1, metavar="N", help="flow logs of a project (default: no limit)")
     group.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds added to every answer")
@@ -74,6 +85,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
         state_path=Path(arguments.state) if arguments.state else None,
         pending_s=arguments.pending,
         deleting_s=arguments.deleting,
+        listing_lag_s=arguments.listing_lag,
+        delete_lag_s=arguments.delete_lag,
+        tombstones=arguments.tombstones,
+        unique=not arguments.no_unique,
+        date_shift_s=arguments.date_shift,
+        token_lifetime_s=arguments.token_lifetime,
+        remember_tokens=not arguments.no_tokens,
         throttle=Throttle(window.calls, window.period_s) if window else None,
         quota=arguments.quota,
         latency_s=arguments.latency,
