@@ -12,8 +12,8 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.night import draw
 from tests.simulation.simulate import failures, simulate
+from tests.simulation.twists import draw
 
 SEEDS_AT_ONCE = 50
 
