@@ -156,6 +156,12 @@ class RunSettings(Section):
     )
     backoff_base_s: float = Field(0.5, gt=0, le=60, description="ceiling of the first wait between attempts, seconds")
     backoff_cap_s: float = Field(30.0, gt=0, le=3600, description="ceiling of every wait between attempts, seconds")
+    listing_lag_s: float = Field(
+        120.0,
+        ge=0,
+        le=3600,
+        description="how long a listing may lack what was made, and show what was deleted, seconds",
+    )
     token_lifetime_s: float = Field(28_800.0, gt=0, description="how long the provider remembers a token, seconds")
 
 

@@ -1,7 +1,8 @@
 """Control and statistics, apart from the API: everything under `/_emulator`.
 
-No signature is asked for. Instead only this machine is served: the peer and the `Host` must be loopback, and
-a request that a web page made (it has an `Origin`) is refused.
+No signature is asked for. Only this machine is served: the peer and the `Host` must be loopback, and a request that a
+web page made (it has an `Origin`) is refused. Every user of the machine is served unless the settings have a
+`control_secret`, which is then wanted in `X-Emulator-Secret`.
 
 | method and path | body | answer |
 |---|---|---|
@@ -25,6 +26,7 @@ place of the one before. A list takes effect as a whole or not at all. Errors ar
 body, 403 for a caller from elsewhere, 404, 409 for a natural key that is taken while there is `unique`.
 """
 
+import hmac
 import json
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote
@@ -38,6 +40,8 @@ from batcher.emulator.settings import is_loopback
 from batcher.emulator.statistics import statistics
 
 PREFIX = "/_emulator"
+HEADER = "X-Emulator-Secret"
+"""Where callers show the secret of control, if there is one."""
 
 Action = Callable[[Api, object], web.Response]
 
@@ -48,8 +52,8 @@ class _TakenError(Exception):
 
 async def handle(api: Api, request: web.BaseRequest) -> web.Response:
     """Serve one control request."""
-    if foreign := _foreign(request):
-        return _error(403, foreign)
+    if refused := _foreign(request) or _strange(request, api.settings.control_secret):
+        return _error(403, refused)
     api.sweep()
     path = request.path.removeprefix(PREFIX)
     if request.method == "DELETE" and path.startswith("/flow-logs/"):
@@ -81,6 +85,14 @@ def _foreign(request: web.BaseRequest) -> str | None:
     host = request.headers.get("Host", "")
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
     return None if is_loopback(name) else f"`Host` must be a loopback name, not `{host}`"
+
+
+def _strange(request: web.BaseRequest, secret: str) -> str | None:
+    """Why a caller from this machine is none of those that the secret was given to."""
+    shown = request.headers.get(HEADER, "")
+    if not secret or hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), secret.encode()):
+        return None
+    return f"control wants the secret of this emulator in `{HEADER}`"
 
 
 def _statistics(api: Api, _: object) -> web.Response:

@@ -11,6 +11,7 @@ still be answered and histories can be checked. Ids are hashes of the seed and a
 import hashlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -291,8 +292,8 @@ def uuid_of(*parts: object) -> str:
 def _opened(path: Path | None) -> sqlite3.Connection:
     with ExitStack() as undo:
         try:
-            if path is not None:  # for its owner alone: it names access keys and what is in an inventory
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            if path is not None:
+                _keep_private(path)
             # No waiting for a lock: its holder is another emulator, and the wait would hold up the event loop.
             db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
             undo.callback(db.close)
@@ -302,6 +303,23 @@ def _opened(path: Path | None) -> sqlite3.Connection:
             raise StateError(f"cannot use state file `{path}`: {error}; {hint}") from error
         undo.pop_all()
         return db
+
+
+def _keep_private(path: Path) -> None:
+    """Make the file, or close it to others: it names access keys and what is in an inventory. Raises StateError.
+
+    A link is not followed, and what somebody else owns is not used: it would be written where nobody wished.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise StateError(f"the state file `{path}` is a link or no file; hint: name another") from None
+        if found.st_uid not in {os.geteuid(), 0}:
+            raise StateError(f"the state file `{path}` belongs to another user; hint: name another") from None
+        if found.st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def _prepare(db: sqlite3.Connection) -> None:

@@ -9,19 +9,8 @@ from typing import Any
 from batcher.errors import LedgerError, RunNotFoundError
 from batcher.ledger.lane_store import count_rows, settle_rows
 from batcher.ledger.store import Store, legible, statements, translated
-from batcher.model import (
-    RUN_ID_PATTERN,
-    LaneKey,
-    Lease,
-    Outcome,
-    PlanRow,
-    RowState,
-    RunId,
-    RunState,
-    Settlement,
-    Twin,
-)
-from batcher.records import RowRecord, RunRecord
+from batcher.model import RUN_ID_PATTERN, LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement
+from batcher.records import RowRecord, RunRecord, Twin
 
 ROWS_MAX = 2**32 - 1
 """Rows of one run: `plan_id` keeps 32 bits for the row's number."""
@@ -115,11 +104,6 @@ class PlanStore:
                 self._store.many("insert_made_row", states)
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
         return row_no
-
-    def held_until(self, run_id: RunId) -> float | None:
-        with translated(self._store.path, "read"):
-            until = self._store.one("select_held_until", (self._store.run_no(run_id),))[0]
-            return None if until is None else float(until)
 
     def index_keys(self, run_id: RunId) -> int:
         self._lanes.pop(run_id, None)  # the plan is whole: nobody adds to it any more

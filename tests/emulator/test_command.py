@@ -1,6 +1,7 @@
 """The command `batcher emulator` as a process."""
 
 import asyncio
+import re
 import signal
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from batcher.emulator.server import Emulator
-from tests.emulator.client import Client
+from tests.emulator.client import PROJECT, Client
 from tests.emulator.test_gateway import date_of
 
 
@@ -37,3 +38,30 @@ async def test_the_command_can_set_the_clock_wrong_and_serves_the_other_services
         process.send_signal(signal.SIGTERM)
         await process.stdout.read()
         assert await process.wait() == 0
+
+
+async def test_a_private_emulator_has_keys_of_its_own_and_a_control_that_wants_its_secret(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "batcher.cli.main", "emulator", "--port", "0", "--private"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        url = (await process.stdout.readline()).decode().removeprefix("endpoint: ").strip()
+        named = re.search(r"AK=(\S+) HUAWEICLOUD_SDK_SK=(\S+)", (await process.stdout.readline()).decode())
+        told = re.search(r"`(\S+): (\S+)`", (await process.stderr.readline()).decode())
+        assert named is not None
+        assert told is not None
+        async with aiohttp.ClientSession() as session:
+            client, path = Client(Emulator(url), session), f"/v3/{PROJECT}/enterprise-router/instances"
+            assert (await client.ask(path, access=named[1])).status == 401
+            assert (await client.ask(path, access=named[1], secret=named[2])).status == 200
+            assert (await client.control("POST", "/reset")).status == 403
+            assert (await client.control("POST", "/reset", None, **{told[1]: told[2][:-1]})).status == 403
+            assert (await client.control("POST", "/reset", None, **{told[1]: told[2]})).status == 204
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
