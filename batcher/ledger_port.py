@@ -30,7 +30,7 @@ class Settler(Protocol):
         ...
 
     async def mark(self, send: Send) -> None:
-        """Queue that a row is about to be sent; returns once that is durable, or after a moment if the disk is slow.
+        """Queue that a row is about to be sent; returns once that is durable.
 
         Never raises. Cancelled, the row may be recorded as sent and was not.
         """

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batcher.engine.context import Seen
+from batcher.engine.seen import Seen
 from batcher.engine.survey import Survey
 from batcher.errors import AccessError, ConfigError, MovedError, UnfinishedPlanError
 from batcher.forecast import Forecast, Judge, Knowledge, LaneForecast, ScopeForecast, records, survey_run

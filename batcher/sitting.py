@@ -10,9 +10,10 @@ import anyio
 
 from batcher.control.server import serve
 from batcher.control.socket_file import socket_path
-from batcher.engine.context import EnginePolicy, Seen
+from batcher.engine.context import EnginePolicy
 from batcher.engine.lane import run_lane
 from batcher.engine.run import RunEngine, WorkLane
+from batcher.engine.seen import Seen
 from batcher.engine.steering import Steering
 from batcher.engine.stop import FailureGuard, stop_at
 from batcher.engine.undo import undo_lane

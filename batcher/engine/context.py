@@ -12,11 +12,11 @@ import anyio
 from batcher.engine.flow import Flow
 from batcher.engine.halt import Halt
 from batcher.engine.limiter import LaneLimiter
-from batcher.engine.row_queue import Work
+from batcher.engine.seen import Seen, Whose
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
-from batcher.model import Applied, CallClass, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
+from batcher.model import CallClass, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
 from batcher.policy.breaker import QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
 from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 LANES_FULL_MAX = 64
 """Lanes of `concurrency` rows or more that are worked side by side: a bound on claimed rows and so on memory."""
+READY_S_MAX = 0.02
+"""How late a call may be made after its turn, whatever the pace says: a group commit takes less on a good disk."""
 LANES_MAX = 256
 """Small lanes side by side, each of which has a call in flight: well below the usual limit of open files, 1,024."""
 
@@ -67,31 +69,6 @@ class EnginePolicy:
     def rows_of(self, open_rows: int) -> int:
         """How many rows of a lane are worked side by side at most, given how many it has."""
         return max(1, min(self.concurrency, open_rows))
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a survey saw of a lane just before: scopes that it read whole, and those that were refused.
-
-    `limiter` is the survey's own, unless a new one goes on the same: the lane's calls before and after are one stream.
-    """
-
-    listed: Mapping[str, int]
-    refused: Mapping[str, Refused]
-    limiter: LaneLimiter | None
-
-
-@dataclass(slots=True)
-class Whose:
-    """What was seen of things that somebody else has made.
-
-    `unsure`: the provider took it, and it may have been made within the same second by somebody else; `others`: rows
-    that the provider took and of which that is known. `standing_twice` places have more than one thing.
-    """
-
-    unsure: list[tuple[Work, Applied]] = field(default_factory=list)
-    others: set[int] = field(default_factory=set)
-    standing_twice: int = 0
 
 
 class AccountGate:
@@ -262,7 +239,7 @@ class LaneContext:
                 if not await self._leave(call_class, scope):
                     return None
                 if self._goes_side_by_side():
-                    return await self._make(kind, make) if ready is None or await ready() else None
+                    return await self._make(kind, make) if await self._is_ready(call_class, scope, ready) else None
                 is_through = False
             elif not await self.limiter.unpaused():
                 return None
@@ -276,10 +253,11 @@ class LaneContext:
                         if not await self._leave(CallClass.READ, None):
                             return None
                         await self._make("quotas", lambda: self.operation.quota(self.lane))
-                    elif not await self._leave(call_class, scope) or not (ready is None or await ready()):
-                        return None
                     else:
-                        return await self._make(kind, make)
+                        may_call = await self._leave(call_class, scope) and await self._is_ready(
+                            call_class, scope, ready
+                        )
+                        return await self._make(kind, make) if may_call else None
 
     @asynccontextmanager
     async def _line(self) -> AsyncIterator[None]:
@@ -305,6 +283,18 @@ class LaneContext:
             self._close(Refused(Kind.TRANSIENT, Stops.LANE, "BATCHER.LeaseLost", "the lease ended", sent=False))
             return False
         return True
+
+    async def _is_ready(
+        self, call_class: CallClass, scope: str | None, ready: Callable[[], Awaitable[bool]] | None
+    ) -> bool:
+        """Do what has to be done before a call whose turn has come; whether it may still be made then."""
+        if ready is None:
+            return True
+        began = self.clock.steady()
+        if not await ready():
+            return False
+        is_late = self.clock.steady() - began > max(self.policy.jitter_s, READY_S_MAX)
+        return not is_late or await self._leave(call_class, scope)  # its turn has passed: the disk was slow
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         began = self.clock.steady()

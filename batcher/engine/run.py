@@ -12,9 +12,10 @@ from dataclasses import replace
 import anyio
 
 from batcher.engine.capacity import Capacity
-from batcher.engine.context import AccountGate, EnginePolicy, LaneContext, Seen
+from batcher.engine.context import AccountGate, EnginePolicy, LaneContext
 from batcher.engine.halt import Halt
 from batcher.engine.lane import run_lane
+from batcher.engine.seen import Seen
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, LaneKey, Refused, RunId, Stops, Window

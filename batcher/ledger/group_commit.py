@@ -7,12 +7,10 @@ the outside has heard is in the ledger. If a commit fails the writer's task fail
 Measured: groups of 64 or 10 ms cost 2 % more than groups of 512, and leave a tenth as much to send again
 after a kill.
 
-A row's first send is queued in the same way, just before it leaves: after a kill only what is on record as sent counts
-as evidence of whose a flow log is. The sender waits for it, which takes as long as a group does, but no longer than
-`MARK_S_MAX`: its turn to call has come.
+A row's first send is queued in the same way, just before it leaves, and the sender waits until it is on the disk: after
+a kill only what is on record as sent counts as evidence of whose a flow log is.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
@@ -25,8 +23,6 @@ from batcher.ports import EventSink
 
 ROWS_MAX = 500
 WAIT_S = 0.01
-MARK_S_MAX = 0.02
-"""How long a send waits to be on record: a part of what the pace bears (`policy.pace.JITTER_S`)."""
 BACKLOG_MAX = 4 * ROWS_MAX
 """Settlements that may wait before lanes stop claiming: a slow disk slows the sends, not the memory."""
 
@@ -61,13 +57,10 @@ class GroupCommit:
             self._full.set()
 
     async def mark(self, send: Send) -> None:
-        """Queue that a row is about to be sent; return once that is durable, or after `MARK_S_MAX`."""
+        """Queue that a row is about to be sent; return once that is durable."""
         self._sends.append(send)
-        marked = self._marked
-        if len(self._sends) == 1:
-            self._wake.set()
-            asyncio.get_running_loop().call_later(MARK_S_MAX, marked.set)
-        await marked.wait()
+        self._wake.set()
+        await self._marked.wait()
 
     def count_call(self, kind: str, result: str) -> None:
         """Count a call to the provider; recorded with the next group."""

@@ -77,11 +77,11 @@ class Cycle:
             await self._make_trouble(stage)
             words = self._words()
             run = await self._sittings(stage, stage.run(*words), undoing=None)
-            self.verdict += await at_the_end(stage, run.id, fix_drift="--fix-drift" in words)
+            self.verdict += await at_the_end(stage, run.id, fix_drift="--fix-drift" in words, unrecorded=True)
             if chance.random() < 1 / 3:
                 await self._make_trouble(stage)
                 undone = await self._sittings(stage, stage.words("undo", run.id, "--yes"), undoing=run)
-                self.verdict += await at_the_end_of_an_undo(stage, undone.id)
+                self.verdict += await at_the_end_of_an_undo(stage, undone.id, undone=run.id)
 
     def _words(self) -> list[str]:
         chance = self.chance

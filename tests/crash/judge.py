@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.crash.scenes import NEVER_SENT, OUTCOMES, Line, Scene, Sort
 from tests.crash.traces import Memory, Thing, drawn, half_files, ledger_faults, ledger_rows, memory_of, rows_of, runs_of
 
+UNRECORDED = "this run may have made it"
+"""Said of what a process that was killed may have made, whose send is on no record."""
 LEDGER_COLUMNS = (
     *("row", "line", "outcome", "flow_log_id", "http_status", "error_code", "request_id"),
     *("attempts", "generation", "token"),
@@ -93,7 +95,7 @@ def _is_so(row: Mapping[str, str], line: Line, thing: Thing | None, began: float
         case "created":
             return is_as_wished and not was_there
         case "exists" | "updated":
-            return is_as_wished and was_there
+            return is_as_wished and (was_there or UNRECORDED in row["error_message"])
         case "drifted":
             return was_there and not is_as_wished
         case "failed":
@@ -142,8 +144,11 @@ async def after_a_kill(scene: Scene) -> Verdict:
     return Verdict(duplicates(memory, scene.lines), lost, untrue)
 
 
-async def at_the_end(scene: Scene, run_id: str, *, fix_drift: bool = False) -> Verdict:
-    """What is wrong with a run that is over, and with its report."""
+async def at_the_end(scene: Scene, run_id: str, *, fix_drift: bool = False, unrecorded: bool = False) -> Verdict:
+    """What is wrong with a run that is over, and with its report.
+
+    `unrecorded`: some of its sends may be on no record, so that what it made may be `exists`.
+    """
     told = await scene.sky.statistics()
     found = await after_a_kill(scene)
     report = scene.folder / "reports" / run_id
@@ -155,22 +160,35 @@ async def at_the_end(scene: Scene, run_id: str, *, fix_drift: bool = False) -> V
     doubtful = sum(row["outcome"] == "in_doubt" for row in rows)
     for row, line in zip(rows, scene.lines, strict=False):
         due = "updated" if fix_drift and line.sort is Sort.DRIFTED else OUTCOMES[line.sort]
+        if unrecorded and UNRECORDED in row["error_message"]:
+            continue
         # A repair that was killed half-way is found done, and `exists`.
         if row["outcome"] not in {due, "in_doubt", "exists" if due == "updated" else due}:
             untrue.append(f"{row['owner']} ({line.sort}) ended `{row['outcome']}`: {row['error_message']}")
     return found + Verdict(twice, lost, untrue, doubtful)
 
 
-async def at_the_end_of_an_undo(scene: Scene, run_id: str) -> Verdict:
-    """What is wrong with an undo that is over: the rows that the run had made are to be gone, the rest is to stand."""
+async def at_the_end_of_an_undo(scene: Scene, run_id: str, *, undone: str | None = None) -> Verdict:
+    """What is wrong with an undo that is over: the rows that the run had made are to be gone, the rest is to stand.
+
+    What the run `undone` may have made, by its report, and has no record of may stand too.
+    """
     found, memory = await after_a_kill(scene), memory_of(scene.state)
     report = scene.folder / "reports" / run_id
     rows = rows_of(report / "report.csv")
     untrue = untrue_undone(rows, memory) + beside_the_ledger(report, scene.ledger, run_id)
     there = {line.key for line in scene.lines if line.sort in (Sort.THERE, Sort.DRIFTED)}
-    untrue += [f"{key} still stands" for key in memory.live().keys() - there]
+    may_stand = there | (set() if undone is None else _unrecorded(scene, undone))
+    untrue += [f"{key} still stands" for key in memory.live().keys() - may_stand]
     lost = [f"{key} was there before, and is gone" for key in there - memory.live().keys()]
     return found + Verdict([], lost + _unsettled(scene.ledger, run_id), untrue)
+
+
+def _unrecorded(scene: Scene, run_id: str) -> set[str]:
+    """The keys of what a run may have made and has no record of."""
+    rows = rows_of(scene.folder / "reports" / run_id / "report.csv")
+    owners = {row["owner"] for row in rows if UNRECORDED in row["error_message"]}
+    return {line.key for line in scene.lines if line.cells["owner"] in owners}
 
 
 def _unsettled(ledger: Path, run_id: str) -> list[str]:

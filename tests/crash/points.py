@@ -25,7 +25,7 @@ from batcher.ledger.group_commit import GroupCommit
 from batcher.ledger.lane_store import LaneStore
 from batcher.ledger.plan_store import PlanStore
 from batcher.ledger.store import Store
-from batcher.model import Lease, RowState, Settlement
+from batcher.model import Lease, RowState, Send, Settlement
 from batcher.report.folder import ReportFolder
 
 Reach = Callable[[str], None]
@@ -35,9 +35,9 @@ PLAN_COMMITS = (
     *("create_run", "add_rows", "copy_rows", "copy_made", "index_keys", "settle_plan", "open_run", "drop_run"),
     *("reopen", "end_sitting"),
 )
-LANE_COMMITS = ("acquire", "release", "claim", "claim_these", "regenerate", "write")
-WRITES = ("found", "put_back", "settle", "verify")
-"""What a `write` is called, by what it does: of planned, claimed or accepted rows, or back to planned."""
+LANE_COMMITS = ("acquire", "release", "claim", "claim_these", "regenerate_rows", "write")
+WRITES = ("mark", "found", "put_back", "settle", "verify")
+"""What a `write` is called, by what it does: of rows about to be sent, of planned, claimed or accepted ones, or back."""
 REQUESTS = ("send", "delete", "change", "list")
 FILES = ("draft", "sync", "rename")
 NAMES = (
@@ -88,7 +88,7 @@ def _named(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     @wraps(method)
     def named(self: object, *args: Any, **kwargs: Any) -> Any:
-        _at.name = _name_of_write(args[1]) if name == "write" else name
+        _at.name = _name_of_write(args[1], args[4]) if name == "write" else name
         try:
             return method(self, *args, **kwargs)
         finally:
@@ -97,14 +97,16 @@ def _named(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     return named
 
 
-def _name_of_write(batch: Sequence[tuple[Lease, Settlement]]) -> str:
+def _name_of_write(batch: Sequence[tuple[Lease, Settlement]], sends: Sequence[Send]) -> str:
     settlements = [settlement for _, settlement in batch]
     expected = {settlement.expect for settlement in settlements}
     if RowState.ACCEPTED in expected:
         return "verify"
     if any(settlement.state is RowState.PLANNED for settlement in settlements):
         return "put_back"
-    return "settle" if RowState.CLAIMED in expected else "found" if settlements else "count"
+    if RowState.CLAIMED in expected:
+        return "settle"
+    return "found" if settlements else "mark" if sends else "count"
 
 
 def _around_statements(reach: Reach) -> None:

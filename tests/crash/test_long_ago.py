@@ -26,7 +26,7 @@ async def test_what_was_made_under_a_token_before_is_taken_back_with_the_run(tmp
     behind_s = AGO_S
     async with cloud(now=lambda: time.time() - behind_s) as sky:
         stage = Scene(tmp_path, lines, sky, tmp_path / "no state")
-        await stage.dies("answer.before", *stage.run())
+        await stage.dies("answer.before", *stage.run("--reconcile", "always"))
         rewrite(tmp_path, f"UPDATE row SET intent_at = intent_at - {AGO_S}")
         behind_s = 0.0
         await sky.script({"operation": "list", "fault": "page_empty"}, BUSY)  # else that would find it

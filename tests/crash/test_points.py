@@ -33,7 +33,8 @@ PLANNING = (
 )
 SENDING = (
     *("reopen.before", "reopen.after", "acquire.before", "acquire.after", "list.before", "list.after"),
-    *("found.before", "found.after", "claim.before", "claim.after", "send.before:2", "send.after:2"),
+    *("found.before", "found.after", "claim.before", "claim.after", "mark.before", "mark.after"),
+    *("send.before:2", "send.after:2"),
     *("answer.before:2", "answer.after:2", "settle.before", "settle.after"),
 )
 STOPPED = ("put_back.before", "put_back.after")
@@ -49,7 +50,7 @@ UNDOING = (
     *("settle.before", "settle.after", "verify.before", "verify.after", "release.before", "end_sitting.before"),
     *("rename.before", "rename.before:3"),
 )
-REPLACING = ("regenerate.before", "regenerate.after")
+REPLACING = ("regenerate_rows.before", "regenerate_rows.after")
 RETRYING = ("copy_rows.before", "copy_rows.after", "claim.after", "send.after")
 CHANGING = ("change.before", "change.after")
 MIGRATING = ("statement.before", "statement.after:2", "migrate.before", "migrate.after")
@@ -183,7 +184,7 @@ async def test_a_ledger_whose_migration_died_is_migrated_by_the_next_start(tmp_p
             await stage.dies(point, *stage.words("resume"))
             assert ledger_faults(stage.ledger) == []
         run = await ends(stage, *stage.run(), code=3)
-        (await at_the_end(stage, run)).assert_clean()
+        (await at_the_end(stage, run, unrecorded=True)).assert_clean()
         assert len(runs_of(stage.ledger)) == 1
 
 
@@ -193,7 +194,9 @@ def age(ledger: Path) -> None:
         for number, script in migrations()[1:]:
             for table in re.findall(r"CREATE TABLE (\w+)", script):
                 database.execute(f"DROP TABLE {table}")
-            assert number == 2, "what schema 3 adds has to be taken away here, too"
+            for table, column in re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", script):
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+            assert number in (2, 3), "what schema 4 adds has to be taken away here, too"
         database.execute("PRAGMA user_version = 1")
 
 

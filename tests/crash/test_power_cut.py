@@ -105,7 +105,7 @@ async def test_intents_are_committed_with_a_sync_before_they_are_sent(tmp_path: 
     assert set(commits[commits.index("commit wal 2") :]) == {"commit wal 2"}
     assert lines.count("send.before") == 44 + 3
     assert lines.index("claim.after") < lines.index("send.before")
-    assert lines.count("regenerate.after") == 3
+    assert lines.count("regenerate_rows.after") == 3
     assert lines.index("end_sitting.after") < lines.index("draft.before")
     published = [line for line in lines[lines.index("draft.before") :] if line.endswith(".after")]
     assert [line for line in published if not line.startswith("draft")] == [
