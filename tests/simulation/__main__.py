@@ -12,8 +12,8 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.night import draw
 from tests.simulation.simulate import failures, simulate
+from tests.simulation.twists import draw
 
 SEEDS_AT_ONCE = 50
 
@@ -33,11 +33,11 @@ def tell(seed: int) -> int:
 
 def count(seeds: range) -> int:
     """Run many nights, print every failure and a last line with the figures; 1 if anything was wrong."""
-    began, wrong = time.monotonic(), 0
+    began, wrong = time.monotonic(), 0  # a line that says how to replay a night is no violation
     chunks = [seeds[start : start + SEEDS_AT_ONCE] for start in range(0, len(seeds), SEEDS_AT_ONCE)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for lines in pool.map(_all_failures, chunks):
-            wrong += len(lines)
+            wrong += sum(line.startswith("seed ") for line in lines)
             for line in lines:
                 print(line, flush=True)
     print(f"{len(seeds):,} nights, {wrong} violations, {time.monotonic() - began:.0f} s")

@@ -6,47 +6,33 @@ after every end of a process, however that ended.
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from batcher.emulator.state import State
 from batcher.emulator.throttle import worst_window
 from batcher.events import Event, RowAccepted, RowSettled, RunStarted
 from batcher.model import UNDO, LaneKey, Outcome, RowState
-from batcher.policy.pace import parse_rate
+from batcher.policy.pace import AUTO, parse_rate
 from batcher.policy.verdict import DONE, project_outcome
 from batcher.records import RowRecord, RunRecord
-from tests.simulation.night import Night
+from tests.simulation.machine import Process
+from tests.simulation.night import Night, Row
+from tests.simulation.owners import UNRECORDED_S, Thing, disowned, not_made
 from tests.simulation.provider import Provider
 from tests.virtual_time import EPOCH
 
-SKEW_S = 301.0
-"""Within which batcher takes what appeared for its own work: clocks differ, and the provider's have whole seconds."""
-
-Key = tuple[str, str, str, str, str]
-"""Project, router, attachment, group, stream."""
-
-
-class Thing(NamedTuple):
-    """A flow log that is or was at the provider; `token` is the one that made it, None: not batcher's."""
-
-    id: str
-    name: str
-    description: str
-    enabled: bool
-    created_at: float
-    final_state: str
-    ready_at: float
-    is_live: bool
-    token: str | None
+PLACE = ("project_id", "er_id", "resource_id", "log_group_id", "log_stream_id")
+"""The columns of a row that say where its flow log stands at its provider."""
 
 
 class Wished(NamedTuple):
     """What a row asks for."""
 
-    key: Key
+    region: str
+    place: str
+    """As `emulator.calls.Call.key` has it: project, router, attachment, group, stream."""
     name: str
     description: str
     enabled: bool
@@ -54,118 +40,201 @@ class Wished(NamedTuple):
 
 @dataclass(slots=True)
 class Memory:
-    """What the judge has seen of one ledger before: what is settled stays so."""
+    """What the judge has seen of one ledger before: what is settled stays so. The rest is so even if that is lost."""
 
     settled: dict[tuple[str, int], tuple[str, str | None]] = field(default_factory=dict)
     began: dict[str, float] = field(default_factory=dict)
     """When each run was first there, in virtual time."""
+    workers: dict[str, set[Process]] = field(default_factory=dict)
+    """The processes that have worked each run: what another run has sent is none of its business."""
+    parents: dict[str, str | None] = field(default_factory=dict)
+    """Of each run the one that it retries or takes back."""
+    sites: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    """Where each run was begun: the provider that served each region then."""
 
 
-def things_of(state: State) -> dict[Key, list[Thing]]:
-    """All flow logs by natural key, in the order in which they were made."""
-    found: dict[Key, list[Thing]] = {}
-    for *key, id_, name, description, enabled, created_at, final_state, ready_at, is_live, token in state.db.execute(
+def things_of(provider: Provider) -> dict[str, list[Thing]]:
+    """All flow logs by place, in the order in which they were made."""
+    found: dict[str, list[Thing]] = {}
+    skew_s = EPOCH + provider.ahead_s
+    for (
+        *place,
+        id_,
+        name,
+        description,
+        enabled,
+        made_at,
+        final_state,
+        ready_at,
+        token,
+        gone_at,
+    ) in provider.api.state.db.execute(
         "SELECT project_id, er_id, resource_id, log_group_id, log_stream_id, id, name, description, enabled,"
-        " created_at, final_state, ready_at, deleted_at IS NULL AND gone_at IS NULL,"
-        " (SELECT token FROM tokens WHERE flow_log_n = n LIMIT 1) FROM flow_logs ORDER BY n"
+        " created_at, final_state, ready_at, token, coalesce(min(gone_at, deleted_at), gone_at, deleted_at)"
+        " FROM flow_logs ORDER BY n"
     ):
-        thing = Thing(id_, name, description, bool(enabled), created_at, final_state, ready_at, bool(is_live), token)
-        found.setdefault(tuple(key), []).append(thing)
+        gone = None if gone_at is None else gone_at - skew_s
+        thing = Thing(
+            id_,
+            name,
+            description,
+            bool(enabled),
+            made_at - skew_s,
+            final_state,
+            ready_at - skew_s,
+            is_live=gone is None,
+            token=token,
+            gone_at=gone,
+        )
+        found.setdefault("/".join(place), []).append(thing)
     return found
+
+
+def place_of(row: Row) -> str:
+    """Where the flow log of an inventory's row stands at its provider."""
+    return "/".join(row[name] for name in PLACE)
 
 
 def wished(spec: str) -> Wished:
     """A spec of the ledger, read back."""
-    _, _, project_id, er_id, resource_id, group_id, stream_id, name, description, enabled = json.loads(spec)
-    return Wished((project_id, er_id, resource_id, group_id, stream_id), name, description or "", enabled)
+    _, region, *place, name, description, enabled = json.loads(spec)
+    return Wished(region, "/".join(place), name, description or "", enabled)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Case:
-    """One run as it stands, beside what the provider has."""
+    """One run as it stands, beside what the providers have."""
 
     night: Night
-    provider: Provider
+    providers: Sequence[Provider]
     run: RunRecord
     rows: Sequence[RowRecord]
-    began: float
-    """In virtual time, when its first process did."""
+    memory: Memory
     machine: int
-    verifies: bool
+    covers: Callable[[float], bool]
+    """Whether the ledger has on record what happened at a moment."""
     now: float
+
+    @property
+    def began(self) -> float:
+        """When the run's first process did, in virtual time."""
+        return self.memory.began[self.run.run_id]
+
+    @property
+    def workers(self) -> Collection[Process]:
+        """The processes that have worked the run."""
+        return self.memory.workers.get(self.run.run_id, ())
+
+    @property
+    def is_robbed(self) -> bool:
+        """Whether two worked the ledger at a time, or a hanging one and another."""
+        return any(sitting.robbed for sitting in self.night.sittings)
 
     def faults(self) -> Iterator[str]:
         """Every row that is not true."""
-        things = things_of(self.provider.api.state)
+        things = [things_of(provider) for provider in self.providers]
+        site = self.memory.sites[self.run.run_id]
+        made: dict[str, int] = {}
         for row in self.rows:
             if row.spec is None:
                 continue
             wish = wished(row.spec)
             outcome = project_outcome(row.state, row.outcome)
+            there, provider = things[site[wish.region]].get(wish.place, []), self.providers[site[wish.region]]
             wrong = (
-                self._undone(row, outcome, wish, things)
+                self._undone(row, outcome, wish, there, provider)
                 if self.run.operation == UNDO
-                else self._done(row, outcome, wish, things.get(wish.key, []))
+                else self._done(row, outcome, wish, there, provider)
             )
+            if outcome is Outcome.CREATED and made.setdefault(row.remote_id or "", row.row_no) != row.row_no:
+                wrong = wrong or f"row {made[row.remote_id or '']} says so of the same flow log"
             if wrong:
                 yield f"run {self.run.run_id}, row {row.row_no}, {outcome} {row.error_code}: {wrong}"
 
-    def _done(self, row: RowRecord, outcome: Outcome, wish: Wished, there: list[Thing]) -> str:
+    def _done(self, row: RowRecord, outcome: Outcome, wish: Wished, there: Sequence[Thing], provider: Provider) -> str:
         mine = next((thing for thing in there if thing.id == row.remote_id), None)
-        live = next((thing for thing in there if thing.is_live), None)
         match outcome:
             case Outcome.CREATED:
-                return self._created(row, wish, mine)
+                return self._created(wish, mine, provider)
             case Outcome.EXISTS | Outcome.UPDATED:
-                return "" if mine is not None and mine.is_live and _is_as(mine, wish) else f"there is {mine}"
+                return self._exists(row, outcome, wish, mine, provider)
             case Outcome.DRIFTED:
-                differs = mine is not None and mine.is_live and not _is_as(mine, wish)
+                differs = mine is not None and (mine.is_live or self._may_be_gone(mine, provider))
+                differs = differs and mine is not None and not _is_as(mine, wish)
                 # A change of ours, or of another machine's, may have come through after it was looked at.
                 is_late = "not put right" in row.error_message and self.night.network.late_share > 0
-                others = self.night.second_operator or any(sitting.robbed for sitting in self.night.sittings)
+                others = self.night.second_operator or self.is_robbed
                 return "" if differs or is_late or others else f"there is {mine}"
             case Outcome.UNVERIFIED:
                 return "" if mine is not None else "nothing with this id was ever there"
             case Outcome.FAILED:
-                is_well = live is not None and live.token is not None and live.final_state == "available"
-                return f"it is there: {live}" if is_well and live is not None and _is_as(live, wish) else ""
+                well = (thing for thing in there if thing.is_live and thing.final_state == "available")
+                live = next((thing for thing in well if thing.token is not None and _is_as(thing, wish)), None)
+                return "" if live is None else f"it is there: {live}"
             case Outcome.SKIPPED:
-                return self._skipped(row, live)
+                return self._skipped(row, there, wish, provider)
             case _:
                 return ""
 
-    def _created(self, row: RowRecord, wish: Wished, mine: Thing | None) -> str:
+    def _created(self, wish: Wished, mine: Thing | None, provider: Provider) -> str:
+        verifies = bool(self.night.run["verify"])
         if mine is None:
             return "nothing with this id was ever there"
-        if mine.token is None:
-            return f"somebody else made {mine}"
-        was_accepted = row.http_status == 202  # a token of another operator's may have made it before
-        if self.run.parent is None and not was_accepted and mine.created_at < EPOCH + self.began - SKEW_S:
-            return f"it was made before the run: {mine}"
+        if why := not_made(mine, wish.place, provider, self.workers, self.night):
+            return why
         if not mine.is_live:  # of two who had the same answer one may take it back
-            return "" if self.night.second_operator else "it is not there any more"
+            return "" if self._may_be_gone(mine, provider) else "it is not there any more"
         if (mine.name, mine.description) != (wish.name, wish.description):
             return f"there is {mine}"
-        if self.verifies and (mine.final_state != "available" or mine.ready_at > self.now + EPOCH):
+        if verifies and (mine.final_state != "available" or mine.ready_at > self.now):
             return f"it is not available: {mine}"
-        return "" if not self.verifies or mine.enabled is wish.enabled else f"it is not as wished: {mine}"
+        return "" if not verifies or mine.enabled is wish.enabled else f"it is not as wished: {mine}"
 
-    def _skipped(self, row: RowRecord, live: Thing | None) -> str:
-        if self.night.second_operator:
+    def _exists(self, row: RowRecord, outcome: Outcome, wish: Wished, mine: Thing | None, provider: Provider) -> str:
+        if mine is None or not (mine.is_live or self._may_be_gone(mine, provider)) or not _is_as(mine, wish):
+            return f"there is {mine}"
+        if outcome is Outcome.UPDATED or self.is_robbed:
             return ""
-        if live is not None and live.token is not None and live.created_at > EPOCH + self.began:
-            return f"the run has made {live}"
-        sent_at = self.provider.seen.departures.get((self.machine, row.token or ""), -1.0)
-        if row.state is RowState.PLANNED and row.first_sent_at is None and sent_at >= self.began:
-            return f"it was sent at {sent_at:.3f}, and the ledger does not know"
+        twins = (
+            other for other in self.rows if other.row_no != row.row_no and other.spec and wished(other.spec) == wish
+        )
+        return "" if any(twins) else disowned(mine, provider, self.workers)
+
+    def _may_be_gone(self, thing: Thing, provider: Provider) -> bool:
+        """Whether a thing has gone by who need not have told this ledger."""
+        removal = provider.seen.removals.get(thing.id)
+        return removal is not None and (removal.machine != self.machine or not self.covers(removal.at))
+
+    def _skipped(self, row: RowRecord, there: Sequence[Thing], wish: Wished, provider: Provider) -> str:
+        for thing in there:
+            maker = provider.seen.makers.get(thing.id)
+            if thing.is_live and maker is not None and maker.process in self.workers and self.covers(maker.left_at):
+                return f"the run has made {thing}"
+        if row.state is not RowState.PLANNED or row.first_sent_at is not None:
+            return ""
+        for send in provider.seen.creates.get(wish.place, ()):
+            if send.token == row.token and send.process in self.workers and self.covers(send.left_at):
+                return f"it was sent at {send.left_at:.3f}, and the ledger does not know"
         return ""
 
-    def _undone(self, row: RowRecord, outcome: Outcome, wish: Wished, things: Mapping[Key, list[Thing]]) -> str:
-        mine = next((thing for thing in things.get(wish.key, []) if thing.id == row.remote_id), None)
-        if outcome is Outcome.DELETED and mine is not None and mine.is_live:
+    def _undone(
+        self, row: RowRecord, outcome: Outcome, wish: Wished, there: Sequence[Thing], provider: Provider
+    ) -> str:
+        mine = next((thing for thing in there if thing.id == row.remote_id), None)
+        if outcome in (Outcome.DELETED, Outcome.ABSENT) and mine is not None and mine.is_live:
             return f"it is there: {mine}"
-        if outcome is Outcome.ABSENT and any(thing.is_live and thing.token for thing in things.get(wish.key, [])):
-            return "it is there"
+        parent = self.memory.workers.get(self.memory.parents[self.run.run_id] or "", ())
+        for thing in there:
+            maker = provider.seen.makers.get(thing.id)
+            if not thing.is_live or maker is None or maker.process not in parent or not self.covers(maker.left_at):
+                continue
+            is_late = thing.made_at > maker.left_at + self.night.answer_timeout_s
+            if outcome is Outcome.ABSENT and row.remote_id is None and not is_late:
+                return f"it is there: {thing}"
+            is_told = maker.status == 202 and (maker.heard_at or 0.0) < maker.process.died_at - UNRECORDED_S
+            is_told = is_told and not self.is_robbed
+            if outcome is Outcome.EXISTS and is_told and _is_as(thing, wish) and thing.id == row.remote_id:
+                return f"it is kept, and the run has made it: {thing}"
         return ""
 
 
@@ -242,11 +311,13 @@ def misreported(folder: Path, run: RunRecord, rows: Sequence[RowRecord], exit_co
 
 def overrun(night: Night, provider: Provider) -> Iterator[str]:
     """Windows with more calls than were asked for, by what left each machine."""
-    if not night.is_paced or any(sitting.robbed for sitting in night.sittings):
+    if any(sitting.robbed for sitting in night.sittings):
         return
-    window = parse_rate(str(night.run["rate"]))
-    allowed = max(1, window.calls - int(night.run["reserve"]))
-    for (machine, project_id), times in provider.seen.sends.items():
+    for (machine, _, project_id), times in provider.seen.sends.items():
+        if night.rate_of(machine) == AUTO:
+            continue
+        window = parse_rate(night.rate_of(machine))
+        allowed = max(1, window.calls - int(night.run["reserve"]))
         worst = worst_window(times, window.period_s)
         if worst > allowed:
             yield f"machine {machine}, project {project_id[:6]}: {worst} calls in {window.period_s} s, asked {allowed}"
@@ -256,30 +327,41 @@ def unlearnt(night: Night, provider: Provider) -> Iterator[str]:
     """Windows with more calls than a limit that the provider had named to the process before."""
     if night.throttle is None:
         return
-    for (_, project_id), times in provider.seen.warned.items():
+    for (*_, project_id), times in provider.seen.warned.items():
         worst = worst_window(times, night.throttle.period_s)
         if worst > night.throttle.calls:
             yield f"project {project_id[:6]}: {worst} calls in {night.throttle.period_s} s, told {night.throttle.calls}"
 
 
-def undeserved(night: Night, provider: Provider) -> Iterator[str]:
-    """What was there before anybody came and is not any more."""
-    gone = provider.api.state.db.execute(
-        "SELECT id FROM flow_logs WHERE n <= ? AND (deleted_at IS NOT NULL OR gone_at IS NOT NULL)", (len(night.there),)
-    )
-    for (id_,) in gone:
-        yield f"flow log {id_} was there before, and was deleted"
+def astray(providers: Sequence[Provider], memory: Memory) -> Iterator[str]:
+    """Calls that went elsewhere than where their run was begun."""
+    for run_id, workers in memory.workers.items():
+        allowed = set(memory.sites.get(run_id, {}).values())
+        for number, provider in enumerate(providers):
+            if allowed and number not in allowed and any(process in workers for process, _ in provider.seen.callers):
+                yield f"run {run_id} was begun at {allowed}, and has called provider {number}"
 
 
-def lost(night: Night, provider: Provider) -> Iterator[str]:
-    """Rows of which nothing came, although nothing stood in their way at last."""
-    things = things_of(provider.api.state)
+def undone_by(memories: Iterable[Memory]) -> dict[Process, set[Process]]:
+    """For each process that took a run back the processes that had worked that run."""
+    found: dict[Process, set[Process]] = {}
+    for memory in memories:
+        for run_id, workers in memory.workers.items():
+            parent = memory.parents.get(run_id)
+            for process in workers:
+                found.setdefault(process, set()).update(memory.workers.get(parent or "", ()))
+    return found
+
+
+def lost(night: Night, providers: Sequence[Provider], site: Mapping[str, int]) -> Iterator[str]:
+    """Rows of which nothing came, although nothing stood in their way at last; `site` is where they belong."""
+    things = [things_of(provider) for provider in providers]
     hopeless = {row["resource_id"] for row in night.frozen} | {row["resource_id"] for row, _ in night.fates}
     for row in night.rows:
-        key = (row["project_id"], row["er_id"], row["resource_id"], row["log_group_id"], row["log_stream_id"])
+        place = place_of(row)
         if row["resource_id"] in hopeless or row["resource_id"] == "no-id":
             continue
-        if not any(thing.is_live for thing in things.get(key, [])):
+        if not any(thing.is_live for thing in things[site[row["region"]]].get(place, [])):
             yield f"nothing stands at last for {row['name']} ({row['resource_id']})"
 
 

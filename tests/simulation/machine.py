@@ -126,16 +126,29 @@ class ProcessClock:
     """The clock of a machine whose wall clock is set now and then: `steps` are pairs (when, by how much)."""
 
     def __init__(self, steps: tuple[tuple[float, float], ...]) -> None:
-        self._steps = steps
+        self._steps = list(steps)
 
     def now(self) -> float:
         """The wall clock, as far off as it is."""
         at = self.steady()
-        return EPOCH + at + sum(by for when, by in self._steps if when <= at)
+        return EPOCH + at + self.off_s(at)
 
     def steady(self) -> float:
         """Time since boot."""
         return asyncio.get_running_loop().time()
+
+    def off_s(self, at: float) -> float:
+        """By how much it is ahead at a moment of its own steady time."""
+        return sum(by for when, by in self._steps if when <= at)
+
+    def set(self, off_s: float) -> None:
+        """Somebody sets it, to be so far ahead from now on."""
+        now = self.steady()
+        self._steps.append((now, off_s - self.off_s(now)))
+
+    def is_set_between(self, start: float, end: float) -> bool:
+        """Whether it was set after `start`, and no later than `end`."""
+        return any(start < when <= end for when, _ in self._steps)
 
 
 async def live(process: Process, life: Coroutine[Any, Any, T]) -> T:

@@ -1,9 +1,9 @@
-"""What happens in the night of a seed: all of it is drawn here, before anything runs."""
+"""What happens in the night of a seed: all of it is drawn, before anything runs. `twists.py` draws what is beyond."""
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from batcher.emulator.faults import FaultShares
 from batcher.emulator.throttle import Throttle
@@ -11,18 +11,30 @@ from tests.e2e.inventories import some_project, some_uuid
 from tests.simulation.machine import Kill
 from tests.simulation.provider import Network, Outage
 
-REGION = "cn-north-4"
+REGION, SOUTH = "cn-north-4", "cn-south-1"
 KEYS = {"AKBASIC": "SKBASIC", "AKOTHER": "SKOTHER"}
 """Of the accounts `default` and `other`."""
 
 Row = Mapping[str, str]
 
 
+class Stranger(NamedTuple):
+    """Somebody makes the flow log of a row by hand, so long after a sitting has begun; `as_wished`: just like it."""
+
+    delay_s: float
+    row: int
+    as_wished: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Sitting:
     """One start of a command, `pause_s` after the end of the one before; `stop_s`: when it is asked to stop.
 
-    `robbed`: while it hangs on its disk, somebody deletes the lock and starts another.
+    `robbed`: while it hangs on its disk, somebody deletes the lock and starts another. `which`: of an undo, the share
+    of the runs that are newer than the one it takes back. Before it begins: `clock_s` is how far the machine's clock is
+    set ahead (None: not), `ledger` what becomes of the ledger (`lost`, or `restored` from the copy that was made
+    `copied_s` after the begin of another), `moved` whether the settings lead to the other provider. `forgets_s` after
+    its begin the provider forgets all tokens.
     """
 
     command: str
@@ -31,6 +43,30 @@ class Sitting:
     stop_s: float | None = None
     stalls: tuple[tuple[float, float], ...] = ()
     robbed: bool = False
+    which: float = 0.0
+    clock_s: float | None = None
+    ledger: str = ""
+    copied_s: float | None = None
+    moved: bool = False
+    forgets_s: float | None = None
+    strangers: tuple[Stranger, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nature:
+    """How all providers of a night are, faults aside; none of it heals.
+
+    `ahead_s`: their clocks, beside virtual time. `unique`: one flow log a place. The rest is as in the emulator's
+    settings and in `provider.Provider`.
+    """
+
+    ahead_s: tuple[float, float] = (0.0, 0.0)
+    listing_lag_s: float = 0.0
+    delete_lag_s: float = 0.0
+    deleting_s: float = 0.0
+    tombstones: bool = False
+    unique: bool = True
+    is_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +95,28 @@ class Night:
     clock_steps: tuple[tuple[float, float], ...]
     sittings: tuple[Sitting, ...]
     second_operator: bool
+    """Whether there is another one, with a machine and a ledger of their own and the same inventory."""
+    nature: Nature = Nature()
+    is_two_regions: bool = False
+    """Whether every second project is in another region, which the other provider serves."""
+    is_moved_back: bool = False
+    """Whether, if the settings lead elsewhere, that ends in the morning."""
+    other_sittings: tuple[Sitting, ...] = (Sitting("run", 3.0),)
+    other_rate: str = ""
+    """At which rate the second operator runs; empty: at the first one's."""
 
     @property
-    def is_paced(self) -> bool:
-        """Whether a rate was asked for that must hold in every window."""
-        return bool(self.run["rate"] != "auto")
+    def is_moved(self) -> bool:
+        """Whether the settings lead elsewhere at some time."""
+        return any(sitting.moved for sitting in self.sittings)
+
+    def rate_of(self, machine: int) -> str:
+        """The rate that was asked of a machine."""
+        return str((self.other_rate if machine > 1 else "") or self.run["rate"])
 
 
-def draw(seed: int) -> Night:
-    """The night of a seed: always the same."""
+def draw_plain(seed: int) -> Night:
+    """The night of a seed without its twists."""
     chance = random.Random(f"night/{seed}")
     rows = _rows(chance)
     plain = [row for row in rows if row["name"] != ""]
@@ -208,18 +257,19 @@ def _sittings(chance: random.Random) -> list[Sitting]:
     while len(sittings) < 4 and (not sittings or chance.random() < 0.55):
         command = "run" if not sittings else chance.choice(["run", "run", "resume", "resume", "retry"])
         pause_s = chance.choice([0.0, 1.0, chance.expovariate(1 / 60), chance.expovariate(1 / 20_000)])
-        sitting = Sitting(command, pause_s, _kill(chance), _stop_s(chance))
+        sitting = Sitting(command, pause_s, some_kill(chance), _stop_s(chance))
         if chance.random() < 0.06:
             start = chance.expovariate(1 / 5)
             stall = (start, start + chance.choice([5.0, 70.0, 300.0]))
             sitting = Sitting(command, pause_s, stalls=(stall,), robbed=chance.random() < 0.7)
         sittings.append(sitting)
     if chance.random() < 0.1:
-        sittings.append(Sitting("undo", chance.expovariate(1 / 60), _kill(chance)))
+        sittings.append(Sitting("undo", chance.expovariate(1 / 60), some_kill(chance)))
     return sittings
 
 
-def _kill(chance: random.Random) -> Kill | None:
+def some_kill(chance: random.Random) -> Kill | None:
+    """How a process may die."""
     if chance.random() < 0.35:
         return None
     what = chance.choice(["before job", "after job", "before send", "after send", "after answer", "time"])

@@ -1,12 +1,12 @@
-"""The provider of a simulated night: the emulator's own API, reached over a network that delays, loses and lies.
+"""A provider of a simulated night: the emulator's own API, reached over a network that delays, loses and lies.
 
 Each request arrives some time after it was sent, whether its sender still lives or not; its answer comes some time
-later, or never. What the provider saw is written down here, apart from the state and the log that the emulator keeps.
+later, or never. A provider has a clock of its own: what it dates, it dates by that, answers (`Date`) and flow logs.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +21,20 @@ from batcher.emulator.answers import encoded, refusal
 from batcher.emulator.calls import Call, Operation, read_call
 from batcher.emulator.faults import Manner
 from batcher.emulator.routes import Api
-from tests.simulation.machine import PROCESS, Process
+from tests.simulation.machine import PROCESS, Process, ProcessClock
+from tests.simulation.seen import Removal, Seen, Send
 
-HOST = "https://er.example.test"
+HOSTS = ("https://er.example.test", "https://er.elsewhere.test")
+"""Where the providers are, the usual one first."""
 ON_THE_WAY_S_MAX = 5.0
 """What was on its way when its sender died arrives so soon after or never: the system closes the connections of the
 dead."""
+SLOW_S = 30.0
+"""A call that travels for longer may be refused for its date, whoever dated it."""
+REFUSED_S, NEAR_S = 900.0, 120.0
+"""The gateway refuses what is dated further from its own time than the first; near that, it depends on the way."""
+STALE = (b'"state": "deleted"', b'"state": "available"')
+"""What a provider answers to a token that it remembers, if it does not look at what came of it."""
 
 
 class Outage(NamedTuple):
@@ -52,47 +60,33 @@ class Network:
     late_s: float = 90.0
 
 
-@dataclass(slots=True)
-class Seen:
-    """What the provider saw, and what of it can never be right."""
-
-    sends: dict[tuple[int, str], list[float]] = field(default_factory=dict)
-    """By machine and project: when each call left."""
-    departures: dict[tuple[int, str], float] = field(default_factory=dict)
-    """By machine and token: when a create last left."""
-    warned: dict[tuple[Process, str], list[float]] = field(default_factory=dict)
-    """By process and project: when each call left after one was answered with the limit."""
-    refused: set[str] = field(default_factory=set)
-    """Tokens that were refused for good."""
-    again: list[str] = field(default_factory=list)
-    """Creates that ask, under a token that was never used, for a thing that batcher has made and that is there."""
-
-
+@dataclass(eq=False)
 class Provider:
-    """The API and what it saw; `outages` are in virtual time."""
+    """The API and what it saw; `outages` are in virtual time. `ahead_s`: its clock, beside virtual time.
 
-    def __init__(self, api: Api, network: Network, outages: tuple[Outage, ...], chance: random.Random) -> None:
-        self.api = api
-        self.network = network
-        self.outages = outages
-        self.seen = Seen()
-        self._chance = chance
+    `is_stale`: it answers a token that it remembers with what the flow log was when it was made.
+    """
+
+    api: Api
+    network: Network
+    outages: tuple[Outage, ...]
+    chance: random.Random
+    ahead_s: float = 0.0
+    is_stale: bool = False
+    seen: Seen = field(default_factory=Seen)
+    _newest: int = 0
 
     def heal(self) -> None:
         """From now on nothing goes wrong."""
         self.network = Network(0.01, 0.0)
         self.outages = ()
 
-    def connect(self, machine: int) -> "Connect":
-        """What opens the way from a machine."""
-        return Connect(self, machine)
-
     def way_s(self) -> float:
         """How long the next request or answer travels."""
         network = self.network
-        if self._chance.random() < network.late_share:
-            return self._chance.uniform(1.0, network.late_s)
-        return network.way_s + self._chance.random() * network.spread_s
+        if self.chance.random() < network.late_share:
+            return self.chance.uniform(1.0, network.late_s)
+        return network.way_s + self.chance.random() * network.spread_s
 
     def outage(self, now: float, call: Call) -> str:
         """What is wrong now, if anything is."""
@@ -102,14 +96,20 @@ class Provider:
                 return outage.kind
         return ""
 
-    def receive(self, call: Call, method: str, headers: Mapping[str, str], wrong: str) -> Answer | NoAnswer | None:
-        """A request arrives; None: it is never answered."""
+    def receive(
+        self, call: Call, method: str, headers: Mapping[str, str], wrong: str, send: Send | None, sender: "Line"
+    ) -> Answer | NoAnswer | None:
+        """A request arrives; None: it is never answered. `send`: a create, written down when it left."""
         if wrong == "deaf":
             return None
         refused = refusal(503, "APIGW.0201", "Backend unavailable.") if wrong == "busy" else None
-        if call.operation is Operation.CREATE and call.token is not None and refused is None:
-            self._watch(call, call.token)
+        if send is not None and refused is None:
+            self._watch(call, send, sender.covers)
         delivery = self.api.serve(call, method, headers, refused)
+        if call.operation is Operation.CREATE:
+            self._note_made(send)
+        elif call.operation is Operation.DELETE:
+            self._note_removed(call, sender)
         if call.token is not None and delivery.answer.status in (400, 404):
             self.seen.refused.add(call.token)
         if wrong == "mute" or delivery.manner is Manner.HANGING:
@@ -117,32 +117,61 @@ class Provider:
         if delivery.manner is not Manner.WHOLE:
             return NoAnswer(NO_ANSWER, "the connection was closed before an answer came", sent=True)
         body, own = encoded(delivery.answer, delivery.request_id, self.api.settings.gateway_now())
+        if self.is_stale and call.operation is Operation.CREATE:
+            body = body.replace(*STALE)
         return Answer(delivery.answer.status, CIMultiDict(own), body)
 
-    def _watch(self, call: Call, token: str) -> None:
-        """Note a create under a token that nobody used, of what a token of batcher's has made and is still there."""
-        if call.key is None or self.api.state.remembered(call.project_id, token) is not None:
-            return
-        project_id, er_id, resource_id, group_id, stream_id = call.key.split("/")
-        made = self.api.state.db.execute(
-            "SELECT t.token, f.name, f.description FROM flow_logs AS f JOIN tokens AS t ON t.flow_log_n = f.n"
-            " WHERE f.project_id = ? AND f.er_id = ? AND f.resource_id = ? AND f.log_group_id = ?"
-            " AND f.log_stream_id = ? AND f.deleted_at IS NULL AND f.gone_at IS NULL AND f.final_state = 'available'",
-            (project_id, er_id, resource_id, group_id, stream_id),
+    def _note_made(self, send: Send | None) -> None:
+        rows = self.api.state.db.execute("SELECT n, id FROM flow_logs WHERE n > ?", (self._newest,)).fetchall()
+        for self._newest, id_ in rows:
+            if send is not None:
+                self.seen.makers[id_] = send
+
+    def passed_over(self) -> None:
+        """What has come since the last call was somebody else's work."""
+        self._note_made(None)
+
+    def _note_removed(self, call: Call, sender: "Line") -> None:
+        row = self.api.state.db.execute(
+            "SELECT 1 FROM flow_logs WHERE id = ? AND (deleted_at IS NOT NULL OR gone_at IS NOT NULL)",
+            (call.flow_log_id,),
         ).fetchone()
+        if row is not None:
+            now = asyncio.get_running_loop().time()
+            self.seen.removals.setdefault(call.flow_log_id, Removal(sender.process, sender.machine, now))
+
+    def _watch(self, call: Call, send: Send, covers: Callable[[float], bool]) -> None:
+        """Note a create, under another token, of what the same ledger has made, as it knows, and what stands."""
+        if call.key is None or self.api.state.remembered(call.project_id, send.token) is not None:
+            return
+        standing = self.api.state.db.execute(
+            "SELECT id, token, name, description FROM flow_logs WHERE project_id = ? AND er_id = ? AND resource_id = ?"
+            " AND log_group_id = ? AND log_stream_id = ? AND deleted_at IS NULL AND gone_at IS NULL"
+            " AND final_state = 'available' AND token IS NOT NULL",
+            call.key.split("/"),
+        ).fetchall()
         wished = call.document["flow_log"] if isinstance(call.document, dict) else {}
-        if made is not None and made[0] in self.seen.refused:
-            return  # it has ended, and its owner was told so
-        if made is not None and made[1:] == (wished.get("name"), wished.get("description") or ""):
-            self.seen.again.append(f"{call.key}: made under {made[0]}, sent again under {token}")
+        for id_, token, name, description in standing:
+            maker = self.seen.makers[id_]
+            if token == send.token or maker.machine != send.machine or not covers(maker.left_at):
+                continue
+            if token in self.seen.refused:
+                continue  # it has ended, and its owner was told so
+            if (name, description) == (wished.get("name"), wished.get("description") or ""):
+                self.seen.again.append(f"{call.key}: made under {token}, sent again under {send.token}")
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """The `OpenTransport` of one machine."""
+    """The `OpenTransport` of one machine.
 
-    provider: Provider
+    `covers`: whether its ledger has on record what happened at a moment, for it may have been lost since.
+    """
+
+    providers: Sequence[Provider]
     machine: int
+    clock: ProcessClock
+    covers: Callable[[float], bool]
 
     @asynccontextmanager
     async def __call__(
@@ -157,28 +186,32 @@ class Connect:
         """A line of the running process."""
         process = PROCESS.get()
         assert process is not None
-        yield Line(self.provider, self.machine, process, connect_timeout_s + answer_timeout_s)
+        timeout_s = connect_timeout_s + answer_timeout_s
+        yield Line(self.providers, self.machine, self.clock, self.covers, process, timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """The `Transport` of one process."""
 
-    provider: Provider
+    providers: Sequence[Provider]
     machine: int
+    clock: ProcessClock
+    covers: Callable[[float], bool]
     process: Process
     timeout_s: float
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer | NoAnswer:
         """Send a request, and wait for its answer."""
-        loop, process, provider = asyncio.get_running_loop(), self.process, self.provider
+        loop, process = asyncio.get_running_loop(), self.process
         process.sends += 1
         process.pass_("before send", process.sends)
-        target = url.removeprefix(HOST)
-        headers = CIMultiDict({"Host": HOST.partition("://")[2], "User-Agent": USER_AGENT, **headers})
+        host = next(host for host in HOSTS if url.startswith(host))
+        provider = self.providers[HOSTS.index(host)]
+        headers = CIMultiDict({"Host": host.partition("://")[2], "User-Agent": USER_AGENT, **headers})
         call = read_call(
             method,
-            target,
+            url.removeprefix(host),
             headers.get("X-Client-Token"),
             body,
             access_key=signature.access_key_of(headers),
@@ -187,17 +220,15 @@ class Line:
         if (wrong := provider.outage(loop.time(), call)) == "down":
             await asyncio.sleep(0.001)
             return NoAnswer(UNREACHABLE, "no connection: refused", sent=False)
-        provider.seen.sends.setdefault((self.machine, call.project_id), []).append(loop.time())
-        if (process, call.project_id) in provider.seen.warned:
-            provider.seen.warned[process, call.project_id].append(loop.time())
-        if call.token is not None:
-            provider.seen.departures[self.machine, call.token] = loop.time()
+        left_at, send = loop.time(), self._leave(provider, call)
         answered: asyncio.Future[Answer | NoAnswer] = loop.create_future()
 
         def arrive() -> None:
             if loop.time() > process.died_at + ON_THE_WAY_S_MAX:
                 return
-            answer = provider.receive(call, method, headers, wrong)
+            answer = provider.receive(call, method, headers, wrong, send, self)
+            if isinstance(answer, Answer) and answer.status == 401 and loop.time() < left_at + SLOW_S:
+                self._note_misdated(provider, left_at)
             if answer is not None:
                 loop.call_later(provider.way_s(), come_back, answer)
 
@@ -213,6 +244,46 @@ class Line:
         except TimeoutError:
             return NoAnswer(NO_ANSWER, "no answer within the time allowed", sent=True)
         process.pass_("after answer", process.sends)
-        if isinstance(answer, Answer) and answer.status == 429:
-            provider.seen.warned.setdefault((process, call.project_id), [])
+        self._hear(provider, call, answer, left_at, send)
         return answer
+
+    def _leave(self, provider: Provider, call: Call) -> Send | None:
+        """Write down that a call leaves now."""
+        seen, process, now = provider.seen, self.process, asyncio.get_running_loop().time()
+        seen.sends.setdefault((self.machine, call.access_key, call.project_id), []).append(now)
+        seen.callers.add((process, call.project_id))
+        if (warned := seen.warned.get((process, call.access_key, call.project_id))) is not None:
+            warned.append(now)
+        if call.operation is not Operation.CREATE or call.token is None or call.key is None:
+            return None
+        send = Send(process, self.machine, call.token, now, is_blind=process not in seen.answered)
+        seen.creates.setdefault(call.key, []).append(send)
+        return send
+
+    def _hear(
+        self, provider: Provider, call: Call, answer: Answer | NoAnswer, left_at: float, send: Send | None
+    ) -> None:
+        """Write down what a living process has heard."""
+        if not isinstance(answer, Answer):
+            return
+        seen, process, now = provider.seen, self.process, asyncio.get_running_loop().time()
+        if send is not None:
+            send.status, send.heard_at = answer.status, now
+        seen.answered.add(process)
+        if answer.status != 401:
+            dated_at, _ = seen.served.get(process, (-1.0, 0.0))
+            if dated_at < 0 or self.clock.is_set_between(dated_at, left_at):
+                seen.served[process] = (left_at, now)
+        if answer.status == 429:
+            seen.warned.setdefault((process, call.access_key, call.project_id), [])
+
+    def _note_misdated(self, provider: Provider, left_at: float) -> None:
+        """A call that left at `left_at` was refused for its date: is that any news to its sender?"""
+        dated_at, served_at = provider.seen.served.get(self.process, (0.0, float("inf")))
+        off_s = abs(self.clock.off_s(left_at) - provider.ahead_s)
+        is_news = served_at > left_at or left_at < dated_at or self.clock.is_set_between(dated_at, left_at)
+        if not is_news and abs(off_s - REFUSED_S) > NEAR_S:
+            provider.seen.misdated.append(
+                f"machine {self.machine}: a call of {left_at:.3f} was refused for its date, and one of"
+                f" {dated_at:.3f} was not"
+            )
