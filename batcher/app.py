@@ -154,8 +154,6 @@ async def _record_undo(
     ledger: Ledger, parent: RunRecord, cloud: Cloud, session: Session, *, runs: list[RunRecord], force: bool
 ) -> RunId:
     """Plan to take a run back; whatever goes wrong, nothing of that stays, and the run can still be gone on with."""
-    now = session.clock.now()
-    quiet_since = parent.ended_at or min(await ledger.held_until(parent.run_id) or now, now)
     run = new_run(
         parent.inventory_name,
         parent.inventory_sha256,
@@ -165,7 +163,7 @@ async def _record_undo(
         ledger_id=await ledger.identity(),
         parent=parent.run_id,
         operation=UNDO,
-        extra={UNDO: {"force": force, "quiet_since": quiet_since}},
+        extra={UNDO: {"force": force}},
     )
     await ledger.create_run(run)
     try:

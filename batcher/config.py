@@ -156,6 +156,12 @@ class RunSettings(Section):
     )
     backoff_base_s: float = Field(0.5, gt=0, le=60, description="ceiling of the first wait between attempts, seconds")
     backoff_cap_s: float = Field(30.0, gt=0, le=3600, description="ceiling of every wait between attempts, seconds")
+    listing_lag_s: float = Field(
+        120.0,
+        ge=0,
+        le=3600,
+        description="how long a listing may lack what was made, and show what was deleted, seconds",
+    )
     token_lifetime_s: float = Field(28_800.0, gt=0, description="how long the provider remembers a token, seconds")
 
 
@@ -176,6 +182,15 @@ class EmulatorSection(Section):
     """How the embedded emulator behaves under `--emulator`."""
 
     pending_s: float = Field(0.0, ge=0, description="how long a new flow log stays `pending`, seconds")
+    listing_lag_s: float = Field(0.0, ge=0, description="how long a listing does not show a new flow log, seconds")
+    delete_lag_s: float = Field(0.0, ge=0, description="how long a listing still shows a deleted one, seconds")
+    tombstones: bool = Field(False, description="deleted ones stay in listings, as `deleted`")
+    unique: bool = Field(True, description="one flow log for an attachment, log group and stream")
+    date_shift_s: float = Field(
+        0.0, ge=-1e8, le=1e8, description="added to the time at which a flow log says that it was made, seconds"
+    )
+    token_lifetime_s: float = Field(28_800.0, ge=0, description="how long a token can be repeated, seconds")
+    remember_tokens: bool = Field(True, description="repeated tokens are answered as the first time")
     throttle: Rate | None = Field(None, description="its rate limit, for each project")
     quota: int = Field(-1, ge=-1, description="flow logs of a project; -1 is no limit")
     latency_s: float = Field(0.0, ge=0, le=60, description="time added to every answer, seconds")

@@ -16,7 +16,7 @@ from batcher.engine.survey import LaneSurvey, Survey
 from batcher.errors import leaf
 from batcher.events import CallMade, Event, Warned
 from batcher.ledger_port import Ledger
-from batcher.model import CallClass, LaneKey, Limit, Quota, Refused, RowState, RunId, ScopeLoad, Window
+from batcher.model import CallClass, LaneKey, Limit, Quota, Refused, RowState, RunId, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.surroundings import PAGE_LIMIT
 from batcher.policy.breaker import skip_code
@@ -32,7 +32,7 @@ from batcher.policy.prospect import (
 )
 from batcher.policy.rate_search import RateSearch
 from batcher.policy.verdict import OwnCode
-from batcher.records import RowRecord, RunRecord, RunSite
+from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad
 from batcher.sitting import new_engine, what_stopped
 from batcher.telemetry.sinks import Tee
 from batcher.wiring import Cloud, Session, asked_window, engine_policy, flow_logs

@@ -16,12 +16,10 @@ from batcher.model import (
     PlanRow,
     RowState,
     RunId,
-    ScopeLoad,
+    Send,
     Settlement,
-    Token,
-    Twin,
 )
-from batcher.records import RowRecord, RunRecord, RunSite, Site
+from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 
 class Settler(Protocol):
@@ -29,6 +27,13 @@ class Settler(Protocol):
 
     def settle(self, lease: Lease, settlement: Settlement, events: Sequence[Event] = ()) -> None:
         """Queue a settlement; never waits, never raises. The events are told once it is durable."""
+        ...
+
+    async def mark(self, send: Send) -> None:
+        """Queue that a row is about to be sent; returns once that is durable, or after a moment if the disk is slow.
+
+        Never raises. Cancelled, the row may be recorded as sent and was not.
+        """
         ...
 
     def count_call(self, kind: str, result: str) -> None:
@@ -92,12 +97,8 @@ class Ledger(Protocol):
     async def copy_made(self, run_id: RunId, parent: RunId) -> int:
         """Plan the rows of `parent` that it has made or may have made, to be taken back; the number copied.
 
-        Each keeps its token, the id under which it is known, and since when it may have been sent.
+        Each keeps its token, the id under which it is known, who made that, and when the run was sending it.
         """
-        ...
-
-    async def held_until(self, run_id: RunId) -> float | None:
-        """Until when whoever died over a run can have worked it; None if its lanes were all given back."""
         ...
 
     async def index_keys(self, run_id: RunId) -> int:
@@ -178,12 +179,15 @@ class Ledger(Protocol):
         """
         ...
 
-    async def renew_lane(self, lease: Lease, now: float, ttl_s: float) -> Lease:
-        """Hold the lane longer. Raises `StaleLeaseError` when it was taken over. Repeatable."""
+    async def renew_lane(self, lease: Lease, now: float, ttl_s: float, silent_there: float | None = None) -> Lease:
+        """Hold the lane longer. `silent_there`: the provider's time by then, if it is known.
+
+        Raises `StaleLeaseError` when it was taken over. Repeatable.
+        """
         ...
 
-    async def release_lane(self, lease: Lease, now: float) -> None:
-        """Give the lane back; no call was made in it after `now`. Repeatable."""
+    async def release_lane(self, lease: Lease, now: float, silent_there: float | None = None) -> None:
+        """Give the lane back; no call was made in it after `now`, which is `silent_there` there. Repeatable."""
         ...
 
     async def limits(self) -> list[Limit]:
@@ -201,21 +205,17 @@ class Ledger(Protocol):
         """Take over the next rows that an earlier epoch claimed and did not settle; they may have been sent."""
         ...
 
-    async def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
-        """Record another generation of a claimed row before it is sent, its token first used `now`.
+    async def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
+        """Record another generation of claimed rows before they are sent: each as it is from now on, and its first use.
 
-        Raises `StaleLeaseError`.
+        `sent_there` is that of a send that may still count. Raises `StaleLeaseError`.
         """
         ...
 
-    async def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
-        """As `regenerate`, of many rows in one write: each as it is from now on, and when its token is first used."""
-        ...
+    async def plan_vanished(self, lease: Lease, numbers: Sequence[int]) -> int:
+        """Plan again, under their next generation, those of the rows with these numbers that are accepted; how many.
 
-    async def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
-        """Plan again, under their next generation, the scope's accepted rows that a whole listing does not show.
-
-        `seen` are the numbers of those that it does. How many. Raises `StaleLeaseError`. Repeatable.
+        Their things are known to be gone. Raises `StaleLeaseError`. Repeatable.
         """
         ...
 
@@ -248,14 +248,13 @@ class Ledger(Protocol):
         ...
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
-        """The lane's rows with these keys that are planned, claimed or accepted."""
+        """The lane's rows with these keys, settled ones too: the first of the inventory with each key."""
         ...
 
-    async def doubts(
-        self, lease: Lease, keys: Sequence[NaturalKey]
-    ) -> Mapping[NaturalKey, tuple[float | None, float | None]]:
-        """Of a run that takes another one back, by key: when that one settled its row (None: it did not), and since
-        when yet another run of the ledger may have sent the same after it (None: none has).
+    async def rivals(self, lease: Lease, keys: Sequence[NaturalKey]) -> Mapping[NaturalKey, float]:
+        """Of a run that takes another one back, by key: since when yet another run of the ledger has sent the same.
+
+        In the provider's time; only what was sent after the run that is taken back first sent it.
         """
         ...
 
@@ -265,8 +264,9 @@ class Ledger(Protocol):
         batch: Sequence[tuple[Lease, Settlement]],
         calls: Mapping[tuple[str, str], int],
         limits: Sequence[Limit] = (),
+        sends: Sequence[Send] = (),
     ) -> None:
-        """Record settlements of a run, counted calls and named limits in one transaction.
+        """Record first sends and settlements of a run, counted calls and named limits in one transaction.
 
         Each row must be in a state from which the move is legal and under the lease's epoch. Raises
         `StaleLeaseError` otherwise, and nothing of the batch is written.

@@ -155,7 +155,8 @@ class PlanRow(NamedTuple):
 class Lease:
     """The right to work a lane until `until` (wall clock); a write under an older `epoch` is refused.
 
-    `last_call_at` is when a call may last have been made in the lane's place before, in any run (None: never).
+    `last_call_at` is when a call may last have been made in the lane's place before, in any run (None: never);
+    `silent_there` from when on, in the provider's time, whoever held the lane before sends nothing (None: not known).
     """
 
     run_id: RunId
@@ -165,6 +166,14 @@ class Lease:
     epoch: int
     until: float
     last_call_at: float | None = None
+    silent_there: float | None = None
+
+
+class ClockOffset(NamedTuple):
+    """What to add to a clock of ours that only grows for the provider's time: from `low` to `high` seconds."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +183,9 @@ class ClaimedRow:
     `token` belongs to `generation`; where `due_generation` is higher, reusing it would be wrong and the
     next one must be recorded first. `used_at` is the earliest moment at which the token may have been sent
     before this claim, in any run, and `intent_at` the same for this run (None: never); `believed_id` the id
-    under which an earlier run knew the thing to exist. `attempts` counts the sends that are on record.
+    under which an earlier run knew the thing to exist, `deleted_id` that of one which this ledger has deleted.
+    `attempts` counts the sends that are on record; `sent_there` is the earliest of them in the provider's time (None:
+    no send is on record, or its time is not known).
     """
 
     row_no: int
@@ -190,14 +201,18 @@ class ClaimedRow:
     believed_id: str | None = None
     attempts: int = 0
     first_sent_at: float | None = None
+    sent_there: float | None = None
+    deleted_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A row of the ledger that is not settled: enough to compare it with a listing and settle it.
+    """A row of the ledger: enough to compare it with a listing and settle it.
 
     `intent_at`: the token may have been sent since then (None: it was not). `remote_id`: the id under which the run
-    knows the thing.
+    knows the thing; `made` whether a request of the run made it (None: not known). `sent_there` and `told_there` are
+    the row's first send and what was last told of it, in the provider's time: nothing of it was made before or after.
+    `deleted_id`: a thing that this ledger has deleted, and a listing may show yet.
     """
 
     row_no: int
@@ -211,6 +226,10 @@ class LedgerRow:
     http_status: int | None = None
     request_id: str = ""
     remote_id: str | None = None
+    made: bool | None = None
+    sent_there: float | None = None
+    told_there: float | None = None
+    deleted_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +237,8 @@ class Settlement:
     """What is now known of a row: its move from `expect` to `state` and, where settled, the outcome.
 
     `spent`: the token must not be used again, since its last use was refused for good. `intent_at` matters
-    for a row that goes back to `planned`: since when its token may have been sent (None: it never was).
+    for a row that goes back to `planned`: since when its token may have been sent (None: it never was). `made`,
+    `sent_there` and `told_there` are as in `LedgerRow`; the earliest send that is on record stays.
     """
 
     row_no: int
@@ -238,32 +258,26 @@ class Settlement:
     settled_at: float | None = None
     duration_ms: int | None = None
     spent: bool = False
+    made: bool | None = None
+    sent_there: float | None = None
+    told_there: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Twin:
-    """A planned row whose natural key an earlier row of the inventory has already (`first_*`)."""
+class Send(NamedTuple):
+    """The first send of a claimed row, about to leave: when that is there at the earliest, in the provider's time.
 
+    `silent_there`: from then on the lease's holder sends nothing, unless it renews the lease.
+    """
+
+    lease: Lease
     row_no: int
-    lane_no: int
-    spec: str
-    first_line: int
-    first_spec: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeLoad:
-    """What is open in one scope of a lane."""
-
-    scope: str
-    planned: int
-    claimed: int
-    accepted: int
+    sent_there: float
+    silent_there: float
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A thing as the provider shows it; `fields` are those that can drift, by column name."""
+    """A thing as the provider shows it; `created_at` is the provider's time, `fields` are those that can drift."""
 
     key: NaturalKey
     remote_id: str
@@ -271,6 +285,13 @@ class Remote:
     enabled: bool | None
     created_at: float | None
     fields: Mapping[str, str | bool | None]
+
+
+class Shown(NamedTuple):
+    """What the provider says of one id: the thing, or None where there is none."""
+
+    remote: Remote | None
+    http_status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +340,8 @@ class Limit:
 class Applied:
     """The call was accepted; the thing has this id and state now (`request_id` is the provider's).
 
-    `as_wished` False: another call is still needed to make it what the row asks for.
+    `as_wished` False: another call is still needed to make it what the row asks for. `created_at`: when the thing was
+    made, in the provider's time, if the answer tells; a token that was used before is answered with what it made then.
     """
 
     remote_id: str
@@ -328,6 +350,7 @@ class Applied:
     as_wished: bool
     http_status: int
     request_id: str
+    created_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from batcher.model import (
     Applied,
     Barred,
     ClaimedRow,
+    ClockOffset,
     Fault,
     LaneKey,
     Obstacle,
@@ -18,6 +19,7 @@ from batcher.model import (
     RawRow,
     Refused,
     Remote,
+    Shown,
     Token,
     Wish,
 )
@@ -124,6 +126,10 @@ class Operation(Protocol):
         """Whether calls of the lane's account can go side by side: the provider has accepted its credentials."""
         ...
 
+    def clock_offset(self, lane: LaneKey) -> ClockOffset | None:
+        """What to add to `Clock.steady` for the time at the lane's provider; None before its first answer."""
+        ...
+
     def needs_update(self, spec: str, remote: Remote) -> bool:
         """Whether `update` has a call to make before the thing is as wished. Pure."""
         ...
@@ -145,6 +151,10 @@ class Operation(Protocol):
 
     async def remove(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
         """Make the call that deletes a thing: one request, safe to repeat. Raises nothing."""
+        ...
+
+    async def show(self, lane: LaneKey, scope: str, remote_id: str) -> Shown | Refused:
+        """The thing with an id, or that there is none. Reads; repeatable."""
         ...
 
     async def quota(self, lane: LaneKey) -> Quota | Refused:

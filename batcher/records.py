@@ -84,3 +84,24 @@ class RunRecord:
     calls: Mapping[tuple[str, str], int]
     rates: Mapping[str, object]
     changes: tuple[tuple[float, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A planned row whose natural key an earlier row of the inventory has already (`first_*`)."""
+
+    row_no: int
+    lane_no: int
+    spec: str
+    first_line: int
+    first_spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeLoad:
+    """What is open in one scope of a lane."""
+
+    scope: str
+    planned: int
+    claimed: int
+    accepted: int

@@ -1,5 +1,10 @@
-"""The embedded emulator of a rehearsal: started where a command is given `--emulator`, and ended with it."""
+"""The embedded emulator of a rehearsal: started where a command is given `--emulator`, and ended with it.
 
+It listens on loopback, which every user of the machine can reach. So its secret key is another at each start and known
+to this process alone, and its control, which nobody needs there, is not served.
+"""
+
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -9,6 +14,9 @@ from batcher.cloud.credentials import Credentials
 from batcher.config import EmulatorSection
 from batcher.errors import ConfigError
 from batcher.policy.pace import parse_rate
+
+ACCESS_KEY = "REHEARSAL"
+"""No secret, and the same at each start: whose a rehearsal was must not change between a kill and `resume`."""
 
 if TYPE_CHECKING:
     from batcher.emulator.settings import EmulatorSettings
@@ -38,8 +46,17 @@ def rehearsal(section: EmulatorSection, ledger: Path | None) -> "EmulatorSetting
 
     window = parse_rate(section.throttle) if section.throttle else None
     return EmulatorSettings(
+        keys={ACCESS_KEY: secrets.token_hex(32)},
+        control=False,
         state_path=ledger.with_name(f"{ledger.name}.emulator") if ledger else None,
         pending_s=section.pending_s,
+        listing_lag_s=section.listing_lag_s,
+        delete_lag_s=section.delete_lag_s,
+        tombstones=section.tombstones,
+        unique=section.unique,
+        date_shift_s=section.date_shift_s,
+        token_lifetime_s=section.token_lifetime_s,
+        remember_tokens=section.remember_tokens,
         quota=section.quota,
         latency_s=section.latency_s,
         throttle=Throttle(window.calls, window.period_s) if window else None,

@@ -194,9 +194,7 @@ def _lane_work(run: RunRecord, *, force: bool) -> WorkLane:
         return run_lane
     asked = run.settings[UNDO]
     options = asked if isinstance(asked, Mapping) else {}
-    return partial(
-        undo_lane, force=force or bool(options.get("force")), quiet_since=float(options.get("quiet_since", 0.0))
-    )
+    return partial(undo_lane, force=force or bool(options.get("force")))
 
 
 def what_stopped(session: Session, engine: RunEngine, planned: Cloud | None) -> tuple[str, str, str]:

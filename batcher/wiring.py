@@ -309,6 +309,7 @@ def engine_policy(session: Session) -> EnginePolicy:
         verify=run.verify,
         verify_s_max=run.verify_time_s,
         answer_s_max=session.settings.cloud.answer_timeout_s,
+        listing_lag_s=run.listing_lag_s,
         token_lifetime_s=run.token_lifetime_s,
         budget=RetryBudget(
             attempts_max=run.attempts_max,
@@ -365,6 +366,7 @@ async def open_cloud(session: Session, *, keep_rehearsal: bool = True) -> AsyncI
             signers=keyring,
             endpoints=endpoints,
             now=clock.now,
+            steady=clock.steady,
             table=error_table(settings),
             tell_skew=lambda host, skew_s: session.sink.emit(ClockSkewed(host, skew_s)),
         )

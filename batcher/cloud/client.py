@@ -22,7 +22,7 @@ from batcher.cloud.skew import EndpointClock
 from batcher.cloud.transport import USER_AGENT, Answer, NoAnswer, Transport
 from batcher.cloud.wire import parse_json_object, request_id_of
 from batcher.errors import CredentialsError
-from batcher.model import Kind, LaneKey, Refused, Stops
+from batcher.model import ClockOffset, Kind, LaneKey, Refused, Stops
 
 TARGETS_MAX = 1024
 """Targets kept: creates repeat one a router; a target costs about 2 kB."""
@@ -66,9 +66,9 @@ class CloudClient:
     """Calls to the provider for any account and region.
 
     Credentials and endpoints are asked for at every call, so renewed ones hold at once; what endpoints raise goes
-    through, and an account that has no credentials any more is refused without a call. `now` is the wall clock;
-    `table` says what errors mean; `tell_skew(host, seconds)` hears once of each host by which this machine's clock is
-    off by more than `skew.WARN_S`.
+    through, and an account that has no credentials any more is refused without a call. `now` is the wall clock,
+    `steady` one that only grows; `table` says what errors mean; `tell_skew(host, seconds)` hears once of each host by
+    which this machine's clock is off by more than `skew.WARN_S`.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class CloudClient:
         signers: Signers,
         endpoints: Endpoints,
         now: Callable[[], float],
+        steady: Callable[[], float],
         table: Mapping[tuple[int, str], Verdict] = TABLE,
         tell_skew: Callable[[str, float], None] | None = None,
     ) -> None:
@@ -85,11 +86,11 @@ class CloudClient:
         self._signers = signers
         self._endpoint_of = lru_cache(maxsize=TARGETS_MAX)(endpoints.of)
         self._now = now
+        self._steady = steady
         self._table = table
         self._tell_skew = tell_skew
         self._clocks: dict[str, EndpointClock] = {}
         self._canaries: dict[str, Canary] = {}
-        self._offset_s = 0.0  # what is added to our clock when a call is dated, whatever the endpoint
 
     def call(
         self,
@@ -167,6 +168,11 @@ class CloudClient:
         clock = self._clocks.get(self._endpoint_of(service, region))
         return None if clock is None else clock.skew_s
 
+    def clock_offset(self, service: Service, region: str) -> ClockOffset | None:
+        """What to add to the steady clock for the service's time; None before its first answer."""
+        clock = self._clocks.get(self._endpoint_of(service, region))
+        return None if clock is None else clock.offset
+
     def _canary(self, account: str) -> Canary:
         return self._canaries.get(account) or self._canaries.setdefault(account, Canary())
 
@@ -183,33 +189,34 @@ class CloudClient:
             request.token is not None,
         )
         clock = self._clocks.get(endpoint) or self._clocks.setdefault(endpoint, EndpointClock())
-        now = self._now()
-        signed_at = now + self._offset_s
+        correction_s = clock.correction_s
+        signed_at = self._now() + correction_s
         headers = target.form.sign(request.body, signed_at, request.token)
+        sent = self._steady()
         answer = await self._transport.send(request.method, target.url, headers, request.body)
         if isinstance(answer, NoAnswer):
             return unanswered(answer, credentials.secrets())
-        if clock.is_due(now) or answer.status == 401:
-            self._measure(endpoint, clock, answer)
+        self._measure(endpoint, clock, answer, sent)
         if request.token is not None and (answer.headers.get(ECHO_HEADER) or request.token) != request.token:
             return bad_answer(answer.status, "", f"the answer is another call's: its `{ECHO_HEADER}` is not this one's")
         if answer.status in request.expected:
             content = {} if not answer.body and answer.status in _EMPTY_STATUSES else parse_json_object(answer.body)
             if content is not None:
+                clock.succeeded()
                 request_id = request_id_of(answer.headers, content, credentials.secrets())
                 return Reply(answer.status, content, request_id)
         refused = refusal_of(answer, now=self._now(), secrets=credentials.secrets(), table=self._table)
-        return _KeyRefused(refused, clock, signed_at) if answer.status == 401 else refused
+        return _KeyRefused(refused, clock, signed_at, correction_s) if answer.status == 401 else refused
 
-    def _measure(self, endpoint: str, clock: EndpointClock, answer: Answer) -> None:
-        if clock.measure(answer.headers, self._now()) and self._tell_skew is not None and clock.skew_s is not None:
+    def _measure(self, endpoint: str, clock: EndpointClock, answer: Answer, sent: float) -> None:
+        tells = clock.measure(answer.headers, self._now(), sent=sent, came=self._steady())
+        if tells and self._tell_skew is not None and clock.skew_s is not None:
             self._tell_skew(endpoint.partition("://")[2], clock.skew_s)
 
     async def _judge(self, canary: Canary, credentials: Credentials, answer: "_KeyRefused", account: str) -> Refused:
         """A 401 as it is, or as mended where what it is about has changed since the call was signed."""
-        refused, clock, signed_at = answer
-        if not credentials.auth_token and clock.refuses(signed_at):
-            self._offset_s = -(clock.skew_s or 0.0)
+        refused, clock, signed_at, correction_s = answer
+        if not credentials.auth_token and clock.corrects(signed_at, correction_s):
             return _mended(refused, f"the clock of this machine is {_ahead(clock.skew_s)}; calls are dated anew")
         if await self._signers.renew(account, credentials) is not None:
             return _mended(refused, "the credentials were renewed at their source")
@@ -232,11 +239,12 @@ class _Request(NamedTuple):
 
 
 class _KeyRefused(NamedTuple):
-    """A 401, the clock of who said it, and the date of the call."""
+    """A 401, the clock of who said it, the date of the call, and by how much that was corrected."""
 
     refused: Refused
     clock: EndpointClock
     signed_at: float
+    correction_s: float
 
 
 def _no_credentials(error: CredentialsError) -> Refused:

@@ -1,7 +1,8 @@
 """Control and statistics, apart from the API: everything under `/_emulator`.
 
-No signature is asked for. Instead only this machine is served: the peer and the `Host` must be loopback, and
-a request that a web page made (it has an `Origin`) is refused.
+No signature is asked for. Only this machine is served: the peer and the `Host` must be loopback, and a request that a
+web page made (it has an `Origin`) is refused. Every user of the machine is served unless the settings have a
+`control_secret`, which is then wanted in `X-Emulator-Secret`.
 
 | method and path | body | answer |
 |---|---|---|
@@ -16,16 +17,17 @@ a request that a web page made (it has an `Origin`) is refused.
 | POST `/_emulator/log-groups` | a list of `{project_id, id, name?, streams: [{id, name?}]}` | `{"ids": [...]}` |
 | POST `/_emulator/fates` | a list of `{project_id, er_id, resource_id, state}`: see `fates` | `{"fates": n}` |
 | DELETE `/_emulator/flow-logs/{id}` | | 204, or 404; it is gone at once, whatever `deleting_s` says |
+| DELETE `/_emulator/tokens` | | `{"forgotten": n}`; a create under any of them is a new one |
 | POST `/_emulator/clock` | `{"advance_s": n}` | `{"offset_s": n}` |
 | POST `/_emulator/reset` | | 204 |
 
 Routers, attachments, log groups and streams that are there already are changed to what is given, and a fate takes the
 place of the one before. A list takes effect as a whole or not at all. Errors are `{"error": text}`: 400 for a wrong
-body, 403 for a caller from elsewhere, 404, 409 for a natural key that is taken.
+body, 403 for a caller from elsewhere, 404, 409 for a natural key that is taken while there is `unique`.
 """
 
+import hmac
 import json
-import sqlite3
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
@@ -38,14 +40,20 @@ from batcher.emulator.settings import is_loopback
 from batcher.emulator.statistics import statistics
 
 PREFIX = "/_emulator"
+HEADER = "X-Emulator-Secret"
+"""Where callers show the secret of control, if there is one."""
 
 Action = Callable[[Api, object], web.Response]
 
 
+class _TakenError(Exception):
+    """A seed would be the second flow log of its natural key."""
+
+
 async def handle(api: Api, request: web.BaseRequest) -> web.Response:
     """Serve one control request."""
-    if foreign := _foreign(request):
-        return _error(403, foreign)
+    if refused := _foreign(request) or _strange(request, api.settings.control_secret):
+        return _error(403, refused)
     api.sweep()
     path = request.path.removeprefix(PREFIX)
     if request.method == "DELETE" and path.startswith("/flow-logs/"):
@@ -62,7 +70,7 @@ async def _carried_out(api: Api, action: Action, request: web.BaseRequest) -> we
         return action(api, json.loads(body) if body else None)
     except web.HTTPRequestEntityTooLarge:
         return _error(413, "the body is above 12 MiB")
-    except sqlite3.IntegrityError:
+    except _TakenError:
         return _error(409, "a flow log with this natural key is there already")
     except (ValueError, RecursionError) as error:
         return _error(400, str(error))
@@ -77,6 +85,14 @@ def _foreign(request: web.BaseRequest) -> str | None:
     host = request.headers.get("Host", "")
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
     return None if is_loopback(name) else f"`Host` must be a loopback name, not `{host}`"
+
+
+def _strange(request: web.BaseRequest, secret: str) -> str | None:
+    """Why a caller from this machine is none of those that the secret was given to."""
+    shown = request.headers.get(HEADER, "")
+    if not secret or hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), secret.encode()):
+        return None
+    return f"control wants the secret of this emulator in `{HEADER}`"
 
 
 def _statistics(api: Api, _: object) -> web.Response:
@@ -131,6 +147,8 @@ def _seed_flow_logs(api: Api, document: object) -> web.Response:
         for project_id, er_id, state, new in seeds:
             inventory.put_router(api.state, project_id, er_id, at)
             inventory.put_attachment(api.state, {"project_id": project_id, "er_id": er_id, "id": new.resource_id}, at)
+            if api.settings.unique and flow_logs.is_taken(api.state, new, project_id=project_id, er_id=er_id):
+                raise _TakenError
             n = flow_logs.insert(
                 api.state,
                 new,
@@ -141,7 +159,7 @@ def _seed_flow_logs(api: Api, document: object) -> web.Response:
                 final_state=state,
                 seeded=True,
             )
-            ids.append(flow_logs.by_number(api.state, n, at)["id"])
+            ids.append(flow_logs.by_number(api.state, n, at, 0.0)["id"])
     return web.json_response({"ids": ids})
 
 
@@ -182,6 +200,12 @@ def _vanish(api: Api, flow_log_id: str) -> web.Response:
     return web.Response(status=204)
 
 
+def _forget_tokens(api: Api, _: object) -> web.Response:
+    with api.state.transaction():
+        forgotten = api.state.forget_tokens()
+    return web.json_response({"forgotten": forgotten})
+
+
 def _advance_clock(api: Api, document: object) -> web.Response:
     advance_s = control_bodies.advance_s(document)
     with api.state.transaction():
@@ -205,6 +229,7 @@ ACTIONS: Mapping[tuple[str, str], Action] = {
     ("POST", "/projects"): _seed_projects,
     ("POST", "/log-groups"): _seed_log_groups,
     ("POST", "/fates"): _put_fates,
+    ("DELETE", "/tokens"): _forget_tokens,
     ("POST", "/clock"): _advance_clock,
     ("POST", "/reset"): _reset,
 }

@@ -3,7 +3,8 @@
 Enterprise Router documents `X-Client-Token` as an idempotency id of 1..64 characters and nothing more. What
 it does here follows the ECS document "Idempotency" (2025-11-25): the same token with the same parameters
 replays the first answer, refusals (4xx) included; with other parameters, or older than its lifetime, it is
-refused. 429 and 5xx are not remembered. A replayed 202 shows the flow log as it is now.
+refused. 429 and 5xx are not remembered. A replayed 202 shows the flow log as it is now. A service that forgets tokens
+takes a call under an old one for a new call: `remember_tokens` off, or all forgotten at once by control.
 """
 
 import hashlib
@@ -28,6 +29,8 @@ def create(world: World, call: Call) -> Answer:
         return _answer(world, call, _create(world, call))
     if not 1 <= len(call.token) <= TOKEN_CHARS_MAX:
         return invalid(f"`X-Client-Token` must have 1..{TOKEN_CHARS_MAX} characters")
+    if not world.settings.remember_tokens:
+        return _answer(world, call, _create(world, call))
     fingerprint = _fingerprint(call)
     first = world.state.remembered(call.project_id, call.token)
     if first is not None:
@@ -61,6 +64,7 @@ def _create(world: World, call: Call) -> Answer | int:
         at=world.now,
         ready_at=flow_logs.FOREVER if fate == "pending" else world.now + world.settings.pending_s,
         final_state="failed" if fate == "failed" else "available",
+        token=call.token,
     )
 
 
@@ -89,7 +93,7 @@ def _place_fault(world: World, call: Call, new: NewFlowLog) -> Answer | None:
         inventory.put_attachment(state, {"project_id": project_id, "er_id": er_id, "id": new.resource_id}, world.now)
     elif fault := _attachment_fault(new.resource_id, *found):
         return fault
-    if flow_logs.is_taken(state, new, project_id=project_id, er_id=er_id):
+    if world.settings.unique and flow_logs.is_taken(state, new, project_id=project_id, er_id=er_id):
         return refusal(400, answers.DUPLICATE, "The flow log task already exists.")
     quota = world.settings.quota_of(project_id)
     if 0 <= quota <= flow_logs.live(state, project_id):
@@ -121,7 +125,8 @@ def _answer(world: World, call: Call, made: Answer | int) -> Answer:
     if isinstance(made, Answer):
         return made
     headers = {} if call.token is None else {"X-Client-Token": call.token}
-    return Answer(202, {"flow_log": flow_logs.by_number(world.state, made, world.now)}, headers)
+    shown = flow_logs.by_number(world.state, made, world.now, world.settings.date_shift_s)
+    return Answer(202, {"flow_log": shown}, headers)
 
 
 def _fingerprint(call: Call) -> bytes:

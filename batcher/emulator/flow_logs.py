@@ -3,6 +3,9 @@
 The state of a flow log is not stored but told from the clock: `pending` until `ready_at`, then `final_state`, and
 `deleting` from a delete until `gone_at`. One that is `deleting` is live: it has its natural key and counts. `sweep`
 takes those off the live ones whose time has come; every call begins with it.
+
+A listing may be eventual (`listing`): it shows late what was made and what was deleted, and may keep what was deleted
+for good. What is asked for by its id is shown as it is.
 """
 
 import math
@@ -13,6 +16,7 @@ from functools import lru_cache
 
 from batcher.emulator.bodies import Changes, NewFlowLog
 from batcher.emulator.pages import Item, Listing, Row
+from batcher.emulator.settings import EmulatorSettings
 from batcher.emulator.state import State
 
 AGGREGATION_INTERVAL_S = 600
@@ -24,10 +28,13 @@ Scope = Mapping[str, str]
 FOREVER = math.inf
 """The `ready_at` of what stays `pending` until its fate is another."""
 
+# A flow log of which it is not yet known that it was deleted is in the state that it had when it was.
 _SELECT = (
     "SELECT id, name, description, project_id, 'attachment' AS resource_type, resource_id, log_group_id,"
-    " log_stream_id, created_at, updated_at, enabled, CASE WHEN deleted_at IS NOT NULL THEN 'deleted'"
-    " WHEN gone_at IS NOT NULL THEN 'deleting' WHEN ready_at > :now THEN 'pending' ELSE final_state END AS state,"
+    " log_stream_id, created_at + :date_shift_s AS created_at, updated_at, enabled,"
+    " CASE WHEN deleted_at <= :now - :delete_lag_s OR (deleted_at IS NOT NULL AND :delete_lag_s = 0) THEN 'deleted'"
+    " WHEN gone_at IS NOT NULL THEN 'deleting'"
+    " WHEN ready_at > min(:now, coalesce(deleted_at, :now)) THEN 'pending' ELSE final_state END AS state,"
     " er_id FROM flow_logs"
 )
 _LIVE = "project_id = :project_id AND er_id = :er_id AND id = :id AND deleted_at IS NULL"
@@ -43,13 +50,14 @@ def insert(
     ready_at: float,
     final_state: str,
     seeded: bool = False,
+    token: str | None = None,
 ) -> int:
-    """Add an enabled flow log and return its number. IntegrityError when its natural key is taken."""
+    """Add an enabled flow log and return its number. Whether its natural key is taken is for the caller to ask."""
     n, flow_log_id = state.next_flow_log()
     texts = (new.name, new.description, new.resource_id, new.log_group_id, new.log_stream_id)
     state.db.execute(
-        "INSERT INTO flow_logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, NULL, NULL)",
-        (n, flow_log_id, project_id, er_id, *texts, at, at, ready_at, final_state),
+        "INSERT INTO flow_logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, NULL, NULL, ?)",
+        (n, flow_log_id, project_id, er_id, *texts, at, at, ready_at, final_state, token),
     )
     state.db.execute(
         "INSERT INTO projects VALUES (?, 1, ?)"
@@ -69,17 +77,17 @@ def is_taken(state: State, new: NewFlowLog, *, project_id: str, er_id: str) -> b
     return row is not None
 
 
-def by_number(state: State, n: int, now: float) -> Item:
+def by_number(state: State, n: int, now: float, date_shift_s: float) -> Item:
     """A flow log as the API shows it, deleted ones included; KeyError for an unknown number."""
-    row = state.db.execute(_SELECT + " WHERE n = :n", {"now": now, "n": n}).fetchone()
+    row = state.db.execute(_SELECT + " WHERE n = :n", {**_seen(now, date_shift_s), "n": n}).fetchone()
     if row is None:
         raise KeyError(n)
     return _item(row)
 
 
-def by_id(state: State, scope: Scope, now: float) -> Item | None:
+def by_id(state: State, scope: Scope, now: float, date_shift_s: float) -> Item | None:
     """A live flow log as the API shows it."""
-    row = state.db.execute(_SELECT + " WHERE " + _LIVE, {"now": now, **scope}).fetchone()
+    row = state.db.execute(_SELECT + " WHERE " + _LIVE, {**_seen(now, date_shift_s), **scope}).fetchone()
     return None if row is None else _item(row)
 
 
@@ -178,4 +186,21 @@ def _item(row: Row) -> Item:
     }
 
 
-LISTING = Listing(_SELECT + " WHERE deleted_at IS NULL", _item)
+def listing(settings: EmulatorSettings, now: float) -> Listing:
+    """What a listing shows under these settings at `now`."""
+    values = _seen(now, settings.date_shift_s, settings.delete_lag_s)
+    if settings.tombstones:
+        where = "true"
+    elif settings.delete_lag_s:
+        where = "(deleted_at IS NULL OR deleted_at > :now - :delete_lag_s)"
+    else:
+        where = "deleted_at IS NULL"  # which an index holds
+    if settings.listing_lag_s:
+        where += " AND flow_logs.created_at <= :now - :listing_lag_s"
+        values["listing_lag_s"] = settings.listing_lag_s
+    return Listing(f"{_SELECT} WHERE {where}", _item, values)
+
+
+def _seen(now: float, date_shift_s: float, delete_lag_s: float = 0.0) -> dict[str, float]:
+    """The values that `_SELECT` uses."""
+    return {"now": now, "date_shift_s": date_shift_s, "delete_lag_s": delete_lag_s}

@@ -18,7 +18,7 @@ from batcher.emulator.create import create
 from batcher.emulator.faults import Kind
 from batcher.emulator.identity import list_projects
 from batcher.emulator.log_groups import list_log_groups, list_log_streams
-from batcher.emulator.pages import Listing, Page, UnknownMarkerError, page
+from batcher.emulator.pages import Item, Listing, Page, UnknownMarkerError, page
 from batcher.emulator.world import World, invalid, router_fault
 
 QUOTAS = (
@@ -50,7 +50,8 @@ def list_flow_logs(world: World, call: Call) -> Answer:
     if fault := router_fault(world, call):
         return fault
     scope = {"project_id": call.project_id, "er_id": call.er_id}
-    found = _page(world, call, flow_logs.LISTING, scope, {"resource_type", "resource_id"})
+    listing = flow_logs.listing(world.settings, world.now)
+    found = _page(world, call, listing, scope, {"resource_type", "resource_id"})
     if isinstance(found, Answer):
         return found
     return Answer(200, {"flow_logs": found.items, "total_count": found.total, "page_info": _page_info(found)})
@@ -60,7 +61,7 @@ def show(world: World, call: Call) -> Answer:
     """One flow log."""
     if fault := router_fault(world, call):
         return fault
-    found = flow_logs.by_id(world.state, _scope(call), world.now)
+    found = _found(world, call)
     return Answer(200, {"flow_log": found}) if found else _gone(404, call)
 
 
@@ -160,7 +161,11 @@ def _switch(world: World, call: Call, *, enabled: bool) -> Answer:
 
 
 def _changed(world: World, call: Call, status: int) -> Answer:
-    return Answer(status, {"flow_log": flow_logs.by_id(world.state, _scope(call), world.now)})
+    return Answer(status, {"flow_log": _found(world, call)})
+
+
+def _found(world: World, call: Call) -> Item | None:
+    return flow_logs.by_id(world.state, _scope(call), world.now, world.settings.date_shift_s)
 
 
 def _scope(call: Call) -> flow_logs.Scope:
@@ -171,7 +176,7 @@ def _fault(world: World, call: Call, busy: Collection[str] = BEING_OPERATED) -> 
     """Why this flow log cannot be changed now; in the `busy` states it cannot."""
     if fault := router_fault(world, call):
         return fault
-    found = flow_logs.by_id(world.state, _scope(call), world.now)
+    found = _found(world, call)
     if found is None:
         return _gone(400, call)
     if found["state"] in busy:
@@ -191,7 +196,7 @@ def _page(world: World, call: Call, listing: Listing, scope: Mapping[str, str], 
     try:
         if world.lie is Kind.MARKER_GONE:
             raise UnknownMarkerError(query.marker)
-        return lies.told(world.lie, page(world.state, listing, scope, query, world.now))
+        return lies.told(world.lie, page(world.state, listing, scope, query))
     except UnknownMarkerError:
         return invalid("the item of `marker` is gone; start again, or sort by id")
 

@@ -1,7 +1,7 @@
 """Pages of anything that is listed: filters, one sort key, and a marker that is the last id of the page before."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from batcher.emulator.bodies import PageQuery
@@ -15,11 +15,12 @@ Item = dict[str, object]
 class Listing:
     """What can be listed: a SELECT whose first column is `id`, and the item that each row becomes.
 
-    The SELECT may use `:now`; it names every column that is a scope, a filter or a sort key.
+    The SELECT names every column that is a scope, a filter or a sort key; `values` are those that it uses itself.
     """
 
     select: str
     item: Callable[[Row], Item]
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,12 @@ class UnknownMarkerError(Exception):
     """The item that a marker names is gone, and with it the place in an order by name or state."""
 
 
-def page(state: State, listing: Listing, scope: Mapping[str, str], query: PageQuery, now: float) -> Page:
+def page(state: State, listing: Listing, scope: Mapping[str, str], query: PageQuery) -> Page:
     """Read one page. In the order of ids a marker holds its place even when its item is gone.
 
     Raises UnknownMarkerError in the other orders.
     """
-    values: dict[str, object] = {"now": now, **scope}
+    values: dict[str, object] = {**listing.values, **scope}
     terms = [f"{column} = :{column}" for column in scope]
     for column, wanted in query.filters.items():
         names = [f"{column}_{place}" for place in range(len(wanted))]

@@ -1,7 +1,7 @@
 """Starting and stopping an emulator; the door to the room.
 
     async with running(EmulatorSettings(state_path=path)) as emulator:
-        ...  # the API is at emulator.url, control at emulator.url + "/_emulator"
+        ...  # the API is at emulator.url, control at emulator.url + "/_emulator", where the settings have it
 
 The same address serves the project look-up of IAM and the listings of LTS: it is the endpoint of all three.
 The emulator runs in the caller's event loop. Whatever it answered is in the state file, also when the process is
@@ -70,7 +70,7 @@ async def running(settings: EmulatorSettings) -> AsyncIterator[Emulator]:
 
 def _handler(api: Api) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        if request.path.startswith(control.PREFIX + "/"):
+        if api.settings.control and request.path.startswith(control.PREFIX + "/"):
             return await control.handle(api, request)
         return await api.handle(request)
 

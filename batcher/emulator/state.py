@@ -11,12 +11,13 @@ still be answered and histories can be checked. Ids are hashes of the seed and a
 import hashlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # The schema of each version as what it adds to the one before: an old file is brought up by the rest of them.
 _VERSION_1 = """
@@ -128,7 +129,16 @@ CREATE TABLE fates (
     PRIMARY KEY (project_id, er_id, resource_id)
 ) STRICT, WITHOUT ROWID;
 """
-VERSIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+# Two of one natural key may live where `unique` is off, so the index tells them apart no more. `token` is the client
+# token of the create that made a flow log; it stays when the token is forgotten.
+_VERSION_4 = """
+DROP INDEX flow_logs_by_key;
+CREATE INDEX flow_logs_by_key
+    ON flow_logs (project_id, er_id, resource_id, log_group_id, log_stream_id)
+    WHERE deleted_at IS NULL;
+ALTER TABLE flow_logs ADD COLUMN token TEXT;
+"""
+VERSIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 TABLES = (
     "flow_logs",
@@ -256,6 +266,10 @@ class State:
         values = (project_id, token, use.fingerprint, use.first_at, use.flow_log_n, use.refusal)
         self.db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)", values)
 
+    def forget_tokens(self) -> int:
+        """Forget every token; how many there were."""
+        return self.db.execute("DELETE FROM tokens").rowcount
+
     def advance_clock(self, advance_s: float) -> None:
         """Move the emulator's clock ahead of the real one; kept over a restart."""
         self.offset_s += advance_s
@@ -278,8 +292,8 @@ def uuid_of(*parts: object) -> str:
 def _opened(path: Path | None) -> sqlite3.Connection:
     with ExitStack() as undo:
         try:
-            if path is not None:  # for its owner alone: it names access keys and what is in an inventory
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            if path is not None:
+                _keep_private(path)
             # No waiting for a lock: its holder is another emulator, and the wait would hold up the event loop.
             db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
             undo.callback(db.close)
@@ -289,6 +303,23 @@ def _opened(path: Path | None) -> sqlite3.Connection:
             raise StateError(f"cannot use state file `{path}`: {error}; {hint}") from error
         undo.pop_all()
         return db
+
+
+def _keep_private(path: Path) -> None:
+    """Make the file, or close it to others: it names access keys and what is in an inventory. Raises StateError.
+
+    A link is not followed, and what somebody else owns is not used: it would be written where nobody wished.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise StateError(f"the state file `{path}` is a link or no file; hint: name another") from None
+        if found.st_uid not in {os.geteuid(), 0}:
+            raise StateError(f"the state file `{path}` belongs to another user; hint: name another") from None
+        if found.st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def _prepare(db: sqlite3.Connection) -> None:

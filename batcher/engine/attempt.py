@@ -5,28 +5,49 @@ same breath in which the answer is understood; whatever happens in between leave
 sent. `in_doubt` says that an earlier send may have taken effect, here or in a process that died.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum, auto
 
+from batcher.engine.absence import Absent, Found, Unreadable, Wait, look_for
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import unreadable
 from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
-from batcher.engine.settling import elapsed_ms, ended, found_settlement, record
+from batcher.engine.settling import (
+    ended,
+    found_settlement,
+    made_by_run,
+    record,
+    tell_of_others,
+    whose,
+)
+from batcher.engine.taken import sendings_of, sent_there_of, take
 from batcher.events import RowRetried
 from batcher.model import Applied, ClaimedRow, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
 from batcher.policy.breaker import skip_code, skip_message
-from batcher.policy.found import AVAILABLE, FAILED
+from batcher.policy.found import others_standing, standing_of
 from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide, is_attempt
+
+LOOK_S_FIRST, LOOK_S_MAX = 1.0, 15.0
+"""The wait between two looks for what the provider says exists doubles from the first to the last of these."""
 
 
 async def attempt(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     """Bring a row on by one send; True if it waits for another. Cancelled, the row stays claimed."""
     if context.closing or _stopper(context, work) is not None:
         _leave(context, work)
-    elif await _prepare(context, look_ups, work):
-        return await _send(context, look_ups, work)
-    return False
+        return False
+    if work.looks_until is not None and work.refused is not None:
+        return await _settle_by_listing(context, look_ups, work, work.refused)
+    match await _prepare(context, look_ups, work):
+        case _Step.SEND:
+            return await _send(context, look_ups, work)
+        case _Step.WAIT:
+            return True
+        case _Step.DONE:
+            return False
 
 
 def _stopper(context: LaneContext, work: Work) -> Refused | None:
@@ -49,56 +70,87 @@ def _leave(context: LaneContext, work: Work) -> None:
 
 
 async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
-    sent_at = began = 0.0
+    sent = sent_at = began = 0.0
+
+    async def ready() -> bool:
+        if _is_expired(context, work):  # it waited for its turn for so long
+            return False
+        if work.sent is None:
+            await context.mark(work.row.row_no)
+        return True
 
     async def apply() -> Applied | Refused:
-        nonlocal sent_at, began  # the wait for leave is not the row's
-        sent_at, began = context.clock.now(), context.worked()
+        nonlocal sent, sent_at, began  # the wait for leave is not the row's
+        sent, sent_at, began = context.clock.steady(), context.clock.now(), context.worked()
         return await context.operation.apply(context.lane, work.row)
 
-    answer = await context.call("create", apply, None if work.in_doubt else work.row.scope)
+    answer = await context.call("create", apply, None if work.in_doubt else work.row.scope, ready)
     if answer is None:
+        if _is_expired(context, work) and not context.closing and _stopper(context, work) is None:
+            return True
         _leave(context, work)
         return False
     work.started = began if work.started is None else work.started
     if isinstance(answer, Applied) or answer.sent:
         work.first_sent_at = work.first_sent_at or sent_at
+        work.sent = sent if work.sent is None else work.sent
     if isinstance(answer, Refused):
         return await _refused(context, look_ups, work, answer)
-    _applied(context, work, answer)
+    take(context, work, answer)
     return False
 
 
-async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
-    """Make sure that the row may be sent under its token; False if it was settled instead."""
+class _Step(Enum):
+    """What comes next for a row: it is sent now, it waits until it is due, or it is settled or left as it is."""
+
+    SEND = auto()
+    WAIT = auto()
+    DONE = auto()
+
+
+def _is_expired(context: LaneContext, work: Work) -> bool:
+    """Whether the provider may have forgotten the row's token, so that it would make a second thing."""
+    lifetime_s = context.policy.token_lifetime_s
+    if work.sent is not None and context.clock.steady() - work.sent > lifetime_s:
+        return True
+    return work.row.used_at is not None and context.clock.now() - work.row.used_at > lifetime_s
+
+
+async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step:
+    """Make sure that the row may be sent under its token, and that nothing stands there if it needs another."""
     if work.new_generation:  # after a definitive refusal; what an attempt before it may have done is still open
         since = (work.row.intent_at or work.first_sent_at) if work.in_doubt else None
         await _take_generation(context, work, work.row.generation + 1, since)
         work.new_generation = False
-        return True
+        return _Step.SEND
     if work.row.due_generation > work.row.generation:
         used_at = work.row.used_at
         await _take_generation(context, work, work.row.due_generation, None)
         work.row = replace(work.row, used_at=used_at)
-    row = work.row
-    if work.attempts or (row.used_at is None and row.believed_id is None):
-        return True
-    work.in_doubt = work.in_doubt or row.used_at is not None
-    expired = row.used_at is not None and context.clock.now() - row.used_at > context.policy.token_lifetime_s
-    if row.believed_id is None and not expired:
-        return True
-    was_seen_absent = work.is_absent or row.scope in context.listed
-    if not was_seen_absent and not await _is_absent(context, look_ups, work):
-        return False
-    await _next_generation(context, work)
-    return True
+    row, is_first = work.row, not work.attempts
+    work.in_doubt = work.in_doubt or (is_first and row.used_at is not None)
+    if not (is_first and row.believed_id is not None) and not _is_expired(context, work):
+        return _Step.SEND
+    match await look_for(context, look_ups, work):
+        case Found(remotes):
+            return _Step.DONE if await _settle_found(context, work, remotes) else _Step.WAIT
+        case Wait(due):
+            work.due = due
+            return _Step.WAIT
+        case Unreadable(listing):
+            if not context.closing:
+                _settle(context, work, Outcome.IN_DOUBT, "BATCHER.ListingIncomplete", unreadable(listing))
+            return _Step.DONE
+        case Absent():
+            await _next_generation(context, work)
+            return _Step.SEND
 
 
 async def _next_generation(context: LaneContext, work: Work) -> None:
     """A token that was never used, after a whole listing has shown that nothing is left of what others made."""
     await _take_generation(context, work, work.row.generation + 1, None)
-    work.row = replace(work.row, intent_at=None)
-    work.in_doubt = False
+    work.row = replace(work.row, intent_at=None, believed_id=None)
+    work.in_doubt, work.sent = False, None
 
 
 async def _take_generation(context: LaneContext, work: Work, generation: int, since: float | None) -> None:
@@ -106,10 +158,13 @@ async def _take_generation(context: LaneContext, work: Work, generation: int, si
 
     `since` is that of a token before it: what that one may have made is the row's own, however late it is found.
     """
-    row_no, token = work.row.row_no, context.operation.token(work.row.spec, generation)
+    token = context.operation.token(work.row.spec, generation)
     first_use = context.clock.now() if since is None else since
-    await context.ledger.regenerate(context.lease, row_no, generation=generation, token=token, now=first_use)
-    work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=since)
+    sent_there = None if since is None else sent_there_of(context, work)
+    work.row = replace(
+        work.row, generation=generation, due_generation=generation, token=token, used_at=since, sent_there=sent_there
+    )
+    await context.ledger.regenerate_rows(context.lease, [(work.row, first_use)])
 
 
 async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> list[ClaimedRow]:
@@ -119,57 +174,10 @@ async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> 
     for row in rows:
         if row.due_generation > row.generation:
             token = context.operation.token(row.spec, row.due_generation)
-            due[row.row_no] = replace(row, generation=row.due_generation, token=token)
+            due[row.row_no] = replace(row, generation=row.due_generation, token=token, sent_there=None)
     if due:
         await context.ledger.regenerate_rows(context.lease, [(row, now) for row in due.values()])
     return [due.get(row.row_no, row) for row in rows]
-
-
-async def _is_absent(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
-    """Whether a whole look-up shows nothing; the row is settled, or left in doubt, where it does not."""
-    remote, listing = await look_ups.find(work.row)
-    if remote is not None and await _settle_found(context, work, remote):
-        return False
-    if listing.complete:
-        return True
-    if context.closing:
-        return False
-    _settle(context, work, Outcome.IN_DOUBT, "BATCHER.ListingIncomplete", unreadable(listing))
-    return False
-
-
-def _applied(context: LaneContext, work: Work, answer: Applied) -> None:
-    work.attempts += 1
-    context.quota.note_success()
-    outcome, code, message = _outcome(context, work, answer)
-    is_final = outcome is not None
-    settlement = Settlement(
-        row_no=work.row.row_no,
-        expect=RowState.CLAIMED,
-        state=RowState.SETTLED if is_final else RowState.ACCEPTED,
-        outcome=outcome,
-        attempts=work.row.attempts + work.attempts,
-        remote_id=answer.remote_id,
-        remote_state=answer.state,
-        remote_enabled=answer.enabled,
-        http_status=answer.http_status,
-        error_code=code,
-        error_message=message,
-        request_id=answer.request_id,
-        first_sent_at=work.first_sent_at,
-        settled_at=context.clock.now() if is_final else None,
-        duration_ms=elapsed_ms(context, work.started) if is_final else None,
-    )
-    record(context, work.row.scope, work.row.line, settlement)
-
-
-def _outcome(context: LaneContext, work: Work, answer: Applied) -> tuple[Outcome | None, str, str]:
-    """The outcome of an accepted row (None: not final yet), with code and message."""
-    if answer.state == FAILED:
-        return Outcome.FAILED, "BATCHER.RemoteFailed", "accepted, and shown in state `failed`: delete it, then retry"
-    if not answer.as_wished or (answer.state != AVAILABLE and context.policy.verify):
-        return None, "", ""
-    return (Outcome.EXISTS if answer.remote_id == work.row.believed_id else Outcome.CREATED), "", ""
 
 
 async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> bool:
@@ -199,7 +207,7 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
         context.stop_subject(context.operation.subject(work.row.spec), refused)
     match decision:
         case LookUp():
-            await _settle_by_listing(context, look_ups, work, refused)
+            return await _settle_by_listing(context, look_ups, work, refused)
         case GiveUp():
             _settle(context, work, Outcome.FAILED, refused.code, refused.message)
         case PutBack():
@@ -209,27 +217,44 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     return False
 
 
-async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> None:
-    remote, listing = await look_ups.find(work.row)
-    if remote is not None and await _settle_found(context, work, remote):
-        return
+async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> bool:
+    """Settle a row by what the listing shows; True if it is looked for again later."""
+    remotes, listing = await look_ups.find(work.row)
+    if remotes and await _settle_found(context, work, remotes):
+        return False
     if not listing.complete:
-        if context.closing:
-            return
-        message = f"{refused.message}; {unreadable(listing)}"
-        _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
-    elif remote is not None and refused.kind is Kind.EXISTS:
-        leaving = f"it is there in state `{remote.state}`: `batcher retry` once it is gone"
+        if not context.closing:
+            message = f"{refused.message}; {unreadable(listing)}"
+            _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
+        return False
+    is_there = refused.kind is Kind.EXISTS
+    if is_there and not remotes and _looks_again(context, work):
+        return True
+    if is_there and remotes:
+        leaving = f"it is there in state `{remotes[0].state}`: `batcher retry` once it is gone"
         _settle(context, work, Outcome.FAILED, refused.code, f"{refused.message}; {leaving}")
     else:
         # A definitive refusal is an answer; after mere silence, how soon a listing shows a thing is not documented.
         outcome = Outcome.FAILED if refused.definitive else Outcome.IN_DOUBT
         _settle(context, work, outcome, refused.code, f"{refused.message}; the listing does not show it")
+    return False
 
 
-async def _settle_found(context: LaneContext, work: Work, remote: Remote) -> bool:
+def _looks_again(context: LaneContext, work: Work) -> bool:
+    """Whether what the provider says exists, and does not list, is looked for again: its listing may lag."""
+    now = context.clock.steady()
+    work.looks_until = now + context.policy.listing_lag_s if work.looks_until is None else work.looks_until
+    if now >= work.looks_until or context.closing:
+        return False
+    work.due = min(now + min(LOOK_S_FIRST * 2.0**work.looks, LOOK_S_MAX), work.looks_until)
+    work.looks += 1
+    return True
+
+
+async def _settle_found(context: LaneContext, work: Work, remotes: Sequence[Remote]) -> bool:
     """Settle a row by its thing; False if that is leaving. A row that could not be put right in time stays claimed."""
     row = work.row
+    remote = standing_of(remotes, known_id=row.believed_id, deleted_id=row.deleted_id)
     known = LedgerRow(
         row_no=row.row_no,
         line=row.line,
@@ -237,10 +262,14 @@ async def _settle_found(context: LaneContext, work: Work, remote: Remote) -> boo
         scope=row.scope,
         key=row.key,
         spec=row.spec,
-        intent_at=(row.intent_at or work.first_sent_at) if work.in_doubt else None,
+        intent_at=row.intent_at,
         attempts=row.attempts + work.attempts,
+        deleted_id=row.deleted_id,
     )
-    found = found_settlement(context, known, remote)
+    made = made_by_run(context, known, remote, sendings_of(context, work)) if work.in_doubt else False
+    note = whose(made=made) if work.in_doubt else ""
+    others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
+    found = found_settlement(context, known, remote, made=made, note=others or note)
     if found is None:
         return False
     settlement = await put_right(context, known, remote, found)
@@ -249,7 +278,10 @@ async def _settle_found(context: LaneContext, work: Work, remote: Remote) -> boo
     # What failed and was there before must not be taken for what this token may have made: `undo` asks.
     is_another = settlement.outcome is Outcome.FAILED and not work.in_doubt
     spent = is_another and work.refused is not None and work.refused.kind is Kind.EXISTS
-    record(context, row.scope, row.line, replace(settlement, first_sent_at=work.first_sent_at, spent=spent))
+    settlement = replace(
+        settlement, first_sent_at=work.first_sent_at, spent=spent, sent_there=sent_there_of(context, work)
+    )
+    record(context, row.scope, row.line, settlement)
     return True
 
 
@@ -265,6 +297,7 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
         first_sent_at=work.first_sent_at,
         # Also a refusal because it exists, of which no listing knows, may be repeated to this token for ever.
         spent=refused is not None and (refused.definitive or refused.kind is Kind.EXISTS),
+        sent_there=sent_there_of(context, work),
     )
     settlement = ended(context, settlement, outcome, code, message, started=work.started)
     record(context, work.row.scope, work.row.line, settlement)
@@ -282,5 +315,7 @@ def put_back(context: LaneContext, work: Work) -> None:
         intent_at=work.row.intent_at,
         first_sent_at=work.first_sent_at,
         spent=work.new_generation,
+        sent_there=sent_there_of(context, work),
+        told_there=context.now_there,
     )
     context.commit.settle(context.lease, settlement)

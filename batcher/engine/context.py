@@ -12,10 +12,11 @@ import anyio
 from batcher.engine.flow import Flow
 from batcher.engine.halt import Halt
 from batcher.engine.limiter import LaneLimiter
+from batcher.engine.row_queue import Work
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
-from batcher.model import CallClass, Kind, Lease, Limit, Page, Refused, Stops, Window
+from batcher.model import Applied, CallClass, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
 from batcher.policy.breaker import QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
 from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
@@ -36,7 +37,8 @@ class EnginePolicy:
     """What shapes the work on every lane; times in seconds.
 
     `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side,
-    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. `reviewed`: of what is there already only
+    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. `listing_lag_s` is how long a listing may
+    lack what was made, and show what was deleted. `reviewed`: of what is there already only
     what a person has reviewed may be changed.
     """
 
@@ -53,6 +55,7 @@ class EnginePolicy:
     verify_s_max: float = 300.0
     token_lifetime_s: float = 8 * 3600.0
     answer_s_max: float = 30.0
+    listing_lag_s: float = 120.0
     lease_s: float = 60.0
     budget: RetryBudget = field(default_factory=RetryBudget)
 
@@ -76,6 +79,19 @@ class Seen:
     listed: Mapping[str, int]
     refused: Mapping[str, Refused]
     limiter: LaneLimiter | None
+
+
+@dataclass(slots=True)
+class Whose:
+    """What was seen of things that somebody else has made.
+
+    `unsure`: the provider took it, and it may have been made within the same second by somebody else; `others`: rows
+    that the provider took and of which that is known. `standing_twice` places have more than one thing.
+    """
+
+    unsure: list[tuple[Work, Applied]] = field(default_factory=list)
+    others: set[int] = field(default_factory=set)
+    standing_twice: int = 0
 
 
 class AccountGate:
@@ -147,6 +163,8 @@ class LaneContext:
         self.tolerance = tolerance or FailureGuard(Tolerance(), stop)
         self.listed: dict[str, int] = dict(known.listed if known else {})
         """Scopes of which a whole listing was read in this sitting, before any send, and how many things it showed."""
+        self.listed_at: dict[str, float] = {}
+        """When the reading of each of these began (steady clock)."""
         self.looked_up: set[str] = set()
         """Scopes of which only the rows in doubt and those that were taken were looked for before any send."""
         self.unread: dict[str, str] = {}
@@ -155,14 +173,14 @@ class LaneContext:
         """Rows by scope whose thing was there when the plan was reviewed: they must not be made."""
         self.accepted: dict[str, int] = {}
         """Rows by scope that the provider took and that are not final yet."""
+        self.whose = Whose()
         self.stopped_scopes: dict[str, Refused] = dict(known.refused if known else {})
         self.stopped_subjects: dict[str, Refused] = {}
         """What of a scope is stopped alone."""
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
-        self._gate = gate
+        self._gate, self._in_line = gate, 0
         self._own_line = self._alone = anyio.Lock()
-        self._in_line = 0
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
         self.hold(lease)
 
@@ -185,6 +203,29 @@ class LaneContext:
         self._held_until = self.clock.steady() + self.policy.lease_s * 0.9
 
     @property
+    def clock_offset(self) -> ClockOffset | None:
+        """What to add to the steady clock for the provider's time; None while no answer has told it."""
+        return self.operation.clock_offset(self.lane)
+
+    @property
+    def now_there(self) -> float | None:
+        """The provider's time now, at the latest; None: not known."""
+        offset = self.clock_offset
+        return None if offset is None else self.clock.steady() + offset.high
+
+    @property
+    def silent_there(self) -> float | None:
+        """The provider's time at which this lease, as it is, lets nothing be sent any more; None: not known."""
+        offset = self.clock_offset
+        return None if offset is None else self._held_until + offset.high
+
+    async def mark(self, row_no: int) -> None:
+        """Put on record that a row is about to be sent for the first time, if it is known what time it is there."""
+        offset, until = self.clock_offset, self.silent_there
+        if offset is not None and until is not None:
+            await self.commit.mark(Send(self.lease, row_no, self.clock.steady() + offset.low, until))
+
+    @property
     def closing(self) -> bool:
         """Whether the lane takes no more rows."""
         return self.stopped is not None or self._gate.stopped is not None or self.stop.is_requested
@@ -205,16 +246,23 @@ class LaneContext:
         self._when_closing.clear()
 
     async def call(
-        self, kind: str, make: Callable[[], Awaitable[T | Refused]], scope: str | None = None
+        self,
+        kind: str,
+        make: Callable[[], Awaitable[T | Refused]],
+        scope: str | None = None,
+        ready: Callable[[], Awaitable[bool]] | None = None,
     ) -> T | Refused | None:
-        """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent."""
+        """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent.
+
+        `ready` is done when the call's turn has come, just before it; nothing is sent either where it says no.
+        """
         call_class, is_through = class_of(kind), False
         while True:
             if self._goes_side_by_side() and (is_through or not self._in_line):
                 if not await self._leave(call_class, scope):
                     return None
                 if self._goes_side_by_side():
-                    return await self._make(kind, make)
+                    return await self._make(kind, make) if ready is None or await ready() else None
                 is_through = False
             elif not await self.limiter.unpaused():
                 return None
@@ -228,8 +276,10 @@ class LaneContext:
                         if not await self._leave(CallClass.READ, None):
                             return None
                         await self._make("quotas", lambda: self.operation.quota(self.lane))
+                    elif not await self._leave(call_class, scope) or not (ready is None or await ready()):
+                        return None
                     else:
-                        return await self._make(kind, make) if await self._leave(call_class, scope) else None
+                        return await self._make(kind, make)
 
     @asynccontextmanager
     async def _line(self) -> AsyncIterator[None]:

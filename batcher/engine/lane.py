@@ -11,12 +11,15 @@ from batcher.engine.look_up import LookUps
 from batcher.engine.preflight import preflight
 from batcher.engine.reconcile import reconcile, skip_moved
 from batcher.engine.row_queue import RowQueue, Work
-from batcher.engine.verify import verify
+from batcher.engine.taken import settle_unsure
+from batcher.engine.verify import Follower
 from batcher.model import CallClass, ClaimedRow
 from batcher.policy.breaker import skip_code, skip_message, skips_the_rest
 
 PAGE_ROWS_MIN, PAGE_ROWS_MAX = 8, 500
 """Rows of one claim: about two seconds of work, so that a kill leaves few rows claimed that were never sent."""
+TURNS_MAX = 3
+"""How often a lane sends in one sitting: again only what it found to be gone after the provider had taken it."""
 RECOVER_ROWS_MAX = 100_000
 """Rows that a dead worker can have left claimed: its pages and its waiting rows are far fewer."""
 
@@ -30,7 +33,7 @@ async def held(context: LaneContext) -> AsyncIterator[None]:
         yield
         await context.commit.flush()
         is_over.set()
-    await context.ledger.release_lane(context.lease, context.clock.now())
+    await context.ledger.release_lane(context.lease, context.clock.now(), context.now_there)
 
 
 async def run_lane(context: LaneContext, open_rows: int) -> None:
@@ -42,8 +45,12 @@ async def run_lane(context: LaneContext, open_rows: int) -> None:
         await skip_moved(context)
         if context.policy.preflight:
             await preflight(context)
-        await _send(context, open_rows)
-        await verify(context)
+        follower = Follower(context)
+        for turn in range(TURNS_MAX):
+            await _send(context, open_rows, takes_over=turn == 0)
+            await settle_unsure(context)
+            if not await follower.verify():
+                break
         await skip_rest(context)
 
 
@@ -61,11 +68,13 @@ async def _keep_lease(context: LaneContext, is_over: anyio.Event) -> None:
         with anyio.move_on_after(context.policy.lease_s / 3):
             await is_over.wait()
             return
-        now = context.clock.now()
-        context.hold(await context.ledger.renew_lane(context.lease, now, context.policy.lease_s))
+        now, there = context.clock.now(), context.now_there
+        until = None if there is None else there + context.policy.lease_s
+        context.hold(await context.ledger.renew_lane(context.lease, now, context.policy.lease_s, until))
 
 
-async def _send(context: LaneContext, open_rows: int) -> None:
+async def _send(context: LaneContext, open_rows: int, *, takes_over: bool) -> None:
+    """Send the planned rows, and first those that a dead worker has left claimed if this `takes_over`."""
     page_rows = page_rows_of(context.limiter.rate_per_s(CallClass.WRITE), context.policy.concurrency)
 
     async def claim(after: int) -> list[ClaimedRow]:
@@ -77,7 +86,7 @@ async def _send(context: LaneContext, open_rows: int) -> None:
         return await take_due_generations(context, rows)
 
     queue = RowQueue(claim, context.clock, page_rows)
-    if context.lease.epoch > 1:  # who is the first to hold a lane finds nothing claimed
+    if takes_over and context.lease.epoch > 1:  # who is the first to hold a lane finds nothing claimed
         left = await context.ledger.recover(context.lease, after=0, limit=RECOVER_ROWS_MAX)
         looked_for = context.looked_up.union(context.listed)
         queue.put(Work(row, in_doubt=True, is_absent=row.scope in looked_for) for row in left)

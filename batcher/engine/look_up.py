@@ -13,7 +13,6 @@ import anyio
 from batcher.engine.context import LaneContext
 from batcher.engine.listing import ScopeListing
 from batcher.model import ClaimedRow, NaturalKey, Remote
-from batcher.policy.found import better
 
 LOOK_UP_ROWS_MAX = 50
 """Rows of one reading: each is a parameter of the URL, of some 50 bytes."""
@@ -25,7 +24,7 @@ class _Desk:
 
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     waiting: dict[NaturalKey, str] = field(default_factory=dict)
-    answers: dict[NaturalKey, tuple[Remote | None, ScopeListing]] = field(default_factory=dict)
+    answers: dict[NaturalKey, tuple[list[Remote], ScopeListing]] = field(default_factory=dict)
 
 
 class LookUps:
@@ -35,8 +34,8 @@ class LookUps:
         self._context = context
         self._desks: dict[str, _Desk] = {}
 
-    async def find(self, row: ClaimedRow) -> tuple[Remote | None, ScopeListing]:
-        """The row's thing, if the listing shows it, and the listing, which says whether it was read whole."""
+    async def find(self, row: ClaimedRow) -> tuple[list[Remote], ScopeListing]:
+        """All that the listing shows at the row's place, and the listing, which says whether it was read whole."""
         desk = self._desks.setdefault(row.scope, _Desk())
         desk.waiting[row.key] = row.spec
         async with desk.lock:
@@ -50,9 +49,9 @@ class LookUps:
         for key in asked:
             desk.waiting.pop(key, None)
         listing = ScopeListing(self._context, row.scope, only=tuple(asked.values()))
-        found: dict[NaturalKey, Remote] = {}
+        found: dict[NaturalKey, list[Remote]] = {key: [] for key in asked}
         async for items in listing.pages():
             for item in items:
                 if item.key in asked:
-                    found[item.key] = better(item, found.get(item.key))
-        desk.answers.update({key: (found.get(key), listing) for key in asked})
+                    found[item.key].append(item)
+        desk.answers.update({key: (remotes, listing) for key, remotes in found.items()})

@@ -4,7 +4,8 @@ One page of a listing tells 2,000 rows; a create that is refused as a duplicate 
 a scope is listed when it has `ROWS_WORTH_A_LISTING` rows to send, or when the ledger has any history: then
 most of a nightly inventory is there already, and what an earlier run believed must be seen before a token is
 used again. A scope with rows that are in doubt or were taken is listed in any case: that costs less than to send them
-again, and what a whole listing did not show, the sends of the process that died have not made so far.
+again. What a listing does not show of them is not gone: `engine.verify` follows what was taken, and a row in doubt goes
+again under its own token.
 
 A sitting that goes on with a lane soon after another has claimed rows there, and so had listed it, looks up the rows in
 doubt and those that were taken, and no others: with a million rows, sends begin at once.
@@ -17,10 +18,19 @@ from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing, unreadable
 from batcher.engine.look_up import LOOK_UP_ROWS_MAX
-from batcher.engine.settling import ended, found_settlement, record
-from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, ScopeLoad, Settlement, Stops
-from batcher.policy.found import better
+from batcher.engine.settling import (
+    ended,
+    found_settlement,
+    made_by_run,
+    record,
+    sending_of,
+    tell_of_others,
+    whose,
+)
+from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, Settlement, Stops
+from batcher.policy.found import is_leaving, others_standing, standing_of
 from batcher.policy.verdict import OWN_CODES, OwnCode
+from batcher.records import ScopeLoad
 
 ROWS_WORTH_A_LISTING = 20
 """One listing call is then at most 5 % of what the scope's rows cost anyway."""
@@ -76,28 +86,25 @@ async def _open_rows(context: LaneContext) -> dict[str, MutableSequence[int]]:
 
 
 async def _list(context: LaneContext, scope: str) -> None:
-    listing, seen = ScopeListing(context, scope), array("I")
-    if await _read(context, listing, seen):
+    listing, began = ScopeListing(context, scope), context.clock.steady()
+    if await _read(context, listing):
         context.listed[scope] = listing.count
-        await _plan_vanished(context, scope, seen)
+        context.listed_at[scope] = began
 
 
 async def _look_up(context: LaneContext, scope: str, numbers: Sequence[int]) -> None:
     """Look for these rows alone, which are all of the scope's that are claimed or accepted."""
-    seen = array("I")
     for start in range(0, len(numbers), LOOK_UP_ROWS_MAX):
         rows = await context.ledger.rows(context.lease, numbers[start : start + LOOK_UP_ROWS_MAX])
-        if not await _read(context, ScopeListing(context, scope, only=[row.spec for row in rows]), seen):
+        if not await _read(context, ScopeListing(context, scope, only=[row.spec for row in rows])):
             return
     context.looked_up.add(scope)
-    await _plan_vanished(context, scope, seen)
 
 
-async def _read(context: LaneContext, listing: ScopeListing, seen: MutableSequence[int]) -> bool:
-    """Settle what a listing shows; whether it was whole. `seen` gets the rows that are accepted then."""
+async def _read(context: LaneContext, listing: ScopeListing) -> bool:
+    """Settle what a listing shows; whether it was whole."""
     async for items in listing.pages():
-        _, accepted = await settle_listed(context, items)
-        seen.extend(accepted)
+        await settle_listed(context, items)
     if listing.refused is not None and not listing.refused.sent:
         context.stop_unreachable(listing.refused)
     elif listing.refused is not None and listing.refused.stops is Stops.SCOPE:
@@ -129,13 +136,6 @@ async def skip_moved(context: LaneContext) -> None:
     await context.commit.flush()
 
 
-async def _plan_vanished(context: LaneContext, scope: str, seen: Sequence[int]) -> None:
-    """What was taken in an earlier sitting and is not among the `seen` is to be made again, under another token."""
-    if context.accepted.get(scope, 0) > len(set(seen)):  # an attachment's rows may be shown twice
-        await context.commit.flush()
-        context.accepted[scope] -= await context.ledger.plan_vanished(context.lease, scope, seen)
-
-
 async def settle_listed(
     context: LaneContext, items: tuple[Remote, ...]
 ) -> tuple[list[tuple[LedgerRow, Remote]], list[int]]:
@@ -143,26 +143,55 @@ async def settle_listed(
 
     Back come those that still need a call to be as wished, and the row numbers of all that are accepted now.
     """
-    by_key: dict[NaturalKey, Remote] = {}
+    by_key: dict[NaturalKey, list[Remote]] = {}
     if not items:
         return [], []
     for item in items:
-        by_key[item.key] = better(item, by_key.get(item.key))
+        by_key.setdefault(item.key, []).append(item)
     await context.commit.flush()  # what a page before has settled is no open row any more
     to_amend: list[tuple[LedgerRow, Remote]] = []
     accepted: list[int] = []
     for row in await context.ledger.match(context.lease, list(by_key)):
-        remote = by_key[row.key]
-        found = found_settlement(context, row, remote)
-        settlement = None if found is None else await put_right(context, row, remote, found)
-        state = settlement.state if settlement is not None else row.state  # the lane closed over a change of it
-        if found is not None and state is RowState.ACCEPTED:
+        if row.state is RowState.SETTLED:
+            _tell_of_more(context, row, by_key[row.key])
+            continue
+        remote, is_accepted = await settle_by(context, row, by_key[row.key])
+        if remote is not None:
+            to_amend.append((row, remote))
+        if is_accepted:
             accepted.append(row.row_no)
-        if settlement is None:
-            continue
-        if settlement.state is row.state:
-            if context.operation.needs_amending(row.spec, remote):
-                to_amend.append((row, remote))
-            continue
-        record(context, row.scope, row.line, settlement)
     return to_amend, accepted
+
+
+def _tell_of_more(context: LaneContext, row: LedgerRow, remotes: Sequence[Remote]) -> None:
+    """Say what a later page shows at the place of a row that an earlier one has settled."""
+    own = next((remote for remote in remotes if remote.remote_id == row.remote_id), None)
+    if own is None and row.remote_id is not None:
+        others = [r.remote_id for r in remotes if not is_leaving(r, row.deleted_id)]
+        tell_of_others(context, row.line, sorted(others))
+
+
+async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remote]) -> tuple[Remote | None, bool]:
+    """Settle an open row by what stands at its place: what a call has still to make as wished, and if it is accepted.
+
+    Of a row that was taken under an id only that id tells anything: a listing may lack it for a while.
+    """
+    remote = standing_of(remotes, known_id=row.remote_id, deleted_id=row.deleted_id)
+    if row.state is RowState.ACCEPTED:
+        own = next((each for each in remotes if each.remote_id == row.remote_id), None)
+        if own is None:
+            return None, False
+        remote = own
+    made = made_by_run(context, row, remote, sending_of(context, row))
+    others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
+    note = "" if row.state is RowState.PLANNED else whose(made=made)
+    found = found_settlement(context, row, remote, made=made, note=others or note)
+    if found is None:
+        return None, False
+    settlement = await put_right(context, row, remote, found)
+    state = row.state if settlement is None else settlement.state  # None: the lane closed over a change of it
+    if settlement is not None and settlement.state is not row.state:
+        record(context, row.scope, row.line, settlement)
+        return None, state is RowState.ACCEPTED
+    due = remote if settlement is not None and context.operation.needs_amending(row.spec, remote) else None
+    return due, state is RowState.ACCEPTED

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 class RowSet:
     """A set of row numbers, which count from 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Iterable[int] = ()) -> None:
         self._bits = bytearray()
+        for number in numbers:
+            self.add(number)
 
     def add(self, row_no: int) -> None:
         """Put a row in. Repeatable."""

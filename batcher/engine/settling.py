@@ -1,11 +1,18 @@
 """Settlements from what is known: the facts of an answer or of a listing, in the ledger's words."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from batcher.engine.context import LaneContext
-from batcher.events import Event, RowAccepted, RowSettled
+from batcher.events import Event, RowAccepted, RowSettled, Warned
 from batcher.model import LedgerRow, Outcome, Remote, RowState, Settlement
-from batcher.policy.found import judge
+from batcher.policy.evidence import Maker, Sending, maker_of
+from batcher.policy.found import is_leaving, judge
+
+SOMEBODY_ELSE = "made by somebody else: it is dated into a time in which this run was not sending the row"
+TOLD_TWICE_MAX = 10
+"""Places of one lane at which more than one thing stands, and of which a warning tells; the report has them all."""
+NOBODY_KNOWS = "this run may have made it: a process that ended was about to send the row, and no send is on record"
 
 
 def ended(
@@ -26,6 +33,7 @@ def ended(
         error_message=message,
         settled_at=context.clock.now(),
         duration_ms=elapsed_ms(context, started),
+        told_there=context.now_there,
     )
 
 
@@ -34,17 +42,47 @@ def elapsed_ms(context: LaneContext, started: float | None) -> int | None:
     return None if started is None else round((context.worked() - started) * 1000)
 
 
-def found_settlement(context: LaneContext, row: LedgerRow, remote: Remote) -> Settlement | None:
-    """What a row is, now that a listing shows its thing; None if the thing is on its way out."""
+def sending_of(context: LaneContext, row: LedgerRow) -> list[Sending]:
+    """When an earlier process, or another run, was sending a row, as far as the ledger knows."""
+    if row.sent_there is None:
+        return []
+    until = row.told_there if row.state is RowState.ACCEPTED else context.lease.silent_there
+    if until is None:
+        return []
+    return [Sending(row.sent_there, row.sent_there, until + context.policy.answer_s_max)]
+
+
+def made_by_run(context: LaneContext, row: LedgerRow, remote: Remote, sendings: Sequence[Sending]) -> bool | None:
+    """Whether a request of the run made what stands at a row's place; None: not known."""
+    if row.state is RowState.PLANNED:
+        return False
+    is_told = row.state is RowState.ACCEPTED and row.remote_id is not None
+    if is_told and (remote.remote_id != row.remote_id or row.row_no in context.whose.others):
+        return False
+    if is_told and row.made is not None:
+        return row.made
+    match maker_of(remote.created_at, sendings, now_there=context.now_there):
+        case Maker.UNKNOWN:
+            return None
+        case Maker.OTHER:
+            return False
+        case Maker.RUN | Maker.UNSURE:
+            return True
+
+
+def found_settlement(
+    context: LaneContext, row: LedgerRow, remote: Remote, *, made: bool | None, note: str = ""
+) -> Settlement | None:
+    """What a row is, now that the provider shows its thing; None if the thing is on its way out.
+
+    `made`: whether a request of the run made it (None: not known). `note` is the message of a row that has no other.
+    """
+    if is_leaving(remote, row.deleted_id):
+        return None
     differences = context.operation.differences(row.spec, remote)
     amend_due = len(differences) == 1 and context.operation.needs_amending(row.spec, remote)
-    found = judge(
-        remote,
-        differences,
-        amend_due=amend_due,
-        sent_since=row.intent_at if row.state is RowState.CLAIMED else None,
-        accepted=row.state is RowState.ACCEPTED,
-    )
+    was_taken = made is None and row.state is RowState.ACCEPTED  # by an answer without a date
+    found = judge(remote, differences, amend_due=amend_due, ours=made is True or was_taken)
     if found is None:
         return None
     settlement = Settlement(
@@ -57,12 +95,31 @@ def found_settlement(context: LaneContext, row: LedgerRow, remote: Remote) -> Se
         remote_enabled=remote.enabled,
         http_status=row.http_status,
         request_id=row.request_id,
+        made=made,
     )
     if found.outcome is not None:
-        return ended(context, settlement, found.outcome, found.code, found.message)
+        return ended(context, settlement, found.outcome, found.code, found.message or note)
     if not context.policy.verify and not amend_due:
         return ended(context, settlement, Outcome.CREATED)
-    return settlement
+    return replace(settlement, told_there=context.now_there)
+
+
+def whose(*, made: bool | None) -> str:
+    """What is to be said of a thing that stands where the run may have made one; empty where the run did."""
+    if made is None:
+        return NOBODY_KNOWS
+    return "" if made else SOMEBODY_ELSE
+
+
+def tell_of_others(context: LaneContext, line: int, others: Sequence[str]) -> str:
+    """Say that more than one thing stands at a row's place; the note for its line in the report, or empty."""
+    if not others:
+        return ""
+    context.whose.standing_twice += 1
+    also = f"at the same place stands also {', '.join(f'`{each}`' for each in others)}"
+    if context.whose.standing_twice <= TOLD_TWICE_MAX:
+        context.sink.emit(Warned(f"line {line}: {also}", "look who made it; batcher touches neither"))
+    return also
 
 
 def record(context: LaneContext, scope: str, line: int, settlement: Settlement) -> None:

@@ -21,12 +21,12 @@ from batcher.model import (
     Outcome,
     RowState,
     RunId,
-    ScopeLoad,
+    Send,
     Settlement,
-    Token,
     Window,
 )
 from batcher.policy.row_state import may_move
+from batcher.records import ScopeLoad
 
 KEYS_MAX = 500
 """Keys in one look-up: well below SQLite's bound on parameters."""
@@ -53,7 +53,7 @@ class LaneStore:
             found = self._store.one("select_lease", (run_no, lane_no))
             if not found:
                 raise LedgerError(f"run `{run_id}` has no lane {lane_no}")
-            account, region, project_id, holder, epoch, until = found
+            account, region, project_id, holder, epoch, until, silent_there = found
             live = holder is not None and holder != owner and until > now
             if live and not self._alone:
                 raise StaleLeaseError(f"lane {lane_no} of run `{run_id}` is worked by `{holder}`")
@@ -65,19 +65,19 @@ class LaneStore:
             self._store.run("open_calls", place)
             key = LaneKey(account, region, project_id)
             last_call_at = last_call[0] if last_call else None
-            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s, last_call_at)
+            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s, last_call_at, silent_there)
 
-    def renew(self, lease: Lease, now: float, ttl_s: float) -> Lease:
+    def renew(self, lease: Lease, now: float, ttl_s: float, silent_there: float | None) -> Lease:
         with self._store.transaction():
             run_no = self._store.run_no(lease.run_id)
-            place = (now + ttl_s, run_no, lease.lane_no, lease.epoch, lease.owner)
+            place = (now + ttl_s, silent_there, run_no, lease.lane_no, lease.epoch, lease.owner)
             if self._store.run("renew_lane", place) != 1:
                 raise _taken_over(lease)
         return replace(lease, until=now + ttl_s)
 
-    def release(self, lease: Lease, now: float) -> None:
+    def release(self, lease: Lease, now: float, silent_there: float | None) -> None:
         with self._store.transaction():
-            place = (self._store.run_no(lease.run_id), lease.lane_no, lease.epoch, lease.owner)
+            place = (silent_there, self._store.run_no(lease.run_id), lease.lane_no, lease.epoch, lease.owner)
             if self._store.run("release_lane", place):
                 lane = lease.lane
                 self._store.run("close_calls", (now, lane.account, lane.region, lane.project_id))
@@ -117,26 +117,21 @@ class LaneStore:
         found = self._store.all("select_claimable", numbers)
         return [ClaimedRow(*values) for values in found]
 
-    def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
-        self._regenerate(lease, [(row_no, generation, token, now)])
-
     def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
-        self._regenerate(lease, [(row.row_no, row.generation, row.token, used_at) for row, used_at in rows])
-
-    def _regenerate(self, lease: Lease, rows: Sequence[tuple[int, int, Token, float]]) -> None:
         with self._store.transaction():
             run_no = self._check(lease)
-            for row_no, generation, token, now in rows:
-                place = (generation, token, now, run_no, lease.lane_no, row_no, generation)
-                if self._store.run("regenerate_row", place) != 1:
-                    said = f"row {row_no} of run `{lease.run_id}` is not claimed below generation {generation}"
+            for row, used_at in rows:
+                place = (run_no, lease.lane_no, row.row_no, row.generation)
+                values = (row.generation, row.token, used_at, row.sent_there, *place)
+                if self._store.run("regenerate_row", values) != 1:
+                    said = f"row {row.row_no} of run `{lease.run_id}` is not claimed below generation {row.generation}"
                     raise LedgerError(said)
 
-    def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
+    def plan_vanished(self, lease: Lease, numbers: Sequence[int]) -> int:
         with self._store.transaction():
             run_no = self._check(lease)
-            numbers = {"run_no": run_no, "lane_no": lease.lane_no, "scope": scope, "seen": json.dumps(list(seen))}
-            gone = self._store.run("plan_vanished", numbers)
+            place = {"run_no": run_no, "lane_no": lease.lane_no, "numbers": json.dumps(list(numbers))}
+            gone = self._store.run("plan_vanished", place)
             count_rows(self._store, run_no, {(RowState.ACCEPTED, ""): -gone, (RowState.PLANNED, ""): gone})
             return gone
 
@@ -194,13 +189,11 @@ class LaneStore:
                 rows.extend(map(_ledger_row, found))
         return rows
 
-    def doubts(
-        self, lease: Lease, keys: Sequence[NaturalKey]
-    ) -> Mapping[NaturalKey, tuple[float | None, float | None]]:
-        found: dict[NaturalKey, tuple[float | None, float | None]] = {}
+    def rivals(self, lease: Lease, keys: Sequence[NaturalKey]) -> Mapping[NaturalKey, float]:
+        found: dict[NaturalKey, float] = {}
         with translated(self._store.path, "read"):
-            for rows in self._by_key("select_doubts", keys, self._store.run_no(lease.run_id)):
-                found.update((NaturalKey(key), (settled_at, others)) for key, settled_at, others in rows)
+            for rows in self._by_key("select_rivals", keys, self._store.run_no(lease.run_id)):
+                found.update((NaturalKey(key), since) for key, since in rows)
         return found
 
     def _by_key(self, name: str, keys: Sequence[NaturalKey], *place: int) -> Iterator[Iterable[tuple[Any, ...]]]:
@@ -217,11 +210,14 @@ class LaneStore:
         batch: Sequence[tuple[Lease, Settlement]],
         calls: Mapping[tuple[str, str], int],
         limits: Sequence[Limit] = (),
+        sends: Sequence[Send] = (),
     ) -> None:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
-            for lease in {(lease.lane_no, lease.epoch, lease.owner): lease for lease, _ in batch}.values():
+            leases = [*(lease for lease, _ in batch), *(send.lease for send in sends)]
+            for lease in {(lease.lane_no, lease.epoch, lease.owner): lease for lease in leases}.values():
                 self._check(lease)
+            self._mark(run_no, sends)
             count_rows(self._store, run_no, settle_rows(self._store, run_no, batch))
             self._store.many("add_call_count", [(run_no, kind, result, n) for (kind, result), n in calls.items()])
             named: list[tuple[object, ...]] = [
@@ -229,6 +225,13 @@ class LaneStore:
                 for n in limits
             ]
             self._store.many("put_limit", named)
+
+    def _mark(self, run_no: int, sends: Sequence[Send]) -> None:
+        """Note first sends, and until when who makes them may go on to send."""
+        marks: list[tuple[object, ...]] = [(s.sent_there, run_no, s.lease.lane_no, s.row_no) for s in sends]
+        self._store.many("mark_sent", marks)
+        last = {send.lease.lane_no: send.silent_there for send in sends}
+        self._store.many("extend_silence", [(until, run_no, lane_no) for lane_no, until in last.items()])
 
 
 def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settlement]]) -> Counter[tuple[RowState, str]]:
@@ -241,12 +244,12 @@ def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settleme
         # The values of enums, not the enums: SQLite's adapter looks at a subclass of str for a microsecond.
         place = (run_no, lease.lane_no, s.row_no, s.expect.value)
         if s.state is RowState.PLANNED:
-            put_back.append((s.attempts, s.intent_at, s.first_sent_at, s.spent, *place))
+            put_back.append((s.attempts, s.intent_at, s.first_sent_at, s.spent, s.sent_there, s.told_there, *place))
         else:
             settled.append(
                 (s.state.value, None if s.outcome is None else s.outcome.value, s.attempts, s.remote_id,
                  s.remote_state, s.remote_enabled, s.http_status, s.error_code, s.error_message, s.request_id,
-                 s.first_sent_at, s.settled_at, s.duration_ms, s.spent, *place)
+                 s.first_sent_at, s.settled_at, s.duration_ms, s.spent, s.made, s.sent_there, s.told_there, *place)
             )  # fmt: skip
     counts: Counter[tuple[RowState, str]] = Counter()
     for (expect, state, outcome), rows in Counter((s.expect, s.state, s.outcome) for _, s in batch).items():
@@ -271,6 +274,8 @@ def _window(limit: Limit) -> tuple[int, float]:
 
 def _ledger_row(values: tuple[Any, ...]) -> LedgerRow:
     row_no, line, state, *rest = values
+    made = rest[8]
+    rest[8] = None if made is None else bool(made)
     return LedgerRow(row_no, line, RowState(state), *rest)
 
 

@@ -10,19 +10,8 @@ from batcher.errors import LedgerError, RunNotFoundError
 from batcher.ledger.identity import identity_of
 from batcher.ledger.lane_store import count_rows, settle_rows
 from batcher.ledger.store import Store, legible, statements, translated
-from batcher.model import (
-    RUN_ID_PATTERN,
-    LaneKey,
-    Lease,
-    Outcome,
-    PlanRow,
-    RowState,
-    RunId,
-    RunState,
-    Settlement,
-    Twin,
-)
-from batcher.records import RowRecord, RunRecord, RunSite, Site
+from batcher.model import RUN_ID_PATTERN, LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement
+from batcher.records import RowRecord, RunRecord, RunSite, Site, Twin
 
 ROWS_MAX = 2**32 - 1
 """Rows of one run: `plan_id` keeps 32 bits for the row's number."""
@@ -127,11 +116,6 @@ class PlanStore:
         with translated(self._store.path, "read"):
             found = self._store.all("select_sites", (self._store.run_no(run_id),))
             return [RunSite(account, region, Site(*site)) for account, region, *site in found]
-
-    def held_until(self, run_id: RunId) -> float | None:
-        with translated(self._store.path, "read"):
-            until = self._store.one("select_held_until", (self._store.run_no(run_id),))[0]
-            return None if until is None else float(until)
 
     def index_keys(self, run_id: RunId) -> int:
         self._lanes.pop(run_id, None)  # the plan is whole: nobody adds to it any more

@@ -27,12 +27,10 @@ from batcher.model import (
     PlanRow,
     RowState,
     RunId,
-    ScopeLoad,
+    Send,
     Settlement,
-    Token,
-    Twin,
 )
-from batcher.records import RowRecord, RunRecord, RunSite, Site
+from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 SQLITE_OLDEST = (3, 37, 0)
 """The first with STRICT tables (2021-11-27)."""
@@ -169,9 +167,6 @@ class SqliteLedger:
     async def copy_made(self, run_id: RunId, parent: RunId) -> int:
         return await self._call(self._plans.copy_made, run_id, parent)
 
-    async def held_until(self, run_id: RunId) -> float | None:
-        return await self._call(self._plans.held_until, run_id)
-
     async def index_keys(self, run_id: RunId) -> int:
         return await self._call(self._plans.index_keys, run_id)
 
@@ -234,11 +229,11 @@ class SqliteLedger:
     async def acquire_lane(self, run_id: RunId, lane_no: int, owner: str, now: float, ttl_s: float) -> Lease:
         return await self._call(self._lanes.acquire, run_id, lane_no, owner, now, ttl_s)
 
-    async def renew_lane(self, lease: Lease, now: float, ttl_s: float) -> Lease:
-        return await self._call(self._lanes.renew, lease, now, ttl_s)
+    async def renew_lane(self, lease: Lease, now: float, ttl_s: float, silent_there: float | None = None) -> Lease:
+        return await self._call(self._lanes.renew, lease, now, ttl_s, silent_there)
 
-    async def release_lane(self, lease: Lease, now: float) -> None:
-        await self._call(self._lanes.release, lease, now)
+    async def release_lane(self, lease: Lease, now: float, silent_there: float | None = None) -> None:
+        await self._call(self._lanes.release, lease, now, silent_there)
 
     async def limits(self) -> list[Limit]:
         return await self._call(self._lanes.limits)
@@ -252,14 +247,11 @@ class SqliteLedger:
     async def recover(self, lease: Lease, *, after: int, limit: int) -> list[ClaimedRow]:
         return await self._call(self._lanes.recover, lease, after=after, limit=limit)
 
-    async def regenerate(self, lease: Lease, row_no: int, *, generation: int, token: Token, now: float) -> None:
-        await self._call(self._lanes.regenerate, lease, row_no, generation=generation, token=token, now=now)
-
     async def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
         await self._call(self._lanes.regenerate_rows, lease, rows)
 
-    async def plan_vanished(self, lease: Lease, scope: str, seen: Sequence[int]) -> int:
-        return await self._call(self._lanes.plan_vanished, lease, scope, seen)
+    async def plan_vanished(self, lease: Lease, numbers: Sequence[int]) -> int:
+        return await self._call(self._lanes.plan_vanished, lease, numbers)
 
     async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
         return await self._call(self._lanes.skip_planned, lease, code, message, now)
@@ -285,10 +277,8 @@ class SqliteLedger:
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
         return await self._call(self._lanes.match, lease, keys)
 
-    async def doubts(
-        self, lease: Lease, keys: Sequence[NaturalKey]
-    ) -> Mapping[NaturalKey, tuple[float | None, float | None]]:
-        return await self._call(self._lanes.doubts, lease, keys)
+    async def rivals(self, lease: Lease, keys: Sequence[NaturalKey]) -> Mapping[NaturalKey, float]:
+        return await self._call(self._lanes.rivals, lease, keys)
 
     async def write(
         self,
@@ -296,8 +286,9 @@ class SqliteLedger:
         batch: Sequence[tuple[Lease, Settlement]],
         calls: Mapping[tuple[str, str], int],
         limits: Sequence[Limit] = (),
+        sends: Sequence[Send] = (),
     ) -> None:
-        await self._call(self._lanes.write, run_id, batch, calls, limits)
+        await self._call(self._lanes.write, run_id, batch, calls, limits, sends)
 
 
 def _make_folder(path: Path) -> None:

@@ -11,9 +11,9 @@ from json.encoder import encode_basestring_ascii as _quoted
 
 from batcher.events import PlanProgress
 from batcher.ledger_port import Ledger
-from batcher.model import Barred, Fault, LaneKey, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Twin, Wish
+from batcher.model import Barred, Fault, LaneKey, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Wish
 from batcher.ports import Clock, EventSink, Operation, RowSource
-from batcher.records import Site
+from batcher.records import Site, Twin
 
 PAGE_ROWS = 1000
 """Rows of one transaction: large enough that its cost vanishes, small enough that the loop takes turns."""
@@ -90,12 +90,17 @@ def faults_text(faults: tuple[Fault, ...]) -> str:
 
 
 def judge_twin(twin: Twin, operation: Operation, now: float) -> Settlement:
-    """A later row with an earlier row's natural key: the same wish again, or a contradiction. Pure."""
-    if twin.spec == twin.first_spec:
-        outcome, code, message = Outcome.DUPLICATE, "BATCHER.Duplicate", f"the same as line {twin.first_line}"
+    """A later row with an earlier row's natural key: the same wish again, or a contradiction. Pure.
+
+    The account is who asks, not what for: the same under another account is one flow log all the same.
+    """
+    mine, first = operation.columns_of(twin.spec), operation.columns_of(twin.first_spec)
+    other = [column for column in mine if mine[column] != first[column]]
+    if other in ([], ["account"]):
+        asked = f", which asks under account `{first['account']}`" if other else ""
+        outcome, code, message = Outcome.DUPLICATE, "BATCHER.Duplicate", f"the same as line {twin.first_line}{asked}"
     else:
-        mine, first = operation.columns_of(twin.spec), operation.columns_of(twin.first_spec)
-        differing = "; ".join(f"{c} `{mine[c]}` there `{first[c]}`" for c in mine if mine[c] != first[c])
+        differing = "; ".join(f"{column} `{mine[column]}` there `{first[column]}`" for column in other)
         outcome, code = Outcome.INVALID, "BATCHER.Conflict"
         message = f"contradicts line {twin.first_line}, which asks for the same flow log otherwise: {differing}"
     return Settlement(

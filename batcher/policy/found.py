@@ -1,19 +1,16 @@
-"""What a row is once the listing shows the thing that it asks for: one pure decision.
+"""What a row is once the provider shows what stands at its place: pure decisions.
 
-Whether the thing is ours or was there already is decided by evidence: a row that may have been sent made what
-appeared no earlier than its first possible send (less the skew of clocks); whatever is older was there
-already. A thing that is on its way out counts as not seen.
+Whether the thing is the run's own or was made by somebody else is `policy.evidence`'s to say. A thing that is on its
+way out counts as not seen, and so does one that this ledger has deleted: a listing may show it for a while yet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from batcher.model import Outcome, Remote
 
-SKEW_S_MAX = 300.0
-"""How far our clock and the provider's may differ before a run warns (the gateway refuses above 900 s)."""
-AVAILABLE, FAILED = "available", "failed"
-LEAVING = frozenset({"deleting", "deleted"})
+AVAILABLE, FAILED, DELETED = "available", "failed", "deleted"
+LEAVING = frozenset({"deleting", DELETED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +22,33 @@ class Found:
     message: str = ""
 
 
-def better(one: Remote, other: Remote | None) -> Remote:
-    """Which of two things with one natural key counts: one that stays, before one that failed or is on its way out."""
-    return other if other is not None and _standing(other) >= _standing(one) else one
+def standing_of(remotes: Sequence[Remote], *, known_id: str | None = None, deleted_id: str | None = None) -> Remote:
+    """Which of the things at one place counts for a row: the one it knows, if that stays, else the one that does.
+
+    `remotes` must not be empty. One that stays comes before one that failed, and that before one that is leaving.
+    """
+    return max(remotes, key=lambda remote: (_standing(remote, deleted_id), remote.remote_id == known_id))
 
 
-def _standing(remote: Remote) -> int:
-    return 0 if remote.state in LEAVING else 1 if remote.state == FAILED else 2
+def others_standing(remotes: Iterable[Remote], chosen: Remote, *, deleted_id: str | None = None) -> list[str]:
+    """The ids of what stands at the place beside the thing that counts."""
+    return sorted(r.remote_id for r in remotes if r.remote_id != chosen.remote_id and _standing(r, deleted_id))
 
 
-def judge(
-    remote: Remote, differences: Sequence[str], *, amend_due: bool, sent_since: float | None, accepted: bool
-) -> Found | None:
-    """What the row is; None if the thing is leaving. `sent_since`: when this run may first have sent the row.
+def _standing(remote: Remote, deleted_id: str | None) -> int:
+    if is_leaving(remote, deleted_id):
+        return 0
+    return 1 if remote.state == FAILED else 2
 
-    `accepted`: the provider took the row in this run, so the thing is ours without further evidence.
+
+def is_leaving(remote: Remote, deleted_id: str | None = None) -> bool:
+    """Whether a thing is deleted, or on its way there, as the provider or this ledger knows it."""
+    return remote.state in LEAVING or remote.remote_id == deleted_id
+
+
+def judge(remote: Remote, differences: Sequence[str], *, amend_due: bool, ours: bool) -> Found | None:
+    """What the row is; None if the thing is leaving. `ours`: a request of this run made it.
+
     `amend_due`: it is not yet as wished, and a call of ours is to make it so.
     """
     if remote.state in LEAVING:
@@ -47,15 +56,8 @@ def judge(
     if remote.state == FAILED:
         advice = "the provider shows it in state `failed`: delete it, then `batcher retry`"
         return Found(Outcome.FAILED, "BATCHER.RemoteFailed", advice)
-    ours = accepted or _is_ours(remote, sent_since)
     if ours and (amend_due or remote.state != AVAILABLE):
         return Found(None)
     if differences:
         return Found(Outcome.DRIFTED, "BATCHER.Drifted", "; ".join(differences))
     return Found(Outcome.CREATED if ours else Outcome.EXISTS)
-
-
-def _is_ours(remote: Remote, sent_since: float | None) -> bool:
-    if sent_since is None or remote.created_at is None:
-        return False
-    return remote.created_at >= sent_since - SKEW_S_MAX

@@ -1,6 +1,7 @@
 """The two services beside Enterprise Router: projects of IAM, log groups and streams of LTS."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,11 +175,11 @@ async def test_look_ups_of_projects_have_a_throttle_of_their_own() -> None:
         assert (await client.ask(GROUPS, headers=JSON)).refused == (429, "APIGW.0308")
 
 
-async def test_what_was_seeded_survives_a_restart_and_not_a_reset(tmp_path: object) -> None:
-    async with talking(open_world=False, state_path=f"{tmp_path}/state.db") as client:
+async def test_what_was_seeded_survives_a_restart_and_not_a_reset(tmp_path: Path) -> None:
+    async with talking(open_world=False, state_path=tmp_path / "state.db") as client:
         await client.control("POST", "/projects", [{"name": "cn-north-4", "id": PROJECT}])
         await client.control("POST", "/log-groups", [{"project_id": PROJECT, "id": GROUP, "streams": [{"id": STREAM}]}])
-    async with talking(open_world=False, state_path=f"{tmp_path}/state.db") as client:
+    async with talking(open_world=False, state_path=tmp_path / "state.db") as client:
         assert ids(await client.ask("/v3/projects", REGION)) == [PROJECT]
         assert ids(await client.ask(STREAMS, headers=JSON)) == [STREAM]
         await client.control("POST", "/reset")

@@ -75,7 +75,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         State(tmp_path / "state.db", 0)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_file_of_an_old_version_goes_on_and_gets_the_schema_of_a_new_one(tmp_path: Path, version: int) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "old.db")) as db:
         db.executescript(f"{''.join(VERSIONS[:version])} PRAGMA user_version = {version};")
@@ -87,7 +87,7 @@ def test_a_file_of_an_old_version_goes_on_and_gets_the_schema_of_a_new_one(tmp_p
             State(tmp_path / name, 0).close()
         with contextlib.closing(sqlite3.connect(tmp_path / name)) as db:
             schemas.append(db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2").fetchall())
-            assert db.execute("PRAGMA user_version").fetchone() == (3,)
+            assert db.execute("PRAGMA user_version").fetchone() == (4,)
             assert db.execute("SELECT count(*) FROM routers").fetchone() == (int(name == "old.db"),)
     assert schemas[0] == schemas[1]
 
@@ -166,8 +166,9 @@ async def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
 
 def test_statistics_would_show_a_key_that_was_created_twice() -> None:
     state = State(None, 0)
-    state.db.execute("DROP INDEX flow_logs_by_key")
-    insert = "INSERT INTO flow_logs VALUES (?, ?, 'p', 'r', '', '', ?, 'g', 's', ?, 0, 0, 'available', 1, ?, NULL)"
+    insert = (
+        "INSERT INTO flow_logs VALUES (?, ?, 'p', 'r', '', '', ?, 'g', 's', ?, 0, 0, 'available', 1, ?, NULL, NULL)"
+    )
     rows = [
         (1, "a", "twice", 10.0, None),
         (2, "b", "twice", 20.0, None),

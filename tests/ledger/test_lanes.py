@@ -8,7 +8,8 @@ import pytest
 from batcher.errors import LedgerError, RunNotFoundError, StaleLeaseError
 from batcher.ledger.open import open_ledger
 from batcher.ledger_port import Ledger
-from batcher.model import Lease, Outcome, RowState, RunId, ScopeLoad
+from batcher.model import Lease, Outcome, RowState, RunId
+from batcher.records import ScopeLoad
 from tests.ledger.book import (
     NORTH,
     SOUTH,

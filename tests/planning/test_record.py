@@ -11,8 +11,9 @@ from batcher.errors import InventoryError
 from batcher.events import Event, PlanProgress
 from batcher.ledger.open import open_ledger
 from batcher.ledger_port import Ledger
-from batcher.model import Fault, Outcome, PlanRow, RawRow, RowState, RunId, RunState, Settlement, Twin
+from batcher.model import Fault, Outcome, PlanRow, RawRow, RowState, RunId, RunState, Settlement
 from batcher.planning.record import PAGE_ROWS, faults_text, judge_twin, parse_row, plan_rows, record_plan
+from batcher.records import Twin
 from tests.ledger.book import T0, assert_counters_hold, everything, run_record
 from tests.operations.wishes import ATTACHMENT, ROUTER, ROW, flow_logs, wish
 

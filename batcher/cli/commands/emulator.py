@@ -1,11 +1,13 @@
 """A local Enterprise Router API on loopback, to rehearse against: with flow logs, tokens, limits and faults.
 
 Prints its address and keys, then serves until it is stopped. Point any client at it: its endpoint (for IAM and LTS
-too), any project id, the printed keys. Control and statistics are at the path `/_emulator`.
+too), any project id, the printed keys. Control and statistics are at the path `/_emulator`. Its keys are the same at
+each start, and every user of this machine can use it and its control: not so with `--private`.
 """
 
 import argparse
 import sys
+from typing import Any
 
 HELP = "a local Enterprise Router API to rehearse against"
 
@@ -15,9 +17,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8045, help="port; 0 takes a free one (default: 8045)")
     parser.add_argument("--state", metavar="FILE", help="file that keeps its world over restarts (default: memory)")
+    parser.add_argument(
+        "--private", action="store_true", help="keys of its own at each start, and control only with a secret"
+    )
     group = parser.add_argument_group("behaviour")
     group.add_argument("--pending", type=float, default=0.0, metavar="S", help="seconds a new flow log is `pending`")
     group.add_argument("--deleting", type=float, default=0.0, metavar="S", help="seconds a deleted one is `deleting`")
+    group.add_argument("--listing-lag", type=float, default=0.0, metavar="S", help="seconds a listing lacks a new one")
+    group.add_argument(
+        "--delete-lag", type=float, default=0.0, metavar="S", help="seconds it still shows a deleted one"
+    )
+    group.add_argument("--tombstones", action="store_true", help="listings keep what is deleted, as `deleted`")
+    group.add_argument("--no-unique", action="store_true", help="take a second flow log at one place")
+    group.add_argument("--date-shift", type=float, default=0.0, metavar="S", help="seconds added to each `created_at`")
+    group.add_argument(
+        "--token-lifetime", type=float, default=8 * 3600.0, metavar="S", help="seconds a token can be repeated"
+    )
+    group.add_argument("--no-tokens", action="store_true", help="remember no token: a repeated call is a new one")
     group.add_argument("--throttle", metavar="RATE", help="its rate limit for each project, as 200/s or 100/min")
     group.add_argument("--quota", type=int, default=-1, metavar="N", help="flow logs of a project (default: no limit)")
     group.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds added to every answer")
@@ -56,11 +72,13 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
+    import secrets
     import signal
     from pathlib import Path
 
     import anyio
 
+    from batcher.emulator.control import HEADER
     from batcher.emulator.faults import FaultShares
     from batcher.emulator.server import running
     from batcher.emulator.settings import EmulatorSettings
@@ -68,12 +86,21 @@ async def _serve(arguments: argparse.Namespace) -> None:
     from batcher.policy.pace import parse_rate
 
     window = parse_rate(arguments.throttle) if arguments.throttle else None
+    own: dict[str, Any] = {"keys": {"EMULATORAK": secrets.token_hex(32)}, "control_secret": secrets.token_hex(32)}
     settings = EmulatorSettings(
+        **(own if arguments.private else {}),
         host=arguments.host,
         port=arguments.port,
         state_path=Path(arguments.state) if arguments.state else None,
         pending_s=arguments.pending,
         deleting_s=arguments.deleting,
+        listing_lag_s=arguments.listing_lag,
+        delete_lag_s=arguments.delete_lag,
+        tombstones=arguments.tombstones,
+        unique=not arguments.no_unique,
+        date_shift_s=arguments.date_shift,
+        token_lifetime_s=arguments.token_lifetime,
+        remember_tokens=not arguments.no_tokens,
         throttle=Throttle(window.calls, window.period_s) if window else None,
         quota=arguments.quota,
         latency_s=arguments.latency,
@@ -87,6 +114,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
             access_key, secret_key = next(iter(settings.keys.items()))
             print(f"endpoint: {emulator.url}", flush=True)
             print(f"keys: HUAWEICLOUD_SDK_AK={access_key} HUAWEICLOUD_SDK_SK={secret_key}", flush=True)
-            print(f"control: {emulator.url}/_emulator/statistics (stop with Ctrl-C)", file=sys.stderr, flush=True)
+            with_secret = f", with the header `{HEADER}: {settings.control_secret}`" if arguments.private else ""
+            said = f"control: {emulator.url}/_emulator/statistics{with_secret} (stop with Ctrl-C)"
+            print(said, file=sys.stderr, flush=True)
             async for _ in signals:
                 return

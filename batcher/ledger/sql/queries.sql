@@ -63,29 +63,23 @@ WHERE r.run_no = ? AND r.outcome IN ('failed', 'in_doubt')
 ORDER BY r.row_no
 
 -- name: select_made
--- What a run has made or may have made: whatever the provider took, and whatever may have been sent. What it has seen
--- fail or drift may have been there before: of that only what an answer to a call of its own had named, or what failed
--- under a token that may have made it. An id that no answer to a create has named counts as unknown where another run
--- may have sent the same in the meantime.
-SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation,
-       CASE WHEN r.http_status IS 202 OR NOT EXISTS (
-           SELECT 1 FROM run AS o
-           CROSS JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = p.key
-           CROSS JOIN row AS other ON other.run_no = ok.run_no AND other.lane_no = ok.lane_no AND other.row_no = ok.row_no
-           WHERE o.run_no <> r.run_no AND o.operation <> 'undo'
-             AND coalesce(other.intent_at, other.first_sent_at) > coalesce(r.intent_at, r.first_sent_at)
-       ) THEN r.remote_id END,
+-- What a run has made or may have made: whatever its own requests are known to have made, and whatever may have been
+-- sent and was not told by anybody else. What is known to be somebody else's is left out. A row that nobody settled was
+-- sent no later than its lane was worked.
+SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation, r.remote_id, r.made, r.sent_there,
+       coalesce(r.told_there, l.silent_there),
        min(coalesce(r.intent_at, r.first_sent_at), coalesce(r.first_sent_at, r.intent_at))
-FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
-WHERE r.run_no = ? AND (r.state IN ('claimed', 'accepted') OR r.outcome IN ('created', 'in_doubt')
-                        OR (r.outcome = 'failed' AND r.remote_id IS NOT NULL
-                            AND (r.http_status IS NOT NULL OR (r.intent_at IS NOT NULL AND r.spent = 0)))
-                        OR (r.outcome = 'drifted' AND r.http_status = 202))
+FROM row AS r
+JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+JOIN lane AS l ON l.run_no = r.run_no AND l.lane_no = r.lane_no
+WHERE r.run_no = ? AND r.made IS NOT 0
+  AND (r.state IN ('claimed', 'accepted') OR r.outcome IN ('created', 'in_doubt')
+       OR (r.outcome IN ('failed', 'drifted') AND r.made = 1))
 ORDER BY r.row_no
 
 -- name: insert_made_row
-INSERT INTO row (run_no, lane_no, row_no, state, token, generation, remote_id, intent_at)
-VALUES (?, ?, ?, 'planned', ?, ?, ?, ?)
+INSERT INTO row (run_no, lane_no, row_no, state, token, generation, remote_id, made, sent_there, told_there, intent_at)
+VALUES (?, ?, ?, 'planned', ?, ?, ?, ?, ?, ?, ?)
 
 -- name: copy_lanes
 INSERT INTO lane (run_no, lane_no, account, region, project_id, er_endpoint, iam_endpoint, lts_endpoint, tenant)
@@ -115,11 +109,12 @@ ORDER BY p.plan_id LIMIT :limit
 
 -- name: fold
 -- What is spent stays so, whatever the clock says: it may have been set back since.
-INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at)
+INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at, deleted_id)
 SELECT k.key, r.generation, r.spent, r.intent_at,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN NULL ELSE r.remote_id END,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN 'absent' ELSE r.remote_state END,
-       coalesce(r.settled_at, r.intent_at)
+       coalesce(r.settled_at, r.intent_at),
+       CASE WHEN r.outcome IN ('deleted', 'absent') THEN r.remote_id END
 FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
 WHERE k.run_no = ? AND coalesce(r.settled_at, r.intent_at) IS NOT NULL
@@ -141,7 +136,8 @@ ON CONFLICT (key) DO UPDATE SET
     remote_state = CASE WHEN excluded.generation <= known.generation AND excluded.seen_at < known.seen_at
                         THEN known.remote_state ELSE coalesce(excluded.remote_state, known.remote_state) END,
     seen_at = CASE WHEN excluded.generation > known.generation THEN excluded.seen_at
-                   ELSE max(excluded.seen_at, known.seen_at) END
+                   ELSE max(excluded.seen_at, known.seen_at) END,
+    deleted_id = coalesce(excluded.deleted_id, known.deleted_id)
 
 -- name: select_unfolded
 SELECT run_no FROM run WHERE folded = 0 ORDER BY run_no
@@ -229,7 +225,7 @@ WHERE r.run_no = ? AND r.state <> 'settled'
 GROUP BY r.lane_no ORDER BY r.lane_no
 
 -- name: select_lease
-SELECT account, region, project_id, owner, epoch, leased_until FROM lane WHERE run_no = ? AND lane_no = ?
+SELECT account, region, project_id, owner, epoch, leased_until, silent_there FROM lane WHERE run_no = ? AND lane_no = ?
 
 -- name: take_lane
 UPDATE lane SET owner = :owner, epoch = epoch + 1, leased_until = :until
@@ -262,10 +258,15 @@ INSERT INTO change (run_no, at, action, value) VALUES (?, ?, ?, ?)
 SELECT run_no, at, action, value FROM change ORDER BY change_no
 
 -- name: renew_lane
-UPDATE lane SET leased_until = ? WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
+UPDATE lane SET leased_until = ?, silent_there = coalesce(?, silent_there)
+WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
 
 -- name: release_lane
-UPDATE lane SET owner = NULL, leased_until = 0 WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
+UPDATE lane SET owner = NULL, leased_until = 0, silent_there = coalesce(?, silent_there)
+WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
+
+-- name: extend_silence
+UPDATE lane SET silent_there = max(coalesce(silent_there, 0), ?) WHERE run_no = ? AND lane_no = ?
 
 -- name: check_lease
 SELECT EXISTS (SELECT 1 FROM lane WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?)
@@ -273,12 +274,13 @@ SELECT EXISTS (SELECT 1 FROM lane WHERE run_no = ? AND lane_no = ? AND epoch = ?
 -- name: select_claimable
 -- `due` is the generation to send. The moments are those of its own token: a spent one says nothing of it.
 SELECT row_no, line, scope, key, spec, token, generation, due,
-       min(coalesce(here, before), coalesce(before, here)), here, remote_id, attempts, first_sent_at
+       min(coalesce(here, before), coalesce(before, here)), here, remote_id, attempts, first_sent_at, sent_there, deleted_id
 FROM (SELECT *, CASE WHEN generation = due THEN intent_at END AS here,
              CASE WHEN known_generation = due THEN known_used_at END AS before FROM (
     SELECT r.row_no, p.line, p.scope, p.key, p.spec, r.token, r.generation, r.intent_at,
            max(r.generation + r.spent, coalesce(k.generation + k.spent, 0)) AS due,
-           k.generation AS known_generation, k.used_at AS known_used_at, k.remote_id, r.attempts, r.first_sent_at
+           k.generation AS known_generation, k.used_at AS known_used_at, k.remote_id, r.attempts, r.first_sent_at,
+           r.sent_there, k.deleted_id
     FROM row AS r
     JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
     LEFT JOIN known AS k ON k.key = p.key
@@ -292,25 +294,30 @@ UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, ?)
 WHERE run_no = ? AND lane_no = ? AND row_no > ? AND row_no <= ? AND state = 'planned'
 
 -- name: regenerate_row
-UPDATE row SET generation = ?, token = ?, intent_at = ?, spent = 0
+UPDATE row SET generation = ?, token = ?, intent_at = ?, sent_there = ?, spent = 0
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed' AND generation < ?
 
 -- name: settle_row
 UPDATE row SET state = ?, outcome = ?, attempts = ?, remote_id = ?, remote_state = ?, remote_enabled = ?, http_status = ?,
                error_code = ?, error_message = ?, request_id = ?, first_sent_at = coalesce(first_sent_at, ?),
-               settled_at = ?, duration_ms = ?, spent = max(spent, ?)
+               settled_at = ?, duration_ms = ?, spent = max(spent, ?), made = coalesce(?, made), sent_there = coalesce(sent_there, ?),
+               told_there = coalesce(?, told_there)
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
 -- name: put_back_row
+-- A send that is on record and never left the machine is none.
 UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = coalesce(first_sent_at, ?),
-               spent = max(spent, ?)
+               spent = max(spent, ?), sent_there = ?, told_there = coalesce(?, told_there)
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
+-- name: mark_sent
+UPDATE row SET sent_there = coalesce(sent_there, ?)
+WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed'
+
 -- name: plan_vanished
-UPDATE row SET state = 'planned', spent = 1, remote_id = NULL, remote_state = NULL, remote_enabled = NULL
+UPDATE row SET state = 'planned', spent = 1, remote_id = NULL, remote_state = NULL, remote_enabled = NULL, made = NULL
 WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'accepted'
-  AND (SELECT p.scope FROM plan AS p WHERE p.plan_id = (:run_no << 32) + row.row_no) = :scope
-  AND row_no NOT IN (SELECT value FROM json_each(:seen))
+  AND row_no IN (SELECT value FROM json_each(:numbers))
 
 -- name: skip_planned
 UPDATE row SET state = 'settled', outcome = 'skipped', error_code = ?, error_message = ?, settled_at = ?
@@ -338,31 +345,30 @@ WHERE r.run_no = ? AND r.lane_no = ? AND r.state = 'planned' AND r.remote_id IS 
 ORDER BY r.row_no
 
 -- name: select_rows
-SELECT r.row_no, p.line, r.state, p.scope, p.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id, r.remote_id
+SELECT r.row_no, p.line, r.state, p.scope, p.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id,
+       r.remote_id, r.made, r.sent_there, r.told_there, d.deleted_id
 FROM json_each(:numbers) AS n
 CROSS JOIN row AS r ON r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no = n.value
 CROSS JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
+LEFT JOIN known AS d ON d.key = p.key
 WHERE r.state <> 'settled'
 ORDER BY r.row_no
 
--- name: select_doubts
--- Of rows of a run that takes another one back: when that one has settled the same, and since when yet another may
--- have sent it after that one began to.
-SELECT k.key, pr.settled_at,
-       (SELECT min(coalesce(r.intent_at, r.first_sent_at))
-        FROM run AS o
-        CROSS JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = k.key
-        CROSS JOIN row AS r ON r.run_no = ok.run_no AND r.lane_no = ok.lane_no AND r.row_no = ok.row_no
-        WHERE o.run_no NOT IN (u.run_no, p.run_no) AND o.operation <> 'undo'
-          AND coalesce(r.intent_at, r.first_sent_at) > coalesce(pr.intent_at, pr.first_sent_at))
-FROM run AS u
-JOIN run AS p ON p.run_id = u.parent
-JOIN row_key AS k ON k.run_no = p.run_no
-JOIN row AS pr ON pr.run_no = k.run_no AND pr.lane_no = k.lane_no AND pr.row_no = k.row_no
-WHERE u.run_no = ? AND k.key IN ({keys})
-
--- name: select_held_until
-SELECT max(leased_until) FROM lane WHERE run_no = ? AND owner IS NOT NULL
+-- name: select_rivals
+-- Of rows of a run that takes another one back: when yet another run first sent the same, after that one began to.
+SELECT key, since FROM (
+    SELECT k.key AS key,
+           (SELECT min(r.sent_there)
+            FROM run AS o
+            CROSS JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = k.key
+            CROSS JOIN row AS r ON r.run_no = ok.run_no AND r.lane_no = ok.lane_no AND r.row_no = ok.row_no
+            WHERE o.run_no NOT IN (u.run_no, p.run_no) AND o.operation <> 'undo' AND r.sent_there > pr.sent_there) AS since
+    FROM run AS u
+    JOIN run AS p ON p.run_id = u.parent
+    JOIN row_key AS k ON k.run_no = p.run_no
+    JOIN row AS pr ON pr.run_no = k.run_no AND pr.lane_no = k.lane_no AND pr.row_no = k.row_no
+    WHERE u.run_no = ? AND k.key IN ({keys})
+) WHERE since IS NOT NULL
 
 -- name: claim_these
 UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, :now)
@@ -370,8 +376,11 @@ WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'planned'
   AND row_no IN (SELECT value FROM json_each(:numbers))
 
 -- name: match_keys
-SELECT r.row_no, p.line, r.state, p.scope, k.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id, r.remote_id
+-- Rows that are settled too: what else stands at a row's place is to be said.
+SELECT r.row_no, p.line, r.state, p.scope, k.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id,
+       r.remote_id, r.made, r.sent_there, r.told_there, d.deleted_id
 FROM row_key AS k
-JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
-JOIN plan AS p ON p.plan_id = (k.run_no << 32) + k.row_no
-WHERE k.run_no = ? AND k.lane_no = ? AND r.state <> 'settled' AND k.key IN ({keys})
+CROSS JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
+CROSS JOIN plan AS p ON p.plan_id = (k.run_no << 32) + k.row_no
+LEFT JOIN known AS d ON d.key = k.key
+WHERE k.run_no = ? AND k.lane_no = ? AND k.key IN ({keys})
