@@ -20,7 +20,7 @@ from batcher.cloud.credentials import (
     check_options,
     find_credentials,
 )
-from batcher.cloud.endpoints import Endpoints, Service
+from batcher.cloud.endpoints import EVERYWHERE, Endpoints, Service
 from batcher.cloud.error_table import STOPS_WORDS, Verdict, merged, user_verdict
 from batcher.cloud.keyring import FixedKeyring, Keyring
 from batcher.cloud.metadata import Metadata, check_metadata_endpoint
@@ -244,10 +244,17 @@ def flow_logs(cloud: "Cloud | None", session: Session) -> FlowLogs:
 
     A project that only the provider knows then has a stand-in, so that rows can be checked offline.
     """
+    place_of = _only_place if session.emulator else endpoints_of(session.settings).place
     if cloud is None:
-        return FlowLogs(None, row_defaults(session, _offline_projects(session)))
+        return FlowLogs(None, row_defaults(session, _offline_projects(session)), place_of=place_of)
     projects = cloud.projects
-    return FlowLogs(cloud.client, row_defaults(session, projects.known, projects.refusal_of), projects.find)
+    defaults = row_defaults(session, projects.known, projects.refusal_of)
+    return FlowLogs(cloud.client, defaults, projects.find, place_of)
+
+
+def _only_place(_region: str) -> str:
+    """Where the routers of a rehearsal are, whatever the region: the emulator serves all."""
+    return EVERYWHERE
 
 
 def _offline_projects(session: Session) -> PlaceText:

@@ -91,6 +91,7 @@ class CloudClient:
         self._tell_skew = tell_skew
         self._clocks: dict[str, EndpointClock] = {}
         self._canaries: dict[str, Canary] = {}
+        self._correction_s = 0.0  # the last one: it is mostly this machine's clock that is wrong, and so everywhere
 
     def call(
         self,
@@ -188,7 +189,7 @@ class CloudClient:
             request.content_type,
             request.token is not None,
         )
-        clock = self._clocks.get(endpoint) or self._clocks.setdefault(endpoint, EndpointClock())
+        clock = self._clocks.get(endpoint) or self._clocks.setdefault(endpoint, EndpointClock(self._correction_s))
         correction_s = clock.correction_s
         signed_at = self._now() + correction_s
         headers = target.form.sign(request.body, signed_at, request.token)
@@ -217,6 +218,7 @@ class CloudClient:
         """A 401 as it is, or as mended where what it is about has changed since the call was signed."""
         refused, clock, signed_at, correction_s = answer
         if not credentials.auth_token and clock.corrects(signed_at, correction_s):
+            self._correction_s = clock.correction_s
             return _mended(refused, f"the clock of this machine is {_ahead(clock.skew_s)}; calls are dated anew")
         if await self._signers.renew(account, credentials) is not None:
             return _mended(refused, "the credentials were renewed at their source")

@@ -23,6 +23,9 @@ from batcher.errors import ConfigError
 REGION_MARK = "{region}"
 """Stands in a configured URL for the name of the region."""
 
+EVERYWHERE = "*"
+"""The place of all regions whose Enterprise Router is one endpoint without a mark."""
+
 _DOMAIN = "myhuaweicloud.com"
 _DOMAIN_EU = "myhuaweicloud.eu"
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
@@ -116,6 +119,14 @@ class Endpoints:
         if region in REGIONS:
             return _built_in(service, region)
         raise self._unknown(service, region)
+
+    def place(self, region: str) -> str:
+        """One name for all regions that one Enterprise Router endpoint serves: the routers are the same."""
+        own = {name: _fill(urls[Service.ER], name) for name, urls in self.by_region.items() if Service.ER in urls}
+        if region in own:
+            return min(name for name, url in own.items() if url == own[region])
+        everywhere = self.everywhere.get(Service.ER)
+        return region if everywhere is None or REGION_MARK in everywhere else EVERYWHERE
 
     def regions(self) -> frozenset[str] | None:
         """The names that a row may use; None: any, because an Enterprise Router for every region is given."""

@@ -4,8 +4,8 @@ A signature holds for 15 minutes around its date on the gateway's clock (api-sig
 answer of HTTP has the server's `Date`, in whole seconds. Two things follow from it:
 
 - **When a call is dated.** After a refusal of a call that was dated more than `REFUSED_S` beside the gateway's clock,
-  calls to that endpoint, and to no other, are dated by it. One correction is believed until a call has succeeded: keys
-  that are refused are not sent again and again because of a date.
+  calls to that endpoint, and to no other that has answered, are dated by it. One correction is believed until a call
+  has succeeded: keys that are refused are not sent again and again because of a date.
 - **What time it is there.** The answer to a call that was sent at `sent` and came at `came`, on a clock of ours that
   only grows, was dated in between. So the provider's time is that clock plus at least `Date - came` and at most
   `Date + 1 - sent`; many answers narrow that down to some milliseconds. A step of this machine's clock changes nothing.
@@ -25,12 +25,13 @@ REFUSED_S = 840.0
 class EndpointClock:
     """What is known of one endpoint's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, correction_s: float = 0.0) -> None:
+        """`correction_s` is what is believed of our clock until the endpoint's own answers tell better."""
         self.skew_s: float | None = None
         """By how much our wall clock is ahead of the endpoint's, as last measured."""
         self.offset: ClockOffset | None = None
         """What to add to our steady clock for the endpoint's time; None before its first answer."""
-        self.correction_s = 0.0
+        self.correction_s = correction_s
         """What is added to our wall clock when a call to the endpoint is dated."""
         self._may_correct = True
         self._date: float | None = None

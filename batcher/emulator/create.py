@@ -125,7 +125,7 @@ def _answer(world: World, call: Call, made: Answer | int) -> Answer:
     if isinstance(made, Answer):
         return made
     headers = {} if call.token is None else {"X-Client-Token": call.token}
-    shown = flow_logs.by_number(world.state, made, world.now, world.settings.date_shift_s)
+    shown = flow_logs.by_number(world.state, made, world.now, world.date_shift_s)
     return Answer(202, {"flow_log": shown}, headers)
 
 

@@ -31,7 +31,7 @@ FOREVER = math.inf
 # A flow log of which it is not yet known that it was deleted is in the state that it had when it was.
 _SELECT = (
     "SELECT id, name, description, project_id, 'attachment' AS resource_type, resource_id, log_group_id,"
-    " log_stream_id, created_at + :date_shift_s AS created_at, updated_at, enabled,"
+    " log_stream_id, created_at + :date_shift_s AS created_at, updated_at + :date_shift_s AS updated_at, enabled,"
     " CASE WHEN deleted_at <= :now - :delete_lag_s OR (deleted_at IS NOT NULL AND :delete_lag_s = 0) THEN 'deleted'"
     " WHEN gone_at IS NOT NULL THEN 'deleting'"
     " WHEN ready_at > min(:now, coalesce(deleted_at, :now)) THEN 'pending' ELSE final_state END AS state,"
@@ -186,9 +186,9 @@ def _item(row: Row) -> Item:
     }
 
 
-def listing(settings: EmulatorSettings, now: float) -> Listing:
+def listing(settings: EmulatorSettings, now: float, date_shift_s: float) -> Listing:
     """What a listing shows under these settings at `now`."""
-    values = _seen(now, settings.date_shift_s, settings.delete_lag_s)
+    values = _seen(now, date_shift_s, settings.delete_lag_s)
     if settings.tombstones:
         where = "true"
     elif settings.delete_lag_s:

@@ -50,7 +50,7 @@ def list_flow_logs(world: World, call: Call) -> Answer:
     if fault := router_fault(world, call):
         return fault
     scope = {"project_id": call.project_id, "er_id": call.er_id}
-    listing = flow_logs.listing(world.settings, world.now)
+    listing = flow_logs.listing(world.settings, world.now, world.date_shift_s)
     found = _page(world, call, listing, scope, {"resource_type", "resource_id"})
     if isinstance(found, Answer):
         return found
@@ -165,7 +165,7 @@ def _changed(world: World, call: Call, status: int) -> Answer:
 
 
 def _found(world: World, call: Call) -> Item | None:
-    return flow_logs.by_id(world.state, _scope(call), world.now, world.settings.date_shift_s)
+    return flow_logs.by_id(world.state, _scope(call), world.now, world.date_shift_s)
 
 
 def _scope(call: Call) -> flow_logs.Scope:

@@ -33,7 +33,7 @@ class EmulatorSettings:
       one that is gone, in its last state. What is asked for by its id is shown as it is.
     - `tombstones`: what is gone stays in listings for good, as `deleted`; it counts for nothing else.
     - `unique`: whether an attachment, log group and stream can have one flow log only, or several.
-    - `date_shift_s`: added to each `created_at` that is answered, as by a service whose clock is not the gateway's.
+    - `date_shift_s`: added to the dates of flow logs, as by a service whose clock is not the gateway's.
     - `page_max`: the most items (1..2000) of a page of routers, attachments or flow logs, whatever `limit` says.
     - `throttle`: calls admitted per project; None admits all.
     - `quota`: flow logs per project, -1 is unlimited; `project_quotas`: of those that have another.
@@ -44,7 +44,8 @@ class EmulatorSettings:
     - `open_world`: routers and attachments come into being on first use, every name has a project, and log groups and
       streams are those that flow logs use; otherwise all of them must be seeded.
     - `clock_skew_s`: how far the gateway's clock runs ahead of `now`, or behind it where negative. It is the clock of
-      the `Date` header and of the check of `X-Sdk-Date`; flow logs keep the time of `now`.
+      the `Date` header, of the check of `X-Sdk-Date` and of the dates of flow logs. It does not run ahead with
+      `POST /_emulator/clock`: what was made before is dated earlier then.
     - `faults`: shares of calls that go wrong; `seed`: decides which, and makes the ids.
     - `now`: the time in Unix seconds.
     """

@@ -22,6 +22,11 @@ class World:
     now: float
     lie: Kind | None = None
 
+    @property
+    def date_shift_s(self) -> float:
+        """What turns a time of `now` into one of the gateway's clock, which dates answers, and `date_shift_s`."""
+        return self.settings.clock_skew_s + self.settings.date_shift_s - self.state.offset_s
+
 
 def invalid(message: str) -> Answer:
     """The refusal of a call whose parameters are wrong."""

@@ -25,7 +25,7 @@ from batcher.engine.listing import ScopeListing, unreadable
 from batcher.engine.persist import persist
 from batcher.engine.reconcile import ROWS_AT_ONCE
 from batcher.engine.row_set import RowSet
-from batcher.engine.settling import ended, record
+from batcher.engine.settling import ended, record, tell_of_others
 from batcher.engine.verify import POLL_S_FIRST, POLL_S_MAX
 from batcher.model import (
     CallClass,
@@ -41,7 +41,7 @@ from batcher.model import (
 )
 from batcher.policy.breaker import skip_code, skip_message
 from batcher.policy.evidence import MARGIN_S, Maker, Sending, maker_of
-from batcher.policy.found import DELETED, standing_of
+from batcher.policy.found import DELETED, others_standing, standing_of
 from batcher.policy.removal import Act, judge_removal
 from batcher.policy.verdict import OwnCode
 
@@ -85,6 +85,8 @@ class _Rounds:
         """Rows whose delete was accepted in this sitting: it is not sent again."""
         self._given_up: dict[int, tuple[Refused, Remote]] = {}
         """Rows whose delete was tried until it was given up: the next reading shows whether it has worked."""
+        self._told = RowSet()
+        """Rows of which it was said that something else stands at their place."""
         self._misses = Misses(context.policy.listing_lag_s)
 
     async def spend_claimed(self) -> None:
@@ -162,11 +164,18 @@ class _Rounds:
             if remote is None:
                 continue  # another one stands there: whether the run's own does too, a closer look tells
             seen.add(row.row_no)
+            self._tell(row, others_standing(shown[row.key], remote, deleted_id=row.deleted_id))
             if row.row_no in self._deleted and remote.state != DELETED:
                 stale.append(row.row_no)
             elif self._judge(row, remote, rivals.get(row.key)):
                 due.append((row, remote))
         await self._delete(due)
+
+    def _tell(self, row: LedgerRow, others: Sequence[str]) -> None:
+        """Say once what else stands at a row's place."""
+        if others and row.row_no not in self._told:
+            self._told.add(row.row_no)
+            tell_of_others(self._context, row.line, others)
 
     def _judge(self, row: LedgerRow, remote: Remote, rivals_since: float | None = None) -> bool:
         """Settle a row whose thing is not to be deleted; whether it is to be deleted now."""

@@ -86,12 +86,18 @@ class FlowLogs:
     identity_columns: tuple[str, ...] = _SPEC[:8]
 
     def __init__(
-        self, client: CloudClient | None, defaults: RowDefaults, find_projects: FindProjects | None = None
+        self,
+        client: CloudClient | None,
+        defaults: RowDefaults,
+        find_projects: FindProjects | None = None,
+        place_of: Callable[[str], str] = str,
     ) -> None:
         """`client` None: only the pure half is used (validation, reports).
 
-        `find_projects` makes the projects of these (account, region) known to `defaults.project_of`.
+        `find_projects` makes the projects of these (account, region) known to `defaults.project_of`. `place_of` gives
+        one name to all regions that one Enterprise Router serves.
         """
+        self._place_of = lru_cache(maxsize=LANES_KEPT)(place_of)
         self._client = client
         self._defaults = defaults
         self._find_projects = find_projects
@@ -125,7 +131,7 @@ class FlowLogs:
         return Wish(
             self._lane(account, region, project_id),
             scope=er_id,
-            key=natural_key((region, project_id, er_id), place),
+            key=natural_key((self._place_of(region), project_id, er_id), place),
             token=_token((project_id, er_id), place, (name, description), 0),
             spec=f'["{account}","{region}","{project_id}","{er_id}",{place},{name},{description},{enabled}]',
         )
@@ -214,7 +220,7 @@ class FlowLogs:
         reply = await self._calls.call(lane, "GET", f"/{scope}/flow-logs/{remote_id}", expected=_OK)
         if isinstance(reply, Refused):
             return Shown(None, reply.http_status or 404) if says_gone(reply) else reply
-        return shown(lane, scope, reply, remote_id)
+        return shown(self._router(lane, scope), reply, remote_id)
 
     async def amend(self, lane: LaneKey, spec: str, remote: Remote) -> Applied | Refused:
         """Enable or disable a flow log that is otherwise as wished."""
@@ -273,7 +279,11 @@ class FlowLogs:
         if isinstance(reply, Refused):
             return reply
         asked = frozenset(value for name, value in query if name == "resource_id")
-        return listed(lane, scope, reply, asked)
+        return listed(self._router(lane, scope), reply, asked)
+
+    def _router(self, lane: LaneKey, scope: str) -> tuple[str, str, str]:
+        """Where flow logs of a scope are, as natural keys have it."""
+        return self._place_of(lane.region), lane.project_id, scope
 
     @property
     def _calls(self) -> CloudClient:

@@ -12,7 +12,7 @@ from typing import Any
 
 from batcher.cloud.client import Reply
 from batcher.cloud.refusal import bad_answer
-from batcher.model import Applied, LaneKey, NaturalKey, Page, Refused, Remote, Shown
+from batcher.model import Applied, NaturalKey, Page, Refused, Remote, Shown
 from batcher.operations.surroundings import page_of, state_of
 
 TEXT_CHARS_KEPT = 1_000
@@ -71,10 +71,10 @@ def says_gone(refused: Refused) -> bool:
     return refused.code == GONE_CODE or (refused.http_status == 404 and refused.code.startswith("ER.04048"))
 
 
-def shown(lane: LaneKey, scope: str, reply: Reply, remote_id: str) -> Shown | Refused:
+def shown(router: Sequence[str], reply: Reply, remote_id: str) -> Shown | Refused:
     """The flow log that was asked for by its id."""
     try:
-        remote = remote_of(lane, scope, reply.body["flow_log"])
+        remote = remote_of(router, reply.body["flow_log"])
     except (KeyError, TypeError) as error:
         return bad_answer(reply.status, reply.request_id, f"a flow log that cannot be read ({error})")
     if remote.remote_id != remote_id:
@@ -82,13 +82,13 @@ def shown(lane: LaneKey, scope: str, reply: Reply, remote_id: str) -> Shown | Re
     return Shown(remote, reply.status)
 
 
-def listed(lane: LaneKey, scope: str, reply: Reply, asked: frozenset[str] = frozenset()) -> Page[Remote] | Refused:
-    """A page of a scope's flow logs; of the `asked` attachments only, if there are any."""
+def listed(router: Sequence[str], reply: Reply, asked: frozenset[str] = frozenset()) -> Page[Remote] | Refused:
+    """A page of a router's flow logs; of the `asked` attachments only, if there are any."""
     logs = reply.body.get("flow_logs")
     if not isinstance(logs, list):
         return bad_answer(reply.status, reply.request_id, "a listing without `flow_logs`")
     try:
-        items = tuple(remote_of(lane, scope, log) for log in logs)
+        items = tuple(remote_of(router, log) for log in logs)
         if asked and any(log["resource_id"].lower() not in asked for log in logs):
             return bad_answer(reply.status, reply.request_id, "a listing of attachments that were not asked for")
     except (KeyError, TypeError) as error:
@@ -96,7 +96,7 @@ def listed(lane: LaneKey, scope: str, reply: Reply, asked: frozenset[str] = froz
     return page_of(items, reply)
 
 
-def remote_of(lane: LaneKey, scope: str, log: Mapping[str, Any]) -> Remote:
+def remote_of(router: Sequence[str], log: Mapping[str, Any]) -> Remote:
     """A flow log as the provider shows it. Raises `KeyError` and `TypeError` for what cannot be read."""
     remote_id, state, resource_id, group_id, stream_id = (log[name] for name in _LISTED)
     if not all(isinstance(value, str) for value in (remote_id, state, resource_id, group_id, stream_id)):
@@ -105,7 +105,7 @@ def remote_of(lane: LaneKey, scope: str, log: Mapping[str, Any]) -> Remote:
         raise TypeError("an id that could not stand in a URL")
     enabled = log.get("enabled") if isinstance(log.get("enabled"), bool) else None
     return Remote(
-        key=natural_key((lane.region, lane.project_id, scope), place_of(resource_id.lower(), group_id, stream_id)),
+        key=natural_key(router, place_of(resource_id.lower(), group_id, stream_id)),
         remote_id=remote_id,
         state=state_of(state),
         enabled=enabled,

@@ -15,6 +15,8 @@ from batcher.model import Barred, Fault, LaneKey, Outcome, PlanRow, RawRow, RowS
 from batcher.ports import Clock, EventSink, Operation, RowSource
 from batcher.records import Site, Twin
 
+HOW_IT_IS_ASKED = frozenset({"account", "region"})
+"""Columns in which rows may differ that ask for one and the same flow log."""
 PAGE_ROWS = 1000
 """Rows of one transaction: large enough that its cost vanishes, small enough that the loop takes turns."""
 
@@ -92,12 +94,12 @@ def faults_text(faults: tuple[Fault, ...]) -> str:
 def judge_twin(twin: Twin, operation: Operation, now: float) -> Settlement:
     """A later row with an earlier row's natural key: the same wish again, or a contradiction. Pure.
 
-    The account is who asks, not what for: the same under another account is one flow log all the same.
+    The account is who asks and the region how to get there, not what for: it is one flow log all the same.
     """
     mine, first = operation.columns_of(twin.spec), operation.columns_of(twin.first_spec)
     other = [column for column in mine if mine[column] != first[column]]
-    if other in ([], ["account"]):
-        asked = f", which asks under account `{first['account']}`" if other else ""
+    if set(other) <= HOW_IT_IS_ASKED:
+        asked = "".join(f", with {column} `{first[column]}`" for column in other)
         outcome, code, message = Outcome.DUPLICATE, "BATCHER.Duplicate", f"the same as line {twin.first_line}{asked}"
     else:
         differing = "; ".join(f"{column} `{mine[column]}` there `{first[column]}`" for column in other)

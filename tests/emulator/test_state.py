@@ -20,9 +20,10 @@ from tests.emulator.client import GROUP, PROJECT, ROUTER, STREAM, Client, Clock,
 async def test_a_restart_keeps_everything(tmp_path: Path) -> None:
     path, clock = tmp_path / "state.db", Clock()
     async with talking(state_path=path, now=clock) as client:
-        first = await client.create(body(1), token="t")
+        await client.create(body(1), token="t")
         await client.create(body(1), token="u")
         await client.control("POST", "/clock", {"advance_s": 30})
+        first = await client.create(body(1), token="t")
         before = await client.statistics()
     async with talking(state_path=path, now=clock) as client:
         assert await client.statistics() == before
