@@ -19,15 +19,10 @@ from batcher.records import Site
 from tests.ledger.book import (
     NORTH,
     SOUTH,
-    claimed,
-    end,
-    lease_of,
     open_run,
     opened,
     row,
     run_record,
-    settled,
-    write,
 )
 
 FIRST = Site("https://er.first.example", "https://iam.first.example", "", "0" * 32)
@@ -124,31 +119,5 @@ async def test_lanes_keep_where_they_were_planned_and_copies_of_them_too(tmp_pat
             await ledger.create_run(run_record(number, parent="r1"))
             await getattr(ledger, copy)(RunId(number), R1)
             assert await ledger.sites(RunId(number)) == expected
-    finally:
-        await ledger.close()
-
-
-async def test_what_is_known_of_one_endpoint_says_nothing_of_another(tmp_path: Path) -> None:
-    """Neither an id nor a spent token: what was made at the first is not gone from the second."""
-    ledger = await opened(tmp_path / "ledger.db")
-    try:
-        seen = {}
-        for number, site in enumerate((FIRST, SECOND, FIRST, Site()), start=1):
-            run = RunId(f"r{number}")
-            await ledger.create_run(run_record(str(run)))
-            await ledger.add_rows(run, [row(1)], {NORTH: site})
-            await ledger.index_keys(run)
-            await ledger.open_run(run, (), {})
-            lease = await lease_of(ledger, run)
-            (claim,) = await claimed(ledger, lease)
-            seen[number] = (claim.believed_id, claim.due_generation)
-            await write(
-                ledger, lease, settled(1, remote_id=f"fl-{number}", remote_state="available", spent=number == 2)
-            )
-            await ledger.release_lane(lease, 0.0)
-            await end(ledger, run)
-        assert seen[2] == (None, 0)
-        assert seen[3] == (None, 0), "what the second has spent is not spent here"
-        assert seen[4] == ("fl-3", 0), "a lane without a recorded place goes by what there is"
     finally:
         await ledger.close()

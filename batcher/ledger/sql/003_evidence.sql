@@ -7,7 +7,6 @@ ALTER TABLE row ADD COLUMN sent_there REAL; -- the earliest moment at which the 
 ALTER TABLE row ADD COLUMN told_there REAL; -- when the provider last told of it: nothing of it was made later
 ALTER TABLE row ADD COLUMN made INTEGER; -- 1: a request of this run made `remote_id`; 0: somebody else did
 
-ALTER TABLE known ADD COLUMN er_endpoint TEXT; -- where that is so: it says nothing of any other endpoint
 ALTER TABLE known ADD COLUMN deleted_id TEXT; -- the flow log that this ledger has deleted last: it may be listed yet
 
 ALTER TABLE lane ADD COLUMN silent_there REAL; -- from then on the lease's holder sends nothing

@@ -108,45 +108,36 @@ WHERE p.plan_id > (:run_no << 32) + :after AND p.plan_id <= (:run_no << 32) + 42
 ORDER BY p.plan_id LIMIT :limit
 
 -- name: fold
--- What is spent stays so, whatever the clock says: it may have been set back since. What is known of another endpoint
--- is replaced: nothing of it holds here. NULL is no other endpoint: it is not known.
-INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at, deleted_id, er_endpoint)
+-- What is spent stays so, whatever the clock says: it may have been set back since.
+INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at, deleted_id)
 SELECT k.key, r.generation, r.spent, r.intent_at,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN NULL ELSE r.remote_id END,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN 'absent' ELSE r.remote_state END,
        coalesce(r.settled_at, r.intent_at),
-       CASE WHEN r.outcome IN ('deleted', 'absent') THEN r.remote_id END, nullif(l.er_endpoint, '')
+       CASE WHEN r.outcome IN ('deleted', 'absent') THEN r.remote_id END
 FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
-JOIN lane AS l ON l.run_no = k.run_no AND l.lane_no = k.lane_no
 WHERE k.run_no = ? AND coalesce(r.settled_at, r.intent_at) IS NOT NULL
   AND (r.intent_at IS NOT NULL OR r.remote_id IS NOT NULL)
   AND NOT (r.outcome IS 'skipped' AND r.first_sent_at IS NULL) -- claimed, and never sent
 ORDER BY k.key
 ON CONFLICT (key) DO UPDATE SET
-    generation = CASE WHEN known.er_endpoint <> excluded.er_endpoint THEN excluded.generation
-                      ELSE max(known.generation, excluded.generation) END,
-    spent = CASE WHEN known.er_endpoint <> excluded.er_endpoint THEN excluded.spent
-                 WHEN excluded.generation > known.generation THEN excluded.spent
+    generation = max(known.generation, excluded.generation),
+    spent = CASE WHEN excluded.generation > known.generation THEN excluded.spent
                  WHEN excluded.generation = known.generation THEN max(known.spent, excluded.spent)
                  ELSE known.spent END,
-    used_at = CASE WHEN known.er_endpoint <> excluded.er_endpoint THEN excluded.used_at
-                   WHEN excluded.generation > known.generation THEN excluded.used_at
+    used_at = CASE WHEN excluded.generation > known.generation THEN excluded.used_at
                    WHEN excluded.generation = known.generation THEN coalesce(known.used_at, excluded.used_at)
                    ELSE known.used_at END,
-    remote_id = CASE WHEN known.er_endpoint <> excluded.er_endpoint THEN excluded.remote_id
-                     WHEN excluded.generation > known.generation THEN excluded.remote_id
+    remote_id = CASE WHEN excluded.generation > known.generation THEN excluded.remote_id
                      WHEN excluded.seen_at < known.seen_at THEN known.remote_id
                      WHEN excluded.remote_state IS 'absent' THEN NULL -- taken back
                      ELSE coalesce(excluded.remote_id, known.remote_id) END,
-    remote_state = CASE WHEN known.er_endpoint <> excluded.er_endpoint THEN excluded.remote_state
-                        WHEN excluded.generation <= known.generation AND excluded.seen_at < known.seen_at
+    remote_state = CASE WHEN excluded.generation <= known.generation AND excluded.seen_at < known.seen_at
                         THEN known.remote_state ELSE coalesce(excluded.remote_state, known.remote_state) END,
-    seen_at = CASE WHEN known.er_endpoint <> excluded.er_endpoint THEN excluded.seen_at
-                   WHEN excluded.generation > known.generation THEN excluded.seen_at
+    seen_at = CASE WHEN excluded.generation > known.generation THEN excluded.seen_at
                    ELSE max(excluded.seen_at, known.seen_at) END,
-    deleted_id = coalesce(excluded.deleted_id, known.deleted_id),
-    er_endpoint = coalesce(excluded.er_endpoint, known.er_endpoint)
+    deleted_id = coalesce(excluded.deleted_id, known.deleted_id)
 
 -- name: select_unfolded
 SELECT run_no FROM run WHERE folded = 0 ORDER BY run_no
@@ -292,8 +283,7 @@ FROM (SELECT *, CASE WHEN generation = due THEN intent_at END AS here,
            r.sent_there, k.deleted_id
     FROM row AS r
     JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
-    JOIN lane AS l ON l.run_no = r.run_no AND l.lane_no = r.lane_no
-    LEFT JOIN known AS k ON k.key = p.key AND (k.er_endpoint <> nullif(l.er_endpoint, '')) IS NOT 1
+    LEFT JOIN known AS k ON k.key = p.key
     WHERE r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no > :after AND r.state = :state
     ORDER BY r.row_no LIMIT :limit
 ))
