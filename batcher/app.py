@@ -22,8 +22,11 @@ from batcher.model import UNDO, Outcome, RowState, RunId, RunState
 from batcher.ownership import check_folder, other_owner
 from batcher.planning.record import settle_twins
 from batcher.records import RunRecord
+from batcher.report.folder import check_run_folder
 from batcher.report.publish import Publication
+from batcher.report.summary import described_endpoints
 from batcher.review import Review, Reviewed, read_reviewed
+from batcher.sites import check_site, is_recalled, misplaced
 from batcher.sitting import RunResult, publish_run, work
 from batcher.wiring import Cloud, Session, flow_logs, open_cloud, open_source, run_ledger
 
@@ -46,20 +49,31 @@ async def run_inventory(path: str, session: Session, *, plan: Path | None = None
             for run in runs:
                 if run.state is RunState.PLANNING:
                     await ledger.drop_run(run.run_id)
-            begun = [run for run in runs if _goes_on(run, runs) and run.fingerprint == fingerprint]
-            if begun:
-                if reviewed is not None:
-                    reviewed.check_begun(begun[0])
-                continuing = session.continuing(begun[0])
+            unfit = []
+            for begun in [run for run in runs if _goes_on(run, runs) and run.fingerprint == fingerprint]:
+                continuing = session.continuing(begun)
                 async with open_cloud(continuing) as cloud:
-                    if await _has_its_projects(begun[0], cloud, continuing):
-                        return await _go_on(ledger, begun[0], cloud, continuing)
+                    if why := await _unfitness(ledger, begun, cloud, continuing):
+                        unfit.append((begun, why))
+                        continue
+                    if reviewed is not None:
+                        reviewed.check_begun(begun)
+                    if await is_recalled(ledger, begun, cloud, session):
+                        told = f"run `{begun.run_id}` goes on at the endpoints that it was begun at"
+                        session.sink.emit(Warned(told, "to do its rows elsewhere, name the endpoint"))
+                    return await _go_on(ledger, begun, cloud, continuing)
+            for old, why in unfit:
+                hint = (
+                    f"that run stays unfinished: `batcher resume {old.run_id}` goes on with it, or says what it takes"
+                )
+                session.sink.emit(Warned(f"{why}; the inventory is planned anew", hint))
             run = new_run(
                 inventory.name,
                 inventory.sha256,
                 fingerprint,
                 session,
                 runs=runs,
+                ledger_id=await ledger.identity(),
                 extra=reviewed.settings if reviewed else None,
             )
             return await _begin(ledger, run, inventory, reviewed, session, runs=runs)
@@ -96,6 +110,7 @@ async def resume_run(run_id: str | None, session: Session) -> RunResult:
         _check_not_undone(run, runs)
         session = session.continuing(run)
         async with open_cloud(session) as cloud:
+            await check_site(ledger, run, cloud, session)
             return await _go_on(ledger, run, cloud, session)
 
 
@@ -120,9 +135,11 @@ async def undo_run(run_id: str, session: Session, *, force: bool = False) -> Run
         if begun:
             session = session.continuing(begun[0])
             async with open_cloud(session) as cloud:
+                await check_site(ledger, begun[0], cloud, session)
                 return await _go_on(ledger, begun[0], cloud, session, force=force)
         session = _undoing(session, parent)
         async with open_cloud(session) as cloud:
+            await check_site(ledger, parent, cloud, session)
             run_id = await _record_undo(ledger, parent, cloud, session, runs=runs, force=force)
             return await work(ledger, run_id, cloud, session)
 
@@ -145,6 +162,7 @@ async def _record_undo(
         hashlib.sha256(f"undo/{parent.run_id}".encode()).hexdigest(),
         session,
         runs=runs,
+        ledger_id=await ledger.identity(),
         parent=parent.run_id,
         operation=UNDO,
         extra={UNDO: {"force": force}},
@@ -197,24 +215,38 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
         if begun:
             session = session.continuing(begun[0])
             async with open_cloud(session) as cloud:
+                await check_site(ledger, begun[0], cloud, session)
                 return await _go_on(ledger, begun[0], cloud, session)
         session = session.continuing(parent)
-        fingerprint = hashlib.sha256(f"retry/{parent.run_id}".encode()).hexdigest()
-        run = new_run(
-            parent.inventory_name, parent.inventory_sha256, fingerprint, session, runs=runs, parent=parent.run_id
-        )
-        await ledger.create_run(run)
-        if await ledger.copy_rows(run.run_id, parent.run_id) == 0:
-            await ledger.drop_run(run.run_id)
-            raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`")
-        await settle_twins(ledger, flow_logs(None, session), run.run_id, session.clock)
-        await ledger.open_run(run.run_id, parent.columns, {})
         async with open_cloud(session) as cloud:
-            return await work(ledger, run.run_id, cloud, session)
+            await check_site(ledger, parent, cloud, session)
+            run_id = await _record_retry(ledger, parent, session, runs=runs)
+            return await work(ledger, run_id, cloud, session)
+
+
+async def _record_retry(ledger: Ledger, parent: RunRecord, session: Session, *, runs: list[RunRecord]) -> RunId:
+    """Plan the rows of a run again that ended failed or in doubt. Raises `RunNotFoundError` where there are none."""
+    run = new_run(
+        parent.inventory_name,
+        parent.inventory_sha256,
+        hashlib.sha256(f"retry/{parent.run_id}".encode()).hexdigest(),
+        session,
+        runs=runs,
+        ledger_id=await ledger.identity(),
+        parent=parent.run_id,
+    )
+    await ledger.create_run(run)
+    if await ledger.copy_rows(run.run_id, parent.run_id) == 0:
+        await ledger.drop_run(run.run_id)
+        raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`")
+    await settle_twins(ledger, flow_logs(None, session), run.run_id, session.clock)
+    await ledger.open_run(run.run_id, parent.columns, {})
+    return run.run_id
 
 
 async def _go_on(ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session, *, force: bool = False) -> RunResult:
     """Another sitting of an unfinished run; `session` has its settings where none are given now."""
+    check_run_folder(session.reports, run.run_id, await ledger.identity())
     await ledger.reopen(run.run_id)
     return await work(ledger, run.run_id, cloud, session, continued=True, force=force)
 
@@ -239,21 +271,24 @@ def _check_not_undone(run: RunRecord, runs: Sequence[RunRecord]) -> None:
         )
 
 
-async def _has_its_projects(run: RunRecord, cloud: Cloud, session: Session) -> bool:
-    """Whether the projects that no row named are those that were planned, as far as they can be looked up now.
+async def _unfitness(ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session) -> str:
+    """Why an unfinished run of the inventory is not the one that is asked for, as a sentence; empty if it is.
 
-    Other keys may be another tenant's: a plan that was made under wrong ones would stay wrong for ever.
+    Its endpoints are not those of today's settings, or its tenant is not that of today's credentials; and the projects
+    that no row named must be those that were planned, as far as they can be looked up now. Other keys may be another
+    tenant's: a plan that was made under wrong ones would stay wrong for ever.
     """
+    error = await misplaced(ledger, run, cloud, session)
+    if error is not None:
+        return str(error)
     planned = run.settings.get(PROJECTS)
     if not isinstance(planned, dict) or not planned:
-        return True
+        return ""
     await cloud.projects.find(_place(name) for name in planned)
     now = {name: cloud.projects.known(*_place(name)) for name in planned}
     if all(now[name] in ("", planned[name]) for name in planned):
-        return True
-    message = f"the projects of run `{run.run_id}` are not those of today's credentials"
-    session.sink.emit(Warned(f"{message}; the inventory is planned anew", f"`batcher status {run.run_id}` shows it"))
-    return False
+        return ""
+    return f"the projects of run `{run.run_id}` are not those of today's credentials"
 
 
 def _place(name: str) -> tuple[str, str]:
@@ -293,6 +328,12 @@ async def list_runs(session: Session) -> list[RunRecord]:
     """Every run in the ledger, newest first; works beside a run that is going on."""
     async with _readable(session) as ledger:
         return await ledger.runs()
+
+
+async def run_endpoints(run_id: str, session: Session) -> list[dict[str, object]]:
+    """Where a run is done, as `summary.json` has it; works beside a run that is going on."""
+    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
+        return described_endpoints(await ledger.sites(RunId(run_id)))
 
 
 async def _choose(ledger: Ledger, run_id: str | None, fits: Callable[[RunRecord], bool], what: str) -> RunRecord:

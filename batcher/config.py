@@ -225,6 +225,31 @@ class Settings(Section):
 
 
 Values = dict[str, dict[str, Any]]
+_SERVICE_OF = {"endpoint": "er", "iam_endpoint": "iam", "lts_endpoint": "lts"}
+
+
+def continued(section: Section, kept: object) -> Section:
+    """A section as it is given now, and what is not given now as a run has `kept` it.
+
+    What is given for all regions holds in each, also where the run had its own; a region that is given leaves the
+    run's others as they were.
+    """
+    values: dict[str, Any] = dict(kept) if isinstance(kept, Mapping) else {}
+    given = {key: getattr(section, key) for key in section.model_fields_set}
+    if isinstance(section, CloudSettings):
+        given["regions"] = _continued_regions(values.get("regions"), given)
+    return type(section).model_validate({**values, **given})
+
+
+def _continued_regions(kept: object, given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    renamed = {_SERVICE_OF[key] for key in _SERVICE_OF if given.get(key)}
+    regions = {
+        region: {service: url for service, url in urls.items() if service not in renamed}
+        for region, urls in (kept.items() if isinstance(kept, Mapping) else ())
+    }
+    for region, urls in given.get("regions", {}).items():
+        regions[region] = {**regions.get(region, {}), **urls.model_dump(exclude_none=True)}
+    return regions
 
 
 class Configuration:

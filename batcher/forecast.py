@@ -32,7 +32,7 @@ from batcher.policy.prospect import (
 )
 from batcher.policy.rate_search import RateSearch
 from batcher.policy.verdict import OwnCode
-from batcher.records import RowRecord, RunRecord, ScopeLoad
+from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad
 from batcher.sitting import new_engine, what_stopped
 from batcher.telemetry.sinks import Tee
 from batcher.wiring import Cloud, Session, asked_window, engine_policy, flow_logs
@@ -119,6 +119,7 @@ class Forecast:
     findings: Sequence[Finding]
     warnings: Sequence[str]
     survey_calls: Mapping[str, int]
+    sites: Sequence[RunSite]
     stop_code: str
     stop_message: str
     stop_advice: str
@@ -216,6 +217,7 @@ async def survey_run(
         findings=tally.findings(),
         warnings=notes.warnings,
         survey_calls=dict(notes.calls),
+        sites=await ledger.sites(run.run_id),
         stop_code=stop_code,
         stop_message=stop_message,
         stop_advice=stop_advice,

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import count
 
 import anyio
 
@@ -16,6 +18,7 @@ from batcher.model import Outcome, RowState, RunId, RunState
 from batcher.operations.flow_log import FlowLogs
 from batcher.planning.record import record_plan
 from batcher.records import RunRecord
+from batcher.sites import SiteBook
 from batcher.wiring import Cloud, Session, default_values, flow_logs
 
 PROJECTS = "projects"
@@ -34,7 +37,10 @@ class InterruptedPlanError(BatcherError):
 
 
 def fingerprint_of(inventory: Inventory, session: Session) -> str:
-    """What makes two plans the same: the file's bytes and every setting that shapes rows."""
+    """What makes two plans the same: the file's bytes and every setting that shapes rows.
+
+    Where they are done belongs to it too, and stands with their lanes (`sites`): only the rows tell which regions.
+    """
     settings = session.settings
     shaping = (
         inventory.sha256,
@@ -42,7 +48,6 @@ def fingerprint_of(inventory: Inventory, session: Session) -> str:
         session.target,
         default_values(session),
         settings.defaults.name_template,
-        settings.cloud.endpoint,
         settings.inventory.model_dump(exclude={"strict"}),
     )
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
@@ -55,15 +60,24 @@ def new_run(
     session: Session,
     *,
     runs: list[RunRecord],
+    ledger_id: str = "",
     parent: RunId | None = None,
     operation: str = FlowLogs.name,
     extra: Mapping[str, object] | None = None,
 ) -> RunRecord:
-    """A run that begins now, in state `planning`; its id is none of those of `runs`. `extra` goes to its settings."""
+    """A run that begins now, in state `planning`. `extra` goes to its settings.
+
+    Its id is none of those of `runs`, and no folder of reports has its name: that would be another ledger's.
+    """
     now = session.clock.now()
+    taken = {run.run_id for run in runs}
     settings = {"target": session.target, **session.settings.model_dump(mode="json"), **(extra or {})}
     return RunRecord(
-        run_id=_run_id(now, fingerprint or sha256, {run.run_id for run in runs}),
+        run_id=next(
+            name
+            for name in _run_ids(now, f"{ledger_id}/{fingerprint or sha256}")
+            if name not in taken and not os.path.lexists(session.reports / name)
+        ),
         parent=parent,
         state=RunState.PLANNING,
         operation=operation,
@@ -83,11 +97,17 @@ def new_run(
     )
 
 
-def _run_id(now: float, fingerprint: str, taken: set[RunId]) -> RunId:
-    """Time and content, never chance: `20261123-021500-3fa9c1`, with `-2` and so on within one second."""
-    base = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{fingerprint[:6]}"
-    names = (RunId(base if n == 1 else f"{base}-{n}") for n in range(1, len(taken) + 2))
-    return next(name for name in names if name not in taken)
+def _run_ids(now: float, content: str) -> Iterator[RunId]:
+    """Time and content, never chance: `20261123-021500-3fa9c15d`, then with `-2` and so on within one second.
+
+    Eight digits: a hundred ledgers that begin at the same second every night for ten years meet once in two hundred
+    such folders; then the next name is taken.
+    """
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    base = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{digest}"
+    yield RunId(base)
+    for n in count(2):
+        yield RunId(f"{base}-{n}")
 
 
 async def record_run(
@@ -108,7 +128,15 @@ async def record_run(
             if session.deadline is not None:
                 tasks.start_soon(stop_at, session.stop, session.deadline, session.clock.now)
             operation = flow_logs(cloud, session)
-            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=session.clock)
+            await record_plan(
+                ledger,
+                operation,
+                inventory,
+                run.run_id,
+                sink=session.sink,
+                clock=session.clock,
+                sites_of=SiteBook(cloud, session).of,
+            )
             tasks.cancel_scope.cancel()
         _end_if_stopped(session)
         if session.settings.inventory.strict:

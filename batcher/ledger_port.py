@@ -19,7 +19,7 @@ from batcher.model import (
     Send,
     Settlement,
 )
-from batcher.records import RowRecord, RunRecord, ScopeLoad, Twin
+from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 
 class Settler(Protocol):
@@ -75,8 +75,19 @@ class Ledger(Protocol):
         """Open a run in state `planning`. Not repeatable: the id must be new."""
         ...
 
-    async def add_rows(self, run_id: RunId, rows: Sequence[PlanRow]) -> None:
-        """Record planned rows in one transaction, in ascending `row_no`. Not repeatable."""
+    async def identity(self) -> str:
+        """The id of this ledger and of its copies; empty if only older versions of batcher have written it."""
+        ...
+
+    async def add_rows(self, run_id: RunId, rows: Sequence[PlanRow], sites: Mapping[LaneKey, Site] = ...) -> None:
+        """Record planned rows in one transaction, in ascending `row_no`. Not repeatable.
+
+        `sites` has the site of each lane of these rows; a lane that it lacks is recorded without one.
+        """
+        ...
+
+    async def sites(self, run_id: RunId) -> list[RunSite]:
+        """Where a run was planned to be done: each site once, in the order of accounts and regions."""
         ...
 
     async def copy_rows(self, run_id: RunId, parent: RunId) -> int:

@@ -7,6 +7,27 @@ from typing import NamedTuple
 from batcher.model import LaneKey, Outcome, RowState, RunId, RunState
 
 
+class Site(NamedTuple):
+    """Where the calls of a lane go, and whose they are. Empty: not known, and then never held against another.
+
+    `er`, `iam` and `lts` are base URLs as `cloud.endpoints` writes them, so that equal ones are equal texts. `tenant`
+    is the lane's project where that is the credentials' own: named by them, or looked up with them.
+    """
+
+    er: str = ""
+    iam: str = ""
+    lts: str = ""
+    tenant: str = ""
+
+
+class RunSite(NamedTuple):
+    """A site of a run, which all its lanes of an account and a region share that have it."""
+
+    account: str
+    region: str
+    site: Site
+
+
 class RowRecord(NamedTuple):
     """A row as the ledger knows it: what the report is drawn from. `outcome` None: not settled.
 

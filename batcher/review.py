@@ -1,6 +1,6 @@
 """A forecast on paper: what a person reviews, and whether it still holds when the run comes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from batcher.model import LaneKey, Quota, Refused, RunId
 from batcher.planning.plan_file import WORD_CHARS_MAX, no_plan, read_plan, write_plan
 from batcher.policy.pace import rate_text
 from batcher.policy.prospect import CHANGES, Prospect, nights_of
-from batcher.records import RowRecord, RunRecord
+from batcher.records import RowRecord, RunRecord, RunSite
 from batcher.report.rows import utc_text
+from batcher.report.summary import SERVICES, described_endpoints
 from batcher.sitting import PLAN, SIGNALLED
 from batcher.wiring import Cloud, Session
 
 ROUTER_CHARS_MAX = 64
 """Of a router's id, as a plan file has it: anybody may have written that."""
+ENDPOINT_CHARS_MAX = 200
+"""Of an endpoint in a plan file, for the same reason."""
 COUNTS_SHOWN_MAX = 10
 """Prospects that are counted: there are fewer."""
 _KEY = ("account", "region", "project_id", "er_id")
@@ -35,6 +38,7 @@ def describe(forecast: Forecast, night_s: float | None = None) -> dict[str, Any]
         "inventory": {"name": forecast.inventory_name, "sha256": forecast.inventory_sha256},
         "fingerprint": forecast.fingerprint,
         "target": forecast.target,
+        "endpoints": described_endpoints(forecast.sites),
         "made_at": utc_text(forecast.made_at),
         "fix_drift": forecast.fix_drift,
         "rows": {str(prospect): count for prospect, count in forecast.rows.items()},
@@ -162,6 +166,18 @@ class Reviewed:
                 hint=f"`batcher resume {run.run_id}` goes on with it; then {self.again}",
             )
 
+    def check_endpoints(self, sites: Sequence[RunSite]) -> None:
+        """Raise `MovedError` if rows would be done elsewhere than they were surveyed; nothing is asked there before."""
+        then, now = _endpoints(self.head["endpoints"]), _endpoints(described_endpoints(sites))
+        for (region, name), was in then.items():
+            is_now = now.get((region, name))
+            if was and is_now and was != is_now:
+                raise MovedError(
+                    f"the plan `{self.path}` was made for `{name}` of region `{region[:WORD_CHARS_MAX]}` at"
+                    f" `{was[:ENDPOINT_CHARS_MAX]}`, and the settings lead to `{is_now}`; nothing was sent",
+                    hint=f"name that endpoint; else {self.again}",
+                )
+
     def check(self, forecast: Forecast) -> None:
         """Raise `MovedError` unless all that would be done now is what was reviewed; as `whole` before."""
         whole(forecast)
@@ -180,6 +196,21 @@ class Reviewed:
         return f"make it anew and review it: `batcher plan INVENTORY --out {self.path}`"
 
 
+def _endpoints(items: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str | None]:
+    return {(item["region"], name): item[name] for item in items for name in SERVICES}
+
+
+def _is_endpoints(items: object) -> bool:
+    """Whether these are the endpoints of regions, as `described_endpoints` has them."""
+    names = ("region", *SERVICES)
+    return isinstance(items, list) and all(
+        isinstance(item, dict)
+        and set(item) == set(names)
+        and all(isinstance(item[name], str) or (item[name] is None and name != "region") for name in names)
+        for item in items
+    )
+
+
 def _misfit(head: Mapping[str, Any]) -> str:
     """The first member of a head that is not what a plan has there, as a run is held to it; empty if all are."""
     source, scopes = head.get("inventory"), head.get("scopes")
@@ -187,6 +218,7 @@ def _misfit(head: Mapping[str, Any]) -> str:
         "inventory": isinstance(source, dict) and isinstance(source.get("sha256"), str),
         "fingerprint": isinstance(head.get("fingerprint"), str),
         "target": isinstance(head.get("target"), str),
+        "endpoints": _is_endpoints(head.get("endpoints")),
         "fix_drift": isinstance(head.get("fix_drift"), bool),
         "scopes": isinstance(scopes, list) and all(map(_is_scope, scopes)),
     }
@@ -214,7 +246,7 @@ def read_reviewed(path: Path, fingerprint: str, sha256: str, session: Session) -
     if head["fingerprint"] != fingerprint:
         raise MovedError(
             f"the settings that shape rows are not those of the plan `{path}`",
-            hint=f"endpoint, defaults, `--map` and the like must be the same; else {reviewed.again}",
+            hint=f"defaults, `--map` and the like must be the same; else {reviewed.again}",
         )
     return reviewed
 
@@ -234,6 +266,7 @@ class Review:
     async def hold(self) -> None:
         """Survey the run, which is still `planning`, and raise `MovedError` unless it is as reviewed."""
         ledger, run_id = self._ledger, self._run.run_id
+        self._reviewed.check_endpoints(await ledger.sites(run_id))
         forecast, survey = await survey_run(ledger, self._run, self._cloud, self._session, Knowledge())
         self._reviewed.check(forecast)
         drifted = {(scope.lane, scope.scope) for scope in forecast.scopes if scope.rows[Prospect.UPDATE]}

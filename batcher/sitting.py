@@ -28,6 +28,7 @@ from batcher.policy.threshold import FailureCount, tolerance_of
 from batcher.policy.verdict import OwnCode, exit_code
 from batcher.records import RunRecord
 from batcher.report.publish import Publication, publish
+from batcher.report.summary import Origin
 from batcher.wiring import Cloud, Session, advice, engine_policy, flow_logs
 
 PLAN = "plan"
@@ -213,7 +214,12 @@ def what_stopped(session: Session, engine: RunEngine, planned: Cloud | None) -> 
 
 async def publish_run(ledger: Ledger, run: RunRecord, session: Session) -> Publication:
     """Draw the reports of a run from the ledger, in the formats that the settings name."""
-    formats = session.settings.report.formats
     return await publish(
-        ledger, flow_logs(None, session), run, session.reports, formats, advise=advice(session.settings)
+        ledger,
+        flow_logs(None, session),
+        run,
+        session.reports,
+        session.settings.report.formats,
+        advise=advice(session.settings),
+        origin=Origin(await ledger.identity(), await ledger.sites(run.run_id)),
     )

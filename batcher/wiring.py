@@ -27,7 +27,7 @@ from batcher.cloud.metadata import Metadata, check_metadata_endpoint
 from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import OpenTransport, open_transport
-from batcher.config import ErrorEntry, Section, Settings
+from batcher.config import ErrorEntry, Settings, continued
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError, LedgerHeldError
@@ -92,18 +92,17 @@ class Session:
     def continuing(self, run: RunRecord) -> "Session":
         """This session with the settings that `run` was given where none are given now: rate, endpoint and so on."""
         given = self.settings
-        update: dict[str, Section] = {}
-        for name in CONTINUED_SECTIONS:
-            section: Section = getattr(given, name)
-            kept = run.settings.get(name)
-            values = dict(kept) if isinstance(kept, dict) else {}
-            values.update({key: getattr(section, key) for key in section.model_fields_set})
-            update[name] = type(section).model_validate(values)
+        update = {name: continued(getattr(given, name), run.settings.get(name)) for name in CONTINUED_SECTIONS}
         return replace(self, settings=given.model_copy(update=update))
 
     def chance(self) -> random.Random:
         """Where one part's chances come from; with a seed each part has the same at every run."""
         return random.SystemRandom() if self.seed is None else random.Random(self.seed)  # noqa: S311  # jitter
+
+    @property
+    def birth(self) -> str:
+        """What the id of a ledger is made of that this session makes; empty: of time and place."""
+        return "" if self.seed is None else f"seed {self.seed}"
 
     @property
     def ledger_path(self) -> Path:
@@ -276,7 +275,12 @@ async def run_ledger(session: Session) -> AsyncIterator[Ledger]:
         while True:
             try:
                 lost = partial(session.stop.request, "BATCHER.LeaseLost")
-                opening = open_ledger(str(session.ledger_path), found=session.settings.finds_ledger, when_lost=lost)
+                opening = open_ledger(
+                    str(session.ledger_path),
+                    found=session.settings.finds_ledger,
+                    birth=session.birth,
+                    when_lost=lost,
+                )
                 ledger = await stack.enter_async_context(opening)
                 break
             except LedgerHeldError as error:

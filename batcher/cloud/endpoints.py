@@ -24,7 +24,7 @@ REGION_MARK = "{region}"
 """Stands in a configured URL for the name of the region."""
 
 EVERYWHERE = "*"
-"""The place of all regions whose Enterprise Router is one endpoint without a mark."""
+"""The place of a rehearsal: its one endpoint serves all regions, at another port each time."""
 
 _DOMAIN = "myhuaweicloud.com"
 _DOMAIN_EU = "myhuaweicloud.eu"
@@ -121,12 +121,13 @@ class Endpoints:
         raise self._unknown(service, region)
 
     def place(self, region: str) -> str:
-        """One name for all regions that one Enterprise Router endpoint serves: the routers are the same."""
-        own = {name: _fill(urls[Service.ER], name) for name, urls in self.by_region.items() if Service.ER in urls}
-        if region in own:
-            return min(name for name, url in own.items() if url == own[region])
-        everywhere = self.everywhere.get(Service.ER)
-        return region if everywhere is None or REGION_MARK in everywhere else EVERYWHERE
+        """What tells the routers of a region from all others: a region of the provider's own, else the endpoint.
+
+        Two regions that one endpoint serves are one place, and two endpoints of one region are two; how the endpoint
+        is written, and where it is set, makes no difference.
+        """
+        given = self._given(Service.ER, region)
+        return region if given is None or (region in REGIONS and given == _built_in(Service.ER, region)) else given
 
     def regions(self) -> frozenset[str] | None:
         """The names that a row may use; None: any, because an Enterprise Router for every region is given."""

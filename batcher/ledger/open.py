@@ -13,10 +13,16 @@ from batcher.ledger_port import Ledger
 
 @asynccontextmanager
 async def open_ledger(
-    path: str, *, read_only: bool = False, found: bool = False, when_lost: Callable[[], None] | None = None
+    path: str,
+    *,
+    read_only: bool = False,
+    found: bool = False,
+    birth: str = "",
+    when_lost: Callable[[], None] | None = None,
 ) -> AsyncIterator[Ledger]:
     """A ledger, closed at the end. `read_only` takes no lock, so it works beside a run.
 
+    `birth` is what a new ledger's id is made of; if absent of time and place (`identity.birth_of`).
     `found`: nobody has named it, so it must be ours. `when_lost` is called once it is not in its place any more, and
     nothing may be sent from then on.
 
@@ -25,7 +31,7 @@ async def open_ledger(
     """
     if found:
         check_found(Path(path))
-    ledger = SqliteLedger(Path(path), read_only=read_only, when_lost=when_lost)
+    ledger = SqliteLedger(Path(path), read_only=read_only, birth=birth, when_lost=when_lost)
     try:
         await ledger.open()
         yield ledger

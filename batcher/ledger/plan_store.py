@@ -7,13 +7,15 @@ from functools import lru_cache
 from typing import Any
 
 from batcher.errors import LedgerError, RunNotFoundError
+from batcher.ledger.identity import identity_of
 from batcher.ledger.lane_store import count_rows, settle_rows
 from batcher.ledger.store import Store, legible, statements, translated
 from batcher.model import RUN_ID_PATTERN, LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement
-from batcher.records import RowRecord, RunRecord, Twin
+from batcher.records import RowRecord, RunRecord, RunSite, Site, Twin
 
 ROWS_MAX = 2**32 - 1
 """Rows of one run: `plan_id` keeps 32 bits for the row's number."""
+NOWHERE = Site()
 
 
 class PlanStore:
@@ -40,7 +42,11 @@ class PlanStore:
                 },
             )
 
-    def add_rows(self, run_id: RunId, rows: Sequence[PlanRow]) -> None:
+    def identity(self) -> str:
+        with translated(self._store.path, "read"), legible(self._store.path):
+            return identity_of(self._store)
+
+    def add_rows(self, run_id: RunId, rows: Sequence[PlanRow], sites: Mapping[LaneKey, Site]) -> None:
         lanes = self._lanes.setdefault(run_id, {})
         new_lanes: dict[LaneKey, int] = {}
         with self._store.transaction():
@@ -63,7 +69,8 @@ class PlanStore:
                 states.append((run_no, lane_no, row.row_no, "planned", None, wish.token, 0, "", ""))
                 counts[(RowState.PLANNED, "")] += 1
             places: list[tuple[object, ...]] = [
-                (run_no, number, lane.account, lane.region, lane.project_id) for lane, number in new_lanes.items()
+                (run_no, number, lane.account, lane.region, lane.project_id, *sites.get(lane, NOWHERE))
+                for lane, number in new_lanes.items()
             ]
             self._store.many("insert_lane", places)
             self._store.many("insert_plan", plans)
@@ -104,6 +111,11 @@ class PlanStore:
                 self._store.many("insert_made_row", states)
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
         return row_no
+
+    def sites(self, run_id: RunId) -> list[RunSite]:
+        with translated(self._store.path, "read"):
+            found = self._store.all("select_sites", (self._store.run_no(run_id),))
+            return [RunSite(account, region, Site(*site)) for account, region, *site in found]
 
     def index_keys(self, run_id: RunId) -> int:
         self._lanes.pop(run_id, None)  # the plan is whole: nobody adds to it any more

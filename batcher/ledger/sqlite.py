@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
 from batcher.errors import LedgerError, LedgerLostError, RunNotFoundError
 from batcher.ledger.damage import check_log, check_pages, check_place, keep_private
 from batcher.ledger.hold import Hold, check_names
+from batcher.ledger.identity import birth_of, identify
 from batcher.ledger.lane_store import LaneStore
 from batcher.ledger.lock import LedgerLock, holder_of, identity, was_made
 from batcher.ledger.migrate import migrate, migrations, schema_version
 from batcher.ledger.plan_store import PlanStore
-from batcher.ledger.store import BUSY_MS, CACHE_KIB, DAMAGED, Store, translated
+from batcher.ledger.store import BUSY_MS, CACHE_KIB, DAMAGED, Store, legible, translated
 from batcher.model import (
     ClaimedRow,
     LaneKey,
@@ -30,11 +32,12 @@ from batcher.model import (
     Send,
     Settlement,
 )
-from batcher.records import RowRecord, RunRecord, ScopeLoad, Twin
+from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 SQLITE_OLDEST = (3, 37, 0)
 """The first with STRICT tables (2021-11-27)."""
 
+NO_SITES: Mapping[LaneKey, Site] = MappingProxyType({})
 _NO_FILE_BESIDE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR_SHM")
 
 P = ParamSpec("P")
@@ -51,14 +54,18 @@ class SqliteLedger:
     Without a path it is a temporary one: SQLite keeps it in a file that has lost its name as soon as it is open
     (https://www.sqlite.org/inmemorydb.html, "Temporary Databases"), so that whatever ends the process nothing stays.
 
+    `birth` is what a new ledger's id is made of, where it is not to be made of time and place.
     `when_lost` is called once the ledger is found not to be in its place any more: nothing may be sent from then on.
     What is in flight can still be settled, and `end_sitting` raises. Without it each step of the work raises.
     """
 
-    def __init__(self, path: Path | None, *, read_only: bool, when_lost: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, path: Path | None, *, read_only: bool, birth: str = "", when_lost: Callable[[], None] | None = None
+    ) -> None:
         self._path = path or TEMPORARY
         self._is_temporary = path is None
         self._read_only = read_only
+        self._birth = birth
         self._when_lost = when_lost
         self._lock: LedgerLock | None = None
         self._hold: Hold | None = None
@@ -165,6 +172,8 @@ class SqliteLedger:
             raise LedgerError(f"the ledger `{self._path}` has lost its log, and with it all that it held", hint=DAMAGED)
         # The schema first: from its first moment a ledger is one even if its log is lost.
         migrate(store)
+        with legible(self._path):
+            identify(store, self._birth or birth_of(self._path))
         store.connection.execute("PRAGMA journal_mode = WAL")
         schema_version(store)  # a first reading opens the log
         lock.note_made()
@@ -197,8 +206,14 @@ class SqliteLedger:
     async def create_run(self, run: RunRecord) -> None:
         await self._call(self._plans.create_run, run)
 
-    async def add_rows(self, run_id: RunId, rows: Sequence[PlanRow]) -> None:
-        await self._call(self._plans.add_rows, run_id, rows)
+    async def identity(self) -> str:
+        return await self._call(self._plans.identity)
+
+    async def add_rows(self, run_id: RunId, rows: Sequence[PlanRow], sites: Mapping[LaneKey, Site] = NO_SITES) -> None:
+        await self._call(self._plans.add_rows, run_id, rows, sites)
+
+    async def sites(self, run_id: RunId) -> list[RunSite]:
+        return await self._call(self._plans.sites, run_id)
 
     async def copy_rows(self, run_id: RunId, parent: RunId) -> int:
         return await self._call(self._plans.copy_rows, run_id, parent)

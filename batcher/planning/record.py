@@ -5,15 +5,15 @@ reason. What cannot be planned is recorded as what it is (`invalid`, `duplicate`
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from json.encoder import encode_basestring_ascii as _quoted
 
 from batcher.events import PlanProgress
 from batcher.ledger_port import Ledger
-from batcher.model import Barred, Fault, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Wish
+from batcher.model import Barred, Fault, LaneKey, Outcome, PlanRow, RawRow, RowState, RunId, Settlement, Wish
 from batcher.ports import Clock, EventSink, Operation, RowSource
-from batcher.records import Twin
+from batcher.records import Site, Twin
 
 HOW_IT_IS_ASKED = frozenset({"account", "region"})
 """Columns in which rows may differ that ask for one and the same flow log."""
@@ -21,18 +21,32 @@ PAGE_ROWS = 1000
 """Rows of one transaction: large enough that its cost vanishes, small enough that the loop takes turns."""
 
 
+SitesOf = Callable[[Iterable[LaneKey]], Awaitable[Mapping[LaneKey, Site]]]
+"""Where the calls of these lanes go, and whose they are."""
+
+
 async def record_plan(
-    ledger: Ledger, operation: Operation, source: RowSource, run_id: RunId, *, sink: EventSink, clock: Clock
+    ledger: Ledger,
+    operation: Operation,
+    source: RowSource,
+    run_id: RunId,
+    *,
+    sink: EventSink,
+    clock: Clock,
+    sites_of: SitesOf | None = None,
 ) -> None:
     """Read the source to its end into a run that is `planning`, and leave it so: nothing of it is worked yet.
 
-    Raises what the source and `Operation.prepare` raise.
+    Without `sites_of` nothing is recorded of where its lanes are done. Raises what the source, `Operation.prepare`
+    and `sites_of` raise.
     """
     rows = source.rows()
     count = 0
     while page := list(islice(rows, PAGE_ROWS)):
         await operation.prepare([raw.fields for raw in page])
-        await ledger.add_rows(run_id, list(plan_rows(page, operation, after=count)))
+        rows_of_page = list(plan_rows(page, operation, after=count))
+        lanes = {row.wish.lane for row in rows_of_page if row.wish is not None}
+        await ledger.add_rows(run_id, rows_of_page, await sites_of(lanes) if sites_of is not None else {})
         count += len(page)
         sink.emit(PlanProgress(count))
     await settle_twins(ledger, operation, run_id, clock)

@@ -3,11 +3,13 @@
 1. The folder is locked, so that two processes do not write one report at a time; the lock goes with the
    process that holds it.
 2. What a killed process left is removed: with the lock held, a temporary file belongs to nobody.
-3. Every file is written whole to a temporary name in the same folder and synced to the disk.
-4. Only then each is renamed, in the order in which it was begun, and the folder and the one above it are synced;
+3. The file `.ledger` names the ledger whose run it is. It is put there before anything else, and a folder that names
+   another ledger is refused: a report is never replaced by that of another run, even if both are called alike.
+4. Every file is written whole to a temporary name in the same folder and synced to the disk.
+5. Only then each is renamed, in the order in which it was begun, and the folder and the one above it are synced;
    then `latest`, a relative symbolic link, is replaced in one step and its folder synced.
 
-A failure before step 4 leaves the old report as it was. Everything here blocks; `publish` runs it in a
+A failure before step 5 leaves the old report as it was. Everything here blocks; `publish` runs it in a
 thread of its own.
 
 A report is for others too, so who may read it is for the operator to say. The folder of all reports is made for its
@@ -27,8 +29,12 @@ from typing import BinaryIO, Final
 from batcher.errors import ReportError
 from batcher.model import RUN_ID_PATTERN
 from batcher.ownership import is_open_to_all
+from batcher.policy.defusing import printable
 
 LATEST: Final = "latest"
+OWNER_FILE: Final = ".ledger"
+_OWNER_BYTES_MAX: Final = 256
+"""Of that file: an id and a line end; what is longer is no ledger's."""
 _TEMPORARY_SUFFIX: Final = ".tmp"
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 """Never somebody else's file or link."""
@@ -37,12 +43,13 @@ _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 class ReportFolder:
     """`<root>/<run_id>/`, made where it is missing; `open` first, then files, then `commit`, at last `close`.
 
-    `again` is the command that writes the report again.
+    `again` is the command that writes the report again. `ledger_id` is that of the ledger that holds the run; empty,
+    for a ledger that has none yet, nothing is held against the folder.
 
     Every method raises `ReportError` where the file system refuses; the ledger is unharmed then.
     """
 
-    def __init__(self, root: Path, run_id: str, again: str = "") -> None:
+    def __init__(self, root: Path, run_id: str, again: str = "", *, ledger_id: str = "") -> None:
         if not RUN_ID_PATTERN.fullmatch(run_id) or run_id.lower() == LATEST:
             raise ReportError(
                 f"run id `{run_id[:80]!r}` cannot name a report folder",
@@ -51,6 +58,7 @@ class ReportFolder:
         self.path = root / run_id
         self._root = root
         self._run_id = run_id
+        self._ledger_id = ledger_id
         self._again = again or f"batcher report {run_id}"
         self._lock: int | None = None
         self._files: dict[str, BinaryIO] = {}
@@ -81,7 +89,26 @@ class ReportFolder:
             self._lock = lock
             for leftover in self.path.glob(f".*{_TEMPORARY_SUFFIX}"):
                 leftover.unlink(missing_ok=True)
+            check_run_folder(self._root, self._run_id, self._ledger_id)
+            self._mark()
         return True
+
+    def _mark(self) -> None:
+        """Name the folder's ledger in it, unless that is done or there is nothing to name."""
+        if not self._ledger_id or _owner_of(self.path):
+            return
+        name = self._temporary(OWNER_FILE)
+        try:
+            with os.fdopen(os.open(name, _NEW_FILE, 0o644), "wb") as file:
+                file.write(f"{self._ledger_id}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+            name.replace(self.path / OWNER_FILE)
+        except OSError:
+            with suppress(OSError):
+                name.unlink(missing_ok=True)
+            raise
+        _sync_folder(self.path)
 
     def holds(self, name: str) -> bool:
         """Whether an earlier report left a file of this name."""
@@ -150,6 +177,36 @@ class ReportFolder:
                 f"cannot write report `{path}`: {error.strerror or error}",
                 hint=f"the ledger is unharmed; `{self._again}` writes the report again",
             ) from error
+
+
+def check_run_folder(root: Path, run_id: str, ledger_id: str) -> None:
+    """Raise `ReportError` where a run's folder is that of another ledger's run. One without a name is nobody's."""
+    path = root / run_id
+    owner = _owner_of(path) if ledger_id else ""
+    if owner not in ("", ledger_id):
+        raise ReportError(
+            f"the folder `{path}` holds the report of another ledger's run (ledger `{owner}`; this one is"
+            f" `{ledger_id}`), and stays as it is",
+            hint="name another folder for the reports with `--reports`, and this ledger with `--ledger`",
+        )
+
+
+def _owner_of(path: Path) -> str:
+    """The id of the ledger that a run's folder names; empty where it names none. Raises `ReportError`."""
+    try:
+        # Not waiting: somebody may have put a pipe there.
+        file = os.open(path / OWNER_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return printable(os.read(file, _OWNER_BYTES_MAX).decode("ascii", "replace").strip())
+        finally:
+            os.close(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise ReportError(
+            f"cannot read whose the report folder `{path}` is: {error.strerror or error}",
+            hint=f"look who made `{path / OWNER_FILE}`; the ledger is unharmed",
+        ) from error
 
 
 def _sync_folder(path: Path) -> None:

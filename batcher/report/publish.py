@@ -17,7 +17,7 @@ from batcher.report.csv_report import CsvLayout, csv_line
 from batcher.report.folder import ReportFolder
 from batcher.report.jsonl_report import JsonlLayout
 from batcher.report.rows import ReportRow, RowProjection, SpecReader
-from batcher.report.summary import Advise, Tally, command_for, no_advice, summarize
+from batcher.report.summary import NO_ORIGIN, Advise, Origin, Tally, command_for, no_advice, summarize
 
 FILES_OF_FORMAT: Final[Mapping[str, tuple[str, ...]]] = {
     "csv": ("report.csv", "failed.csv"),
@@ -56,8 +56,11 @@ class Publication:
 class _Draft:
     """The files of one report as they grow; its methods block."""
 
-    def __init__(self, operation: SpecReader, run: RunRecord, folder: ReportFolder, advise: Advise) -> None:
+    def __init__(
+        self, operation: SpecReader, run: RunRecord, folder: ReportFolder, advise: Advise, origin: Origin
+    ) -> None:
         self._run = run
+        self._origin = origin
         self._folder = folder
         self._projection = RowProjection(operation, run)
         self._csv = CsvLayout(self._projection)
@@ -107,7 +110,7 @@ class _Draft:
     def finish(self) -> Publication:
         """Write the summary, which is renamed last, and put everything in place."""
         self._names.append(SUMMARY_FILE)
-        summary = summarize(self._run, self._tally, self._names)
+        summary = summarize(self._run, self._tally, self._names, self._origin)
         self._folder.begin(SUMMARY_FILE)
         text = json.dumps(summary, ensure_ascii=False, indent=2, default=str)
         self._folder.write(SUMMARY_FILE, printable_json(text) + "\n")
@@ -124,19 +127,23 @@ async def publish(
     formats: Sequence[str],
     *,
     advise: Advise = no_advice,
+    origin: Origin = NO_ORIGIN,
 ) -> Publication:
     """Write the reports of `run` to `<directory>/<run_id>/` and let `<directory>/latest` lead there.
 
     `formats` are any of `FILES_OF_FORMAT`; `failed.csv` comes with `csv`, `summary.json` always; `advise` tells what
-    to do about an error. Memory is that of a page of rows. May be repeated at any time. Raises `ReportError` where a
-    file cannot be written and `LedgerError` where a row cannot be read; the old report stays then. Cancelled, it
+    to do about an error, `origin` which ledger holds the run, and where it is done. Memory is that of a page of rows.
+    May be repeated at any time. Raises `ReportError` where a file cannot be written or the folder is another ledger's,
+    and `LedgerError` where a row cannot be read; the old report stays then. Cancelled, it
     leaves the old report or the new one, whole.
     """
     unknown = [name for name in formats if name not in FILES_OF_FORMAT]
     if unknown:
         raise ReportError(f"unknown report format `{unknown[0]}`", hint=f"known formats: {', '.join(FILES_OF_FORMAT)}")
-    folder = ReportFolder(directory, run.run_id, command_for(run, f"report {run.run_id}", calls=False))
-    draft = _Draft(operation, run, folder, advise)
+    folder = ReportFolder(
+        directory, run.run_id, command_for(run, f"report {run.run_id}", calls=False), ledger_id=origin.ledger_id
+    )
+    draft = _Draft(operation, run, folder, advise, origin)
     # One thread: jobs run in order, so that `close` comes after a page that a cancelled wait left running.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="report") as thread:
         try:

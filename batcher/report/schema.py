@@ -5,6 +5,7 @@ from typing import Any
 from batcher.model import Outcome, RunState
 from batcher.policy.prospect import Prospect
 from batcher.report.rows import report_columns
+from batcher.report.summary import SERVICES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -65,10 +66,12 @@ def summary_schema() -> dict[str, Any]:
         **_object(
             {
                 "run_id": text,
+                "ledger_id": text_or_null,
                 "parent": text_or_null,
                 "operation": text,
                 "state": {"enum": [str(state) for state in RunState]},
                 "inventory": _object({"name": text, "sha256": text}),
+                "endpoints": {"type": "array", "items": _object({"region": text, **_endpoints()})},
                 "settings": {"type": "object"},
                 "rows": _object({"total": number, "by_outcome": counts}),
                 "failures": {"type": "array", "items": _object(failure)},
@@ -86,6 +89,11 @@ def summary_schema() -> dict[str, Any]:
             }
         ),
     }
+
+
+def _endpoints() -> dict[str, Any]:
+    """Of a region; null where one is not known."""
+    return {service: {"type": ["string", "null"]} for service in SERVICES}
 
 
 def plan_schema() -> dict[str, Any]:
@@ -120,6 +128,7 @@ def plan_schema() -> dict[str, Any]:
                 "inventory": _object({"name": text, "sha256": text}),
                 "fingerprint": text,
                 "target": {"enum": ["cloud", "emulator"]},
+                "endpoints": {"type": "array", "items": _object({"region": text, **_endpoints()})},
                 "made_at": {"type": "string", "format": "date-time"},
                 "fix_drift": {"type": "boolean"},
                 "rows": counts,

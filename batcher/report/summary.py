@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from batcher.model import UNDO, Outcome, RowState
 from batcher.policy.verdict import DONE, OwnCode, exit_code
-from batcher.records import RunRecord
+from batcher.records import RunRecord, RunSite
 from batcher.report.rows import ReportRow, utc_text
 
 GROUPS_TALLIED_MAX = 10_000
@@ -24,6 +24,17 @@ TEXT_CHARS_MAX = 500
 """Longest scope, code or message in the file; the whole text stands in the report's row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the ledger knows of a run besides its record: the ledger's own id, and where the run was planned for."""
+
+    ledger_id: str = ""
+    sites: Sequence[RunSite] = ()
+
+
+NO_ORIGIN = Origin()
+SERVICES = ("er", "iam", "lts")
+"""What has an endpoint in each region, in the words of `summary.json` and of plans."""
 Advise = Callable[[int | None, str], str]
 
 
@@ -132,17 +143,28 @@ def described_changes(changes: Iterable[tuple[float, str, str]]) -> list[dict[st
     return [{"at": utc_text(at), "action": action, "value": value or None} for at, action, value in changes]
 
 
-def summarize(run: RunRecord, tally: Tally, files: Sequence[str]) -> dict[str, object]:
+def described_endpoints(sites: Iterable[RunSite]) -> list[dict[str, object]]:
+    """The endpoints of each region, for a reader; null where one is not known."""
+    endpoints = dict.fromkeys((region, *site[: len(SERVICES)]) for _, region, site in sites)
+    return [
+        {"region": region, **{name: url or None for name, url in zip(SERVICES, urls, strict=True)}}
+        for region, *urls in endpoints
+    ]
+
+
+def summarize(run: RunRecord, tally: Tally, files: Sequence[str], origin: Origin = NO_ORIGIN) -> dict[str, object]:
     """The contents of `summary.json`; `files` are the names written together with it."""
     ranked = sorted(tally.groups.items(), key=lambda item: (-item[1].count, item[1].row))
     shown, hidden = ranked[:GROUPS_SHOWN_MAX], ranked[GROUPS_SHOWN_MAX:]
     judged = exit_code(tally.states, run.stop_code) if run.exit_code is None else run.exit_code
     return {
         "run_id": run.run_id,
+        "ledger_id": origin.ledger_id or None,
         "parent": run.parent,
         "operation": run.operation,
         "state": run.state.value,
         "inventory": {"name": run.inventory_name, "sha256": run.inventory_sha256},
+        "endpoints": described_endpoints(origin.sites),
         "settings": dict(run.settings),
         "rows": {"total": tally.states.total(), "by_outcome": tally.by_outcome()},
         "failures": [_failure(run, scope, code, group) for (scope, code), group in shown],

@@ -189,3 +189,19 @@ def test_an_endpoint_with_a_password_is_refused_and_not_repeated(url: str) -> No
     with pytest.raises(ConfigError) as raised:
         check_endpoint(url)
     assert "hush" not in f"{raised.value} {raised.value.hint}"
+
+
+def test_a_place_is_told_by_the_endpoint_and_not_by_how_it_is_written() -> None:
+    host = "https://er.eu-de.otc.t-systems.com"
+    for same in (
+        Endpoints(everywhere={ER: OTC}),
+        Endpoints(everywhere={ER: f"{host}:443/"}),
+        Endpoints(by_region={"eu-de": {ER: "ER.EU-DE.otc.t-systems.com"}}),
+        Endpoints(everywhere={ER: EMULATOR}, by_region={"eu-de": {ER: host}}),
+    ):
+        assert same.place("eu-de") == host
+    assert Endpoints(everywhere={ER: EMULATOR}).place("eu-de") == Endpoints(everywhere={ER: EMULATOR}).place("eu-nl")
+    assert Endpoints(everywhere={ER: EMULATOR}).place("eu-de") != host
+    own = "https://er.cn-north-4.myhuaweicloud.com"
+    assert Endpoints().place("cn-north-4") == Endpoints(everywhere={ER: own}).place("cn-north-4") == "cn-north-4"
+    assert Endpoints(everywhere={ER: own}).place("cn-east-3") == own

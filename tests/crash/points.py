@@ -37,7 +37,7 @@ PLAN_COMMITS = (
 )
 LANE_COMMITS = ("acquire", "release", "claim", "claim_these", "regenerate_rows", "write")
 WRITES = ("mark", "found", "put_back", "settle", "verify")
-"""What a `write` is called, by what it does: of rows about to be sent, of planned, claimed or accepted ones, or back."""
+"""What a `write` is called, by what it does: of rows about to be sent, of planned, claimed or accepted ones."""
 REQUESTS = ("send", "delete", "change", "list")
 FILES = ("draft", "sync", "rename")
 NAMES = (

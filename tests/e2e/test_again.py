@@ -152,19 +152,23 @@ async def test_standard_input_needs_its_format(tmp_path: Path) -> None:
 
 
 async def test_a_retry_that_was_stopped_goes_on_where_it_was_sent(tmp_path: Path) -> None:
-    """`retry` was given another endpoint than the run before it: going on must not show the keys to the first one."""
+    """The keys are not shown to an endpoint that `retry` is given now; without one it goes on where it was begun."""
     write_settings(tmp_path, "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n")
     inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
     async with cloud() as first:
         refused = {"fault": "status", "status": 400, "code": "ER.04009005", "times": None}
         await first.script({"operation": "create", **refused})
         assert (await first.run(tmp_path, "run", str(inventory))).code == 3
+        assert (await first.run(tmp_path, "retry")).code == 3
         before = await first.statistics()
         with closed_port() as port:
             elsewhere = ("retry", "--endpoint", f"http://127.0.0.1:{port}")
             ended = await batcher(tmp_path, *elsewhere, extra=EMULATOR_KEYS)
-            assert ended.code == 7, ended.err
-            ended = await batcher(tmp_path, "retry", extra=EMULATOR_KEYS)
-            assert ended.code == 7, ended.err
-            assert f"127.0.0.1:{port}" in ended.out
+            assert ended.code == 2, ended.err
+            assert f"127.0.0.1:{port}" in ended.err
+            assert first.url in ended.err
         assert (await first.statistics())["calls"] == before["calls"]
+        await first.script()
+        ended = await batcher(tmp_path, "retry", extra=EMULATOR_KEYS)
+        assert ended.code == 0, ended.err
+        assert "3 created" in ended.out

@@ -73,7 +73,8 @@ async def test_status_and_report_tell_of_runs_in_both_forms(tmp_path: Path) -> N
     assert [item["rows"] for item in found] == [{"exists": 2, "created": 1}, {"created": 2}]
     oldest = found[1]["run_id"]
     one = await batcher(tmp_path, "status", oldest, "--emulator", "--output", "json")
-    assert json.loads(one.out) == found[1]
+    place = {"region": "cn-north-4", "er": "emulator", "iam": "emulator", "lts": "emulator"}
+    assert json.loads(one.out) == {**found[1], "endpoints": [place]}
     text, detail = await asyncio.gather(
         batcher(tmp_path, "status", "--emulator"), batcher(tmp_path, "status", oldest, "--emulator")
     )

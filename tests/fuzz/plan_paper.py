@@ -13,6 +13,7 @@ from batcher.forecast import Forecast, ScopeForecast
 from batcher.model import LaneKey
 from batcher.planning.plan_file import read_plan
 from batcher.policy.prospect import Prospect
+from batcher.records import RunSite, Site
 from batcher.review import read_reviewed
 from batcher.wiring import Session
 from tests.fuzz.draw import Draw, is_sound
@@ -35,6 +36,7 @@ _FORECAST = Forecast(
     findings=[],
     warnings=[],
     survey_calls={},
+    sites=[RunSite("default", "cn-north-4", Site("https://er.example.com"))],
     stop_code="",
     stop_message="",
     stop_advice="",
@@ -44,6 +46,7 @@ _HEAD = {
     "inventory": {"name": "a.csv", "sha256": "ab"},
     "fingerprint": "cd",
     "target": "cloud",
+    "endpoints": [{"region": "cn-north-4", "er": "https://er.example.com", "iam": None, "lts": None}],
     "fix_drift": False,
     "scopes": [
         {"account": "default", "region": "cn-north-4", "project_id": _LANE.project_id, "er_id": "er-1"}
@@ -101,6 +104,7 @@ def check(data: bytes) -> None:
         reviewed = read_reviewed(_PATH, fingerprint, sha256, _SESSION)
         reviewed.applied_to(_SESSION)
         assert reviewed.settings
+        reviewed.check_endpoints(_FORECAST.sites)
         reviewed.check(_FORECAST)
     except BatcherError as error:
         is_sound(error, needs_hint=True)

@@ -9,7 +9,7 @@ from batcher.model import Outcome
 from batcher.policy.verdict import OWN_CODES
 from batcher.report.publish import publish
 from batcher.report.rows import RowProjection
-from tests.report.world import OPERATION, FakeLedger, example_run, run_record
+from tests.report.world import OPERATION, ORIGIN, FakeLedger, example_run, run_record
 
 PACKAGE = Path(batcher.__file__).parent
 README = (Path(__file__).parents[2] / "reports" / "README.md").read_text("utf-8")
@@ -43,7 +43,7 @@ def test_every_code_that_the_package_writes_is_in_the_table() -> None:
 
 async def test_the_example_is_what_the_code_writes(tmp_path: Path) -> None:
     run, rows = example_run()
-    done = await publish(FakeLedger(rows), OPERATION, run, tmp_path, ("csv", "jsonl"))
+    done = await publish(FakeLedger(rows), OPERATION, run, tmp_path, ("csv", "jsonl"), origin=ORIGIN)
     example = README.split("```json\n", 1)[1].split("```", 1)[0]
     assert example == (done.directory / "summary.json").read_text("utf-8")
     assert set(table("key")) == set(json.loads(example))

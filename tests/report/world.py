@@ -6,13 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batcher.model import LaneKey, Outcome, RowState, RunId, RunState
-from batcher.records import RowRecord, RunRecord
+from batcher.records import RowRecord, RunRecord, RunSite, Site
+from batcher.report.summary import Origin
 
 RUN_ID = RunId("20240419-080000-1f0c")
 PROJECT = "0605767a9980d5762fbcc00b3537e757"
 ROUTER = "a43c55e9-4911-4030-90e1-5c2bf6ae6fe2"
 GROUP = "b19dab4c-44b7-4a4c-8a8e-3d4f0a1a2b3c"
 STREAM = "c29dab4c-44b7-4a4c-8a8e-3d4f0a1a2b3d"
+LEDGER_ID = "5f0c41d2a7b3e896"
+ORIGIN = Origin(
+    LEDGER_ID,
+    [
+        RunSite("default", "eu-west-101", Site("https://er.eu.example.com", "https://iam.eu.example.com")),
+    ],
+)
 STARTED_AT = 1_713_513_600.0  # 2024-04-19T08:00:00Z
 
 

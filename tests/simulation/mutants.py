@@ -14,6 +14,7 @@ from batcher.engine import attempt, limiter
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
+from batcher.engine.taken import take
 from batcher.ledger.lane_store import LaneStore
 from batcher.model import Applied, Lease, Token, Window
 from batcher.operations import flow_log
@@ -27,7 +28,7 @@ def settled_before_the_answer() -> Iterator[None]:
 
     async def send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
         hoped = Applied("", "available", None, as_wished=True, http_status=202, request_id="")
-        attempt._applied(context, work, hoped)
+        take(context, work, hoped)
         await context.call("create", lambda: context.operation.apply(context.lane, work.row))
         return False
 

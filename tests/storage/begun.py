@@ -1,8 +1,10 @@
 """Copies of a ledger whose run was killed, and what is done to them."""
 
 import contextlib
+import os
 import random
 import shutil
+import socket
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +16,21 @@ ROWS = 200
 SENT = 30
 PAGE = 4096
 LEDGER = "ledger.db"
+PORTS_FROM, PORTS = 20_000, 5_000
+"""Below those that Linux and macOS give out by themselves."""
 
 
 @dataclass(frozen=True)
 class Begun:
     """A folder with `routers.csv` and `reports`, as a killed run of `ROWS` rows has left them.
 
-    `roots` has the page at which each table and index of the ledger begins.
+    `roots` has the page at which each table and index of the ledger begins; at `port` its cloud was, and only there it
+    can be gone on with.
     """
 
     folder: Path
     run_id: str
+    port: int
     roots: dict[str, int]
 
     def copy(self, place: Path, *, closed: bool = False) -> Path:
@@ -42,7 +48,8 @@ async def make_begun(folder: Path) -> Begun:
     """Run a command in a new folder, and kill it in the middle of its sends."""
     folder.mkdir()
     inventory = write_rows(folder / "routers.csv", some_rows(ROWS))
-    async with cloud() as sky, sky.slowly(folder, "run", str(inventory), rate="100/s") as run:
+    port = lasting_port()
+    async with cloud(port=port) as sky, sky.slowly(folder, "run", str(inventory), rate="100/s") as run:
         await sky.until_creates(SENT)
         run.process.kill()
         await run.process.wait()
@@ -53,7 +60,17 @@ async def make_begun(folder: Path) -> Begun:
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         (run_id,) = connection.execute("SELECT run_id FROM run").fetchone()
         roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_master WHERE rootpage > 0"))
-    return Begun(folder, run_id, roots)
+    return Begun(folder, run_id, port, roots)
+
+
+def lasting_port() -> int:
+    """A free port that no connection is given of itself, so that it stays free between two clouds."""
+    for port in range(PORTS_FROM + os.getpid() % PORTS, PORTS_FROM + 2 * PORTS):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def beside(ledger: Path, suffix: str) -> Path:

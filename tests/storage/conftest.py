@@ -17,6 +17,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
 
 
 @pytest.fixture
-async def sky() -> AsyncIterator[Cloud]:
-    async with cloud() as found:
+async def sky(begun: Begun) -> AsyncIterator[Cloud]:
+    """A new cloud where that of the killed run was: a run is gone on with at its own endpoint."""
+    async with cloud(port=begun.port) as found:
         yield found

@@ -29,7 +29,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return 0
     import anyio  # late, as what follows
 
-    from batcher.app import list_runs
+    from batcher.app import list_runs, run_endpoints
     from batcher.errors import RunNotFoundError
     from batcher.wiring import Session
 
@@ -43,6 +43,8 @@ def execute(arguments: argparse.Namespace) -> int:
                 hint="`batcher status` lists the runs",
             )
     described = [describe(run) for run in runs]
+    if arguments.run_id is not None:
+        described[0]["endpoints"] = anyio.run(run_endpoints, arguments.run_id, session)
     if arguments.output == "json":
         say_json(described[0] if arguments.run_id else described)
     elif arguments.run_id is not None:

@@ -2,6 +2,12 @@
 -- placeholders of keys. `plan_id` is run_no * 2^32 + row_no. CROSS JOIN keeps SQLite to the order in which tables are
 -- named: it knows nothing of their sizes and would else read a whole table for a few rows.
 
+-- name: insert_identity
+INSERT INTO identity (ledger_id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)
+
+-- name: select_identity
+SELECT ledger_id FROM identity
+
 -- name: insert_run
 INSERT INTO run (run_id, parent, state, operation, inventory_name, inventory_sha256, fingerprint, columns,
                  settings, started_at)
@@ -36,7 +42,12 @@ INSERT INTO call_count (run_no, kind, result, calls) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls
 
 -- name: insert_lane
-INSERT INTO lane (run_no, lane_no, account, region, project_id) VALUES (?, ?, ?, ?, ?)
+INSERT INTO lane (run_no, lane_no, account, region, project_id, er_endpoint, iam_endpoint, lts_endpoint, tenant)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: select_sites
+SELECT DISTINCT account, region, er_endpoint, iam_endpoint, lts_endpoint, tenant
+FROM lane WHERE run_no = ? ORDER BY account, region
 
 -- name: insert_plan
 INSERT INTO plan (plan_id, line, lane_no, scope, key, spec, carried) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -71,8 +82,9 @@ INSERT INTO row (run_no, lane_no, row_no, state, token, generation, remote_id, m
 VALUES (?, ?, ?, 'planned', ?, ?, ?, ?, ?, ?, ?)
 
 -- name: copy_lanes
-INSERT INTO lane (run_no, lane_no, account, region, project_id)
-SELECT :run_no, lane_no, account, region, project_id FROM lane WHERE run_no = :parent_no
+INSERT INTO lane (run_no, lane_no, account, region, project_id, er_endpoint, iam_endpoint, lts_endpoint, tenant)
+SELECT :run_no, lane_no, account, region, project_id, er_endpoint, iam_endpoint, lts_endpoint, tenant
+FROM lane WHERE run_no = :parent_no
 
 -- name: index_keys
 INSERT INTO row_key (run_no, key, lane_no, row_no)
