@@ -17,10 +17,11 @@ from dataclasses import replace
 
 from batcher.cloud.endpoints import Endpoints, Service
 from batcher.errors import ConfigError, CredentialsError
+from batcher.from_settings import endpoints_of
 from batcher.ledger_port import Ledger
 from batcher.model import LaneKey
 from batcher.records import RunRecord, Site
-from batcher.wiring import Cloud, Session, endpoints_of
+from batcher.wiring import Cloud, Session
 
 EMBEDDED = "emulator"
 """Of a rehearsal: where its calls go, for its port is another one at each start."""

@@ -19,6 +19,7 @@ from batcher.engine.stop import FailureGuard, stop_at
 from batcher.engine.undo import undo_lane
 from batcher.errors import leaf
 from batcher.events import RunEnded, RunStarted, Warned
+from batcher.from_settings import advice
 from batcher.ledger.group_commit import GroupCommit
 from batcher.ledger_port import Ledger
 from batcher.model import UNDO, LaneKey, Outcome, RowState, RunId
@@ -29,7 +30,7 @@ from batcher.policy.verdict import OwnCode, exit_code
 from batcher.records import RunRecord
 from batcher.report.publish import Publication, publish
 from batcher.report.summary import Origin
-from batcher.wiring import Cloud, Session, advice, engine_policy, flow_logs
+from batcher.wiring import Cloud, Session, engine_policy, flow_logs
 
 PLAN = "plan"
 """Among a run's settings: the seal of the plan that it was made from."""

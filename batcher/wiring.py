@@ -12,30 +12,28 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batcher.clock import SystemClock
-from batcher.cloud.classify import classify
 from batcher.cloud.client import CloudClient
 from batcher.cloud.credentials import (
     DEFAULT_ACCOUNT,
-    CredentialOptions,
     check_options,
     find_credentials,
 )
 from batcher.cloud.endpoints import EVERYWHERE, Endpoints, Service
-from batcher.cloud.error_table import STOPS_WORDS, Verdict, merged, user_verdict
 from batcher.cloud.keyring import FixedKeyring, Keyring
 from batcher.cloud.metadata import Metadata, check_metadata_endpoint
 from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import OpenTransport, open_transport
-from batcher.config import ErrorEntry, Settings, continued
+from batcher.config import Settings, continued
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError, LedgerHeldError
 from batcher.events import ClockSkewed, Waiting
+from batcher.from_settings import credential_options, endpoints_of, error_table
 from batcher.inventory.open import Inventory, ReadOptions, open_inventory
 from batcher.ledger.open import open_ledger
 from batcher.ledger_port import Ledger
-from batcher.model import LaneKey, Stops, Window
+from batcher.model import LaneKey, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import REQUIRED, RowDefaults
 from batcher.planning.projects import ProjectBook
@@ -132,59 +130,6 @@ class Session:
     def target(self) -> str:
         """What a ledger is about: the cloud or the emulator. One ledger never mixes them."""
         return "emulator" if self.emulator else "cloud"
-
-
-def endpoints_of(settings: Settings) -> Endpoints:
-    """Where the provider's services answer under these settings. Raises `ConfigError`."""
-    cloud = settings.cloud
-    named = {Service.ER: cloud.endpoint, Service.IAM: cloud.iam_endpoint, Service.LTS: cloud.lts_endpoint}
-    return Endpoints(
-        everywhere={service: url for service, url in named.items() if url},
-        by_region={
-            region: {service: url for service in Service if (url := getattr(urls, service))}
-            for region, urls in cloud.regions.items()
-        },
-    )
-
-
-def error_table(settings: Settings) -> Mapping[tuple[int, str], Verdict]:
-    """What errors mean under these settings. Raises `ConfigError`."""
-    return merged(
-        {
-            (entry.status, entry.code): user_verdict(
-                entry.status,
-                entry.code,
-                kind=entry.kind,
-                stops=entry.stops or _usual_stop(entry),
-                advice=entry.advice,
-                ambiguous=entry.ambiguous,
-                definitive=entry.definitive,
-            )
-            for entry in settings.cloud.errors
-        }
-    )
-
-
-def _usual_stop(entry: ErrorEntry) -> str:
-    """What an error stops by the built-in table, in the words of settings; what is no longer for good: its row."""
-    usual = classify(entry.status, entry.code)
-    reach = usual.stops if entry.kind == usual.kind == "permanent" else Stops.ROW
-    return next(word for word, stops in STOPS_WORDS.items() if stops is reach)
-
-
-def advice(settings: Settings) -> Callable[[int | None, str], str]:
-    """What a person can do about an HTTP status and a code, by the table of errors; empty where it has nothing."""
-    table = error_table(settings)
-
-    def advise(status: int | None, code: str) -> str:
-        return "" if status is None or code.startswith("BATCHER.") else classify(status, code, table).advice
-
-    return advise
-
-
-def credential_options(settings: Settings) -> CredentialOptions:
-    """Where credentials are looked for under these settings."""
-    return CredentialOptions(**settings.credentials.model_dump(exclude={"metadata", "metadata_endpoint"}))
 
 
 def open_source(path: str, session: Session) -> Inventory:

@@ -118,7 +118,7 @@ def tell_of_others(context: LaneContext, line: int, others: Sequence[str]) -> st
     context.whose.standing_twice += 1
     also = f"at the same place stands also {', '.join(f'`{each}`' for each in others)}"
     if context.whose.standing_twice <= TOLD_TWICE_MAX:
-        context.sink.emit(Warned(f"line {line}: {also}", "look who made it; batcher touches neither"))
+        context.sink.emit(Warned(f"line {line}: {also}", "look who made it: batcher leaves it alone"))
     return also
 
 

@@ -82,6 +82,7 @@ class Follower:
                 break  # it may not be asked, or not now: a second listing tells as well
             if shown.remote is None or is_leaving(shown.remote, row.deleted_id):
                 gone.append(row.row_no)
+            if shown.remote is None or shown.remote.key != row.key:
                 continue
             to_amend, _ = await settle_by(context, row, [shown.remote])
             if to_amend is not None:

@@ -281,7 +281,6 @@ async def test_of_two_things_in_a_rows_place_it_is_its_own_that_counts(tmp_path:
     assert (record.outcome, record.remote_id, cloud.deleted) == (Outcome.DELETED, "fl-1", ["fl-1"])
 
 
-@pytest.mark.xfail(strict=True, reason="undo does not tell what stands beside the run's own (issue 12, section 1)")
 @virtual
 async def test_what_stands_beside_the_runs_own_is_told(tmp_path: Path) -> None:
     cloud = Cloud(things=[log(), log("fl-2", at=NOW - 900.0)])

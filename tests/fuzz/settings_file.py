@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 
 from batcher.config import Configuration, all_keys, load_settings
 from batcher.errors import ConfigError
-from batcher.wiring import Session, endpoints_of, error_table, row_defaults
+from batcher.from_settings import endpoints_of, error_table
+from batcher.wiring import Session, row_defaults
 from tests.fuzz.draw import can_be_kept, is_sound
 from tests.fuzz.hostile import WORDS
 

@@ -12,7 +12,8 @@ import pytest
 from batcher.cloud.client import CloudClient
 from batcher.cloud.projects import list_projects
 from batcher.model import Applied, ClaimedRow, NaturalKey, Page, Quota, Refused, Remote, Token
-from batcher.operations.flow_log_answers import TEXT_CHARS_KEPT, FlowLogs
+from batcher.operations.flow_log import FlowLogs
+from batcher.operations.flow_log_answers import TEXT_CHARS_KEPT
 from batcher.operations.flow_log_row import RowDefaults
 from batcher.operations.surroundings import (
     LOG_THINGS_MAX,

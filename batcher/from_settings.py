@@ -1,0 +1,63 @@
+"""What settings say, in the words of the rooms that act on it: endpoints, meanings of errors, sources of credentials."""
+
+from collections.abc import Callable, Mapping
+
+from batcher.cloud.classify import classify
+from batcher.cloud.credentials import CredentialOptions
+from batcher.cloud.endpoints import Endpoints, Service
+from batcher.cloud.error_table import STOPS_WORDS, Verdict, merged, user_verdict
+from batcher.config import ErrorEntry, Settings
+from batcher.model import Stops
+
+
+def endpoints_of(settings: Settings) -> Endpoints:
+    """Where the provider's services answer under these settings. Raises `ConfigError`."""
+    cloud = settings.cloud
+    named = {Service.ER: cloud.endpoint, Service.IAM: cloud.iam_endpoint, Service.LTS: cloud.lts_endpoint}
+    return Endpoints(
+        everywhere={service: url for service, url in named.items() if url},
+        by_region={
+            region: {service: url for service in Service if (url := getattr(urls, service))}
+            for region, urls in cloud.regions.items()
+        },
+    )
+
+
+def error_table(settings: Settings) -> Mapping[tuple[int, str], Verdict]:
+    """What errors mean under these settings. Raises `ConfigError`."""
+    return merged(
+        {
+            (entry.status, entry.code): user_verdict(
+                entry.status,
+                entry.code,
+                kind=entry.kind,
+                stops=entry.stops or _usual_stop(entry),
+                advice=entry.advice,
+                ambiguous=entry.ambiguous,
+                definitive=entry.definitive,
+            )
+            for entry in settings.cloud.errors
+        }
+    )
+
+
+def _usual_stop(entry: ErrorEntry) -> str:
+    """What an error stops by the built-in table, in the words of settings; what is no longer for good: its row."""
+    usual = classify(entry.status, entry.code)
+    reach = usual.stops if entry.kind == usual.kind == "permanent" else Stops.ROW
+    return next(word for word, stops in STOPS_WORDS.items() if stops is reach)
+
+
+def advice(settings: Settings) -> Callable[[int | None, str], str]:
+    """What a person can do about an HTTP status and a code, by the table of errors; empty where it has nothing."""
+    table = error_table(settings)
+
+    def advise(status: int | None, code: str) -> str:
+        return "" if status is None or code.startswith("BATCHER.") else classify(status, code, table).advice
+
+    return advise
+
+
+def credential_options(settings: Settings) -> CredentialOptions:
+    """Where credentials are looked for under these settings."""
+    return CredentialOptions(**settings.credentials.model_dump(exclude={"metadata", "metadata_endpoint"}))
