@@ -1,4 +1,4 @@
-"""What settings say, in the words of the rooms that act on it: endpoints, meanings of errors, sources of credentials."""
+"""What settings say, in the words of the rooms that act on it: endpoints, what errors mean, sources of credentials."""
 
 from collections.abc import Callable, Mapping
 
