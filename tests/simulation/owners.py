@@ -24,6 +24,8 @@ CLOCKS_S = 0.5
 """How well a process may know when it has heard something, in the provider's time."""
 CONNECT_S = 10.0
 """Besides the time for an answer, that for a connection."""
+LEASE_S = 60.0
+"""How long a process that died may still send, as far as anybody else knows."""
 UNRECORDED_S = 0.05
 """The send of a process that died is on record if it left so long before: group commit gathers 10 ms."""
 
@@ -57,6 +59,8 @@ def is_excusable(thing: Thing, sends: Sequence[Send], workers: Collection[Proces
         if send.process not in workers:
             continue
         until = send.left_at + reach_s if send.is_open or send.heard_at is None else send.heard_at
+        if send.process.dead:  # nobody knows before its lease has ended
+            until = max(until, send.process.died_at + LEASE_S + reach_s)
         if send.left_at - slack <= thing.made_at <= until + CLOCKS_S:
             return True
     return False
