@@ -304,7 +304,9 @@ class LaneContext:
         if not await ready():
             return False
         is_late = self.clock.steady() - began > max(self.policy.jitter_s, READY_S_MAX)
-        return not is_late or await self._leave(call_class, scope)  # its turn has passed: the disk was slow
+        if not is_late and not self.limiter.is_paused:
+            return True
+        return await self._leave(call_class, scope)  # its turn has passed: the disk was slow, or a pause began
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         began = self.clock.steady()

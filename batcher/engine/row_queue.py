@@ -24,8 +24,8 @@ class Work:
     """A claimed row and what this sitting has done with it so far. `due` is on the steady clock.
 
     `is_absent`: a process that died had claimed it, and a listing before the first send of this one did not show it.
-    All on the steady clock: `sent` is when a send of this sitting left first that may have taken effect, `used` when
-    any did, `missed_at` when a look for it began that did not show it, and `looks_until` how long it is looked for after
+    On the steady clock: `sent` is when a send of this sitting left first that may have taken effect, `used` when
+    any did, `missed_at` when a look for it began that did not show it, and `looks_until` how long it is looked for once
     the provider has said that it exists.
     """
 

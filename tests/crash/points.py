@@ -98,6 +98,8 @@ def _named(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def _name_of_write(batch: Sequence[tuple[Lease, Settlement]], sends: Sequence[Send]) -> str:
+    if sends:
+        return "mark"
     settlements = [settlement for _, settlement in batch]
     expected = {settlement.expect for settlement in settlements}
     if RowState.ACCEPTED in expected:
@@ -106,7 +108,7 @@ def _name_of_write(batch: Sequence[tuple[Lease, Settlement]], sends: Sequence[Se
         return "put_back"
     if RowState.CLAIMED in expected:
         return "settle"
-    return "found" if settlements else "mark" if sends else "count"
+    return "found" if settlements else "count"
 
 
 def _around_statements(reach: Reach) -> None:
