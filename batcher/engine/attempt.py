@@ -76,7 +76,7 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
         if _is_expired(context, work):  # it waited for its turn for so long
             return False
         if work.sent is None:
-            await context.mark(work.row.row_no)
+            await context.mark(work.row)
         return True
 
     async def apply() -> Applied | Refused:
@@ -94,6 +94,7 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     if isinstance(answer, Applied) or answer.sent:
         work.first_sent_at = work.first_sent_at or sent_at
         work.sent = sent if work.sent is None else work.sent
+        work.used = sent if work.used is None else work.used
     if isinstance(answer, Refused):
         return await _refused(context, look_ups, work, answer)
     take(context, work, answer)
@@ -111,7 +112,7 @@ class _Step(Enum):
 def _is_expired(context: LaneContext, work: Work) -> bool:
     """Whether the provider may have forgotten the row's token, so that it would make a second thing."""
     lifetime_s = context.policy.token_lifetime_s
-    if work.sent is not None and context.clock.steady() - work.sent > lifetime_s:
+    if work.used is not None and context.clock.steady() - work.used > lifetime_s:
         return True
     return work.row.used_at is not None and context.clock.now() - work.row.used_at > lifetime_s
 
@@ -150,7 +151,7 @@ async def _next_generation(context: LaneContext, work: Work) -> None:
     """A token that was never used, after a whole listing has shown that nothing is left of what others made."""
     await _take_generation(context, work, work.row.generation + 1, None)
     work.row = replace(work.row, intent_at=None, believed_id=None)
-    work.in_doubt, work.sent = False, None
+    work.in_doubt, work.sent, work.used = False, None, None
 
 
 async def _take_generation(context: LaneContext, work: Work, generation: int, since: float | None) -> None:
@@ -185,6 +186,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     work.refused = refused
     work.attempts += is_attempt(refused)
     work.in_doubt = work.in_doubt or refused.ambiguous
+    if not work.in_doubt:
+        work.sent = None  # it surely made nothing: what was made since is somebody else's
     decision = decide(
         refused,
         attempts=work.attempts,

@@ -16,7 +16,7 @@ from batcher.engine.seen import Seen, Whose
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
-from batcher.model import CallClass, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
+from batcher.model import CallClass, ClaimedRow, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
 from batcher.policy.breaker import QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
 from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
@@ -157,6 +157,7 @@ class LaneContext:
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
         self._gate, self._in_line = gate, 0
+        self._taken_at = clock.steady()
         self._own_line = self._alone = anyio.Lock()
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
         self.hold(lease)
@@ -196,11 +197,20 @@ class LaneContext:
         offset = self.clock_offset
         return None if offset is None else self._held_until + offset.high
 
-    async def mark(self, row_no: int) -> None:
-        """Put on record that a row is about to be sent for the first time, if it is known what time it is there."""
+    async def mark(self, row: ClaimedRow) -> None:
+        """Put on record that a row is about to be sent, if the time there is known; one that may count stays."""
         offset, until = self.clock_offset, self.silent_there
         if offset is not None and until is not None:
-            await self.commit.mark(Send(self.lease, row_no, self.clock.steady() + offset.low, until))
+            sent_there = self.clock.steady() + offset.low if row.sent_there is None else row.sent_there
+            await self.commit.mark(Send(self.lease, row.row_no, sent_there, until))
+
+    @property
+    def silent_before(self) -> float | None:
+        """From when on whoever held the lane before sent nothing: its lease ended, or this one was taken."""
+        offset, silent_there = self.clock_offset, self.lease.silent_there
+        if offset is None or silent_there is None:
+            return silent_there
+        return min(silent_there, self._taken_at + offset.high)
 
     @property
     def closing(self) -> bool:

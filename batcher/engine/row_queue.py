@@ -24,8 +24,9 @@ class Work:
     """A claimed row and what this sitting has done with it so far. `due` is on the steady clock.
 
     `is_absent`: a process that died had claimed it, and a listing before the first send of this one did not show it.
-    `sent` is when it was first sent in this sitting, `missed_at` when a look for it began that did not show it, and
-    `looks_until` how long it is looked for after the provider has said that it exists; all on the steady clock.
+    All on the steady clock: `sent` is when a send of this sitting left first that may have taken effect, `used` when
+    any did, `missed_at` when a look for it began that did not show it, and `looks_until` how long it is looked for after
+    the provider has said that it exists.
     """
 
     row: ClaimedRow
@@ -37,6 +38,7 @@ class Work:
     started: float | None = None
     first_sent_at: float | None = None
     sent: float | None = None
+    used: float | None = None
     missed_at: float | None = None
     looks_until: float | None = None
     looks: int = 0

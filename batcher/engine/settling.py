@@ -46,7 +46,7 @@ def sending_of(context: LaneContext, row: LedgerRow) -> list[Sending]:
     """When an earlier process, or another run, was sending a row, as far as the ledger knows."""
     if row.sent_there is None:
         return []
-    until = row.told_there if row.state is RowState.ACCEPTED else context.lease.silent_there
+    until = row.told_there if row.state is RowState.ACCEPTED else context.silent_before
     if until is None:
         return []
     return [Sending(row.sent_there, row.sent_there, until + context.policy.answer_s_max)]

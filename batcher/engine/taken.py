@@ -70,7 +70,7 @@ def _outcome(context: LaneContext, answer: Applied, maker: Maker) -> tuple[Outco
 def sendings_of(context: LaneContext, work: Work) -> list[Sending]:
     """All times in which the run was sending a row: in processes that ended, as far as that is on record, and here."""
     row, offset, found = work.row, context.clock_offset, list[Sending]()
-    silent_there = context.lease.silent_there
+    silent_there = context.silent_before
     if row.sent_there is not None and silent_there is not None:
         found.append(Sending(row.sent_there, row.sent_there, silent_there + context.policy.answer_s_max))
     if work.sent is not None and offset is not None:

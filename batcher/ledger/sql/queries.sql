@@ -315,7 +315,7 @@ UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = c
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
 -- name: mark_sent
-UPDATE row SET sent_there = coalesce(sent_there, ?)
+UPDATE row SET sent_there = ?
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed'
 
 -- name: plan_vanished
