@@ -4,7 +4,8 @@ A run's own is what a request of a process that worked the run has made. That is
 from it:
 
 - what others made while a request of the run for the same was on its way, or may have been (its answer was lost);
-- the same so shortly before that whole seconds, in which providers date, hide it (`slack_s`).
+- the same so shortly before that whole seconds, in which providers date, hide it (`slack_s`);
+- what others made once a process of the run had died over it, until its lease ended: it may have been about to send.
 
 And what is the run's own may be called `exists` where its maker could not record that it had sent it: it died at once
 (`UNRECORDED_S`), or no answer had told it the provider's time yet.
@@ -22,10 +23,10 @@ WHOLE_SECONDS_S = 2.1
 """What hides in whole seconds: that in which a flow log is dated, and that by which a provider's time is known."""
 CLOCKS_S = 0.5
 """How well a process may know when it has heard something, in the provider's time."""
+LEASE_S = 60.0
+"""For how long a process that died may be taken for one that sends."""
 CONNECT_S = 10.0
 """Besides the time for an answer, that for a connection."""
-LEASE_S = 60.0
-"""How long a process that died may still send, as far as anybody else knows."""
 UNRECORDED_S = 0.05
 """The send of a process that died is on record if it left so long before: group commit gathers 10 ms."""
 
@@ -54,13 +55,14 @@ def slack_s(night: Night) -> float:
 
 def is_excusable(thing: Thing, sends: Sequence[Send], workers: Collection[Process], night: Night) -> bool:
     """Whether a run may take for its own what none of its requests made; `sends` are those for the same place."""
-    slack, reach_s = slack_s(night), night.answer_timeout_s + CONNECT_S + ON_THE_WAY_S_MAX
+    slack, answer_s = slack_s(night), night.answer_timeout_s + CONNECT_S + ON_THE_WAY_S_MAX
+    for worker in workers:
+        if worker.died_at - slack <= thing.made_at <= worker.died_at + LEASE_S + answer_s:
+            return True
     for send in sends:
         if send.process not in workers:
             continue
-        until = send.left_at + reach_s if send.is_open or send.heard_at is None else send.heard_at
-        if send.process.dead:  # nobody knows before its lease has ended
-            until = max(until, send.process.died_at + LEASE_S + reach_s)
+        until = send.left_at + answer_s if send.is_open or send.heard_at is None else send.heard_at
         if send.left_at - slack <= thing.made_at <= until + CLOCKS_S:
             return True
     return False

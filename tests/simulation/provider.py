@@ -270,7 +270,7 @@ class Line:
         if send is not None:
             send.status, send.heard_at = answer.status, now
         seen.answered.add(process)
-        if answer.status != 401:
+        if answer.status < 500 and answer.status not in (401, 429):  # those are said before the date is looked at
             dated_at, _ = seen.served.get(process, (-1.0, 0.0))
             if dated_at < 0 or self.clock.is_set_between(dated_at, left_at):
                 seen.served[process] = (left_at, now)

@@ -141,7 +141,7 @@ class _Simulation:
         async def thief() -> Heard:
             await asyncio.sleep(start + 0.9 * (end - start))
             lock_path(self.first.ledger).unlink(missing_ok=True)
-            return (await self._sit(self.first, Sitting("run", robbed=True), ROBBED + EXPECTED))[1]
+            return (await self._sit(self.first, Sitting("run", robbed=True, moved=sitting.moved), ROBBED + EXPECTED))[1]
 
         async with asyncio.TaskGroup() as both:
             robbed = both.create_task(self._sit(self.first, sitting, ROBBED + EXPECTED))
@@ -301,12 +301,14 @@ class _Simulation:
 
     def _judge_all(self) -> None:
         """What is asked once, of the whole night."""
-        memories = [operator.memory for operator in (self.first, *self.others)]
+        operators = (self.first, *self.others)
+        memories = [operator.memory for operator in operators]
+        forgotten_at = {operator.number: operator.forgotten_at for operator in operators}
         wrong = self.told.wrong
         for provider in self.world.providers:
             wrong += provider.seen.again
             wrong += provider.seen.misdated
-            wrong += judge.overrun(self.night, provider)
+            wrong += judge.overrun(self.night, provider, forgotten_at)
             wrong += judge.unlearnt(self.night, provider)
         for memory in memories:
             wrong += judge.astray(self.world.providers, memory)
