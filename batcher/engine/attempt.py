@@ -75,8 +75,8 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     async def ready() -> bool:
         if _is_expired(context, work):  # it waited for its turn for so long
             return False
-        if work.sent is None:
-            await context.mark(work.row)
+        if work.sent is None or not work.is_recorded:
+            work.is_recorded = await context.mark(work.row, work.sent)
         return True
 
     async def apply() -> Applied | Refused:

@@ -197,12 +197,13 @@ class LaneContext:
         offset = self.clock_offset
         return None if offset is None else self._held_until + offset.high
 
-    async def mark(self, row: ClaimedRow) -> None:
-        """Put on record that a row is about to be sent, if the time there is known; one that may count stays."""
-        offset, until = self.clock_offset, self.silent_there
-        if offset is not None and until is not None:
-            sent_there = self.clock.steady() + offset.low if row.sent_there is None else row.sent_there
+    async def mark(self, row: ClaimedRow, sent: float | None) -> bool:
+        """Put on record when a row was `sent`, or is about to be; whether the time there is known, so that it could."""
+        offset, until, sent = self.clock_offset, self.silent_there, self.clock.steady() if sent is None else sent
+        if offset is not None and until is not None:  # an earlier send that may count stays
+            sent_there = sent + offset.low if row.sent_there is None else row.sent_there
             await self.commit.mark(Send(self.lease, row.row_no, sent_there, until))
+        return offset is not None and until is not None
 
     @property
     def silent_before(self) -> float | None:

@@ -24,6 +24,7 @@ class Work:
     """A claimed row and what this sitting has done with it so far. `due` is on the steady clock.
 
     `is_absent`: a process that died had claimed it, and a listing before the first send of this one did not show it.
+    `is_recorded`: when it was sent, in the provider's time, is in the ledger.
     On the steady clock: `sent` is when a send of this sitting left first that may have taken effect, `used` when
     any did, `missed_at` when a look for it began that did not show it, and `looks_until` how long it is looked for once
     the provider has said that it exists.
@@ -38,6 +39,7 @@ class Work:
     started: float | None = None
     first_sent_at: float | None = None
     sent: float | None = None
+    is_recorded: bool = False
     used: float | None = None
     missed_at: float | None = None
     looks_until: float | None = None
