@@ -16,7 +16,7 @@ from batcher.engine.seen import Seen, Whose
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
-from batcher.model import CallClass, ClaimedRow, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
+from batcher.model import CallClass, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
 from batcher.policy.breaker import QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
 from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 LANES_FULL_MAX = 64
 """Lanes of `concurrency` rows or more that are worked side by side: a bound on claimed rows and so on memory."""
+COMPANY_S = 60.0
+"""How long somebody else who was seen to make the same things is believed to go on."""
 READY_S_MAX = 0.02
 """How late a call may be made after its turn, whatever the pace says: a group commit takes less on a good disk."""
 LANES_MAX = 256
@@ -157,7 +159,6 @@ class LaneContext:
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
         self._gate, self._in_line = gate, 0
-        self._taken_at = clock.steady()
         self._own_line = self._alone = anyio.Lock()
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
         self.hold(lease)
@@ -191,27 +192,24 @@ class LaneContext:
         offset = self.clock_offset
         return None if offset is None else self.clock.steady() + offset.high
 
-    @property
-    def silent_there(self) -> float | None:
-        """The provider's time at which this lease, as it is, lets nothing be sent any more; None: not known."""
-        offset = self.clock_offset
-        return None if offset is None else self._held_until + offset.high
+    async def mark(self, row_no: int, first: float | None) -> None:
+        """Put on record that a row is about to be sent, if the time there is known.
 
-    async def mark(self, row: ClaimedRow, sent: float | None) -> bool:
-        """Put on record when a row was `sent`, or is about to be; whether the time there is known, so that it could."""
-        offset, until, sent = self.clock_offset, self.silent_there, self.clock.steady() if sent is None else sent
-        if offset is not None and until is not None:  # an earlier send that may count stays
-            sent_there = sent + offset.low if row.sent_there is None else row.sent_there
-            await self.commit.mark(Send(self.lease, row.row_no, sent_there, until))
-        return offset is not None and until is not None
+        `first` is when a send of this sitting left first that may have taken effect (steady clock; None: none has).
+        """
+        offset, now = self.clock_offset, self.clock.steady()
+        if offset is not None:
+            sent_there = (now if first is None else first) + offset.low
+            await self.commit.mark(Send(self.lease, row_no, sent_there, now + offset.high))
 
     @property
-    def silent_before(self) -> float | None:
-        """From when on whoever held the lane before sent nothing: its lease ended, or this one was taken."""
-        offset, silent_there = self.clock_offset, self.lease.silent_there
-        if offset is None or silent_there is None:
-            return silent_there
-        return min(silent_there, self._taken_at + offset.high)
+    def is_alone(self) -> bool:
+        """Whether nobody else was seen to make the same things just now."""
+        return self.clock.steady() >= self.whose.company_until
+
+    def note_company(self) -> None:
+        """Somebody else makes the same things."""
+        self.whose.company_until = self.clock.steady() + COMPANY_S
 
     @property
     def closing(self) -> bool:

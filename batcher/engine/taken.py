@@ -19,11 +19,21 @@ def take(context: LaneContext, work: Work, answer: Applied) -> None:
     """Record what the answer to a row's send tells."""
     work.attempts += 1
     context.quota.note_success()
-    maker = maker_of(answer.created_at, sendings_of(context, work), now_there=context.now_there)
+    maker = maker_of(
+        answer.created_at, sendings_of(context, work), now_there=context.now_there, is_alone=context.is_alone
+    )
+    if maker is Maker.OTHER:
+        context.note_company()
     outcome, code, message = _outcome(context, answer, maker)
     record(context, work.row.scope, work.row.line, _taken(context, work, answer, maker, outcome, code, message))
     if maker is Maker.UNSURE:
         context.whose.unsure.append((work, answer))
+
+
+def _maker(context: LaneContext, work: Work, answer: Applied) -> Maker:
+    """Who made what an answer names, as far as can be told now."""
+    sendings, alone = sendings_of(context, work), context.is_alone
+    return maker_of(answer.created_at, sendings, now_there=context.now_there, is_alone=alone)
 
 
 def _taken(  # noqa: PLR0917  # what was taken, and what it amounts to
@@ -69,12 +79,16 @@ def _outcome(context: LaneContext, answer: Applied, maker: Maker) -> tuple[Outco
 
 def sendings_of(context: LaneContext, work: Work) -> list[Sending]:
     """All times in which the run was sending a row: in processes that ended, as far as that is on record, and here."""
-    row, offset, found = work.row, context.clock_offset, list[Sending]()
-    silent_there = context.silent_before
-    if row.sent_there is not None and silent_there is not None:
-        found.append(Sending(row.sent_there, row.sent_there, silent_there + context.policy.answer_s_max))
-    if work.sent is not None and offset is not None:
-        found.append(Sending(work.sent + offset.low, work.sent + offset.high))
+    row, offset, answer_s = work.row, context.clock_offset, context.policy.answer_s_max
+    found: list[Sending] = []
+    if row.sent_there is not None and row.told_there is not None:
+        found.append(Sending(row.sent_there, row.sent_there, row.told_there + answer_s))
+    if offset is not None:
+        found.extend(
+            Sending(sent + offset.low, sent + offset.high, until + offset.high) for sent, until in work.doubtful
+        )
+        if work.left is not None:
+            found.append(Sending(work.left + offset.low, work.left + offset.high))
     return found
 
 
@@ -90,8 +104,10 @@ async def settle_unsure(context: LaneContext) -> None:
     """Judge again, now that more answers have told what time it is there, whose was taken within the same second."""
     await context.commit.flush()
     for work, answer in context.whose.unsure:
-        maker = maker_of(answer.created_at, sendings_of(context, work), now_there=context.now_there)
-        if maker is Maker.OTHER:
+        maker = maker_of(
+            answer.created_at, sendings_of(context, work), now_there=context.now_there, is_alone=context.is_alone
+        )
+        if maker is Maker.OTHER or not context.is_alone:
             context.whose.others.add(work.row.row_no)
             continue
         outcome, code, message = _outcome(context, answer, Maker.RUN)
