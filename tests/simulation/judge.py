@@ -208,7 +208,10 @@ class Case:
     def _may_be_gone(self, thing: Thing, provider: Provider) -> bool:
         """Whether a thing has gone by who need not have told this ledger."""
         removal = provider.seen.removals.get(thing.id)
-        return removal is not None and (removal.machine != self.machine or not self.covers(removal.at))
+        if removal is None:
+            return False
+        is_late = removal.at > removal.left_at + self.night.answer_timeout_s  # nobody waited for its answer any more
+        return is_late or removal.machine != self.machine or not self.covers(removal.at)
 
     def _is_on_record(self, maker: Send) -> bool:
         """Whether the ledger has the answer to a create that told what it has made."""
