@@ -28,8 +28,6 @@ T = TypeVar("T")
 
 LANES_FULL_MAX = 64
 """Lanes of `concurrency` rows or more that are worked side by side: a bound on claimed rows and so on memory."""
-COMPANY_S = 60.0
-"""How long somebody else who was seen to make the same things is believed to go on."""
 READY_S_MAX = 0.02
 """How late a call may be made after its turn, whatever the pace says: a group commit takes less on a good disk."""
 LANES_MAX = 256
@@ -41,9 +39,8 @@ class EnginePolicy:
     """What shapes the work on every lane; times in seconds.
 
     `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side,
-    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. `listing_lag_s` is how long a listing may
-    lack what was made, and show what was deleted. `reviewed`: of what is there already only
-    what a person has reviewed may be changed.
+    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. A listing may lag for `listing_lag_s`.
+    `reviewed`: of what is there already only what a person has reviewed may be changed.
     """
 
     window: Window | None
@@ -201,15 +198,6 @@ class LaneContext:
         if offset is not None:
             sent_there = (now if first is None else first) + offset.low
             await self.commit.mark(Send(self.lease, row_no, sent_there, now + offset.high))
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether nobody else was seen to make the same things just now."""
-        return self.clock.steady() >= self.whose.company_until
-
-    def note_company(self) -> None:
-        """Somebody else makes the same things."""
-        self.whose.company_until = self.clock.steady() + COMPANY_S
 
     @property
     def closing(self) -> bool:

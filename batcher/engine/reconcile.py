@@ -35,8 +35,6 @@ from batcher.records import ScopeLoad
 
 ROWS_WORTH_A_LISTING = 20
 """One listing call is then at most 5 % of what the scope's rows cost anyway."""
-NEW_S = 5.0
-"""What was made so shortly ago, and not by this ledger, shows that somebody else is making the same things."""
 LISTED_S = 3600.0
 """What others have made since is found by the provider's refusal; within an hour that is little."""
 LOOKED_UP_MAX = 200
@@ -177,12 +175,8 @@ def _tell_of_more(context: LaneContext, row: LedgerRow, remotes: Sequence[Remote
 async def _is_gone(context: LaneContext, row: LedgerRow, remote: Remote) -> bool:
     """Whether what a listing shows is gone, of a place from which this ledger has deleted something: asked by its id.
 
-    What a run has known to stand there since is not asked for. Also notes if somebody else makes things just now.
+    What a run has known to stand there since is not asked for.
     """
-    now = context.now_there
-    is_new = now is not None and remote.created_at is not None and remote.created_at > now - NEW_S
-    if is_new and remote.remote_id != row.known_id:
-        context.note_company()
     if row.deleted_id is None or remote.remote_id in (row.deleted_id, row.known_id):
         return False
     shown = await show(context, row.scope, remote.remote_id)

@@ -25,11 +25,9 @@ class Whose:
     """What was seen of things that somebody else has made.
 
     `unsure`: the provider took it, and it may have been made within the same second by somebody else; `others`: rows
-    that the provider took and of which that is known. `standing_twice` places have more than one thing. Until
-    `company_until` (steady clock) somebody else is believed to make the same things.
+    that the provider took and of which that is known. `standing_twice` places have more than one thing.
     """
 
     unsure: list[tuple[Work, Applied]] = field(default_factory=list)
     others: set[int] = field(default_factory=set)
     standing_twice: int = 0
-    company_until: float = 0.0

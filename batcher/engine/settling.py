@@ -60,7 +60,7 @@ def made_by_run(context: LaneContext, row: LedgerRow, remote: Remote, sendings: 
         return row.made
     if row.state is RowState.PLANNED or (row.remote_id is None and remote.remote_id == row.known_id):
         return False  # never sent, or known to an earlier run
-    match maker_of(remote.created_at, sendings, now_there=context.now_there, is_alone=context.is_alone):
+    match maker_of(remote.created_at, sendings, now_there=context.now_there):
         case Maker.UNKNOWN:
             return None
         case Maker.OTHER:

@@ -19,11 +19,7 @@ def take(context: LaneContext, work: Work, answer: Applied) -> None:
     """Record what the answer to a row's send tells."""
     work.attempts += 1
     context.quota.note_success()
-    maker = maker_of(
-        answer.created_at, sendings_of(context, work), now_there=context.now_there, is_alone=context.is_alone
-    )
-    if maker is Maker.OTHER:
-        context.note_company()
+    maker = maker_of(answer.created_at, sendings_of(context, work), now_there=context.now_there)
     outcome, code, message = _outcome(context, answer, maker)
     record(context, work.row.scope, work.row.line, _taken(context, work, answer, maker, outcome, code, message))
     if maker is Maker.UNSURE:
@@ -32,8 +28,7 @@ def take(context: LaneContext, work: Work, answer: Applied) -> None:
 
 def _maker(context: LaneContext, work: Work, answer: Applied) -> Maker:
     """Who made what an answer names, as far as can be told now."""
-    sendings, alone = sendings_of(context, work), context.is_alone
-    return maker_of(answer.created_at, sendings, now_there=context.now_there, is_alone=alone)
+    return maker_of(answer.created_at, sendings_of(context, work), now_there=context.now_there)
 
 
 def _taken(  # noqa: PLR0917  # what was taken, and what it amounts to
@@ -104,10 +99,8 @@ async def settle_unsure(context: LaneContext) -> None:
     """Judge again, now that more answers have told what time it is there, whose was taken within the same second."""
     await context.commit.flush()
     for work, answer in context.whose.unsure:
-        maker = maker_of(
-            answer.created_at, sendings_of(context, work), now_there=context.now_there, is_alone=context.is_alone
-        )
-        if maker is Maker.OTHER or not context.is_alone:
+        maker = maker_of(answer.created_at, sendings_of(context, work), now_there=context.now_there)
+        if maker is Maker.OTHER:
             context.whose.others.add(work.row.row_no)
             continue
         outcome, code, message = _outcome(context, answer, Maker.RUN)

@@ -65,16 +65,13 @@ def _end_of(created_at: float) -> float:
     return created_at + 1.0 if created_at.is_integer() else created_at + ROUNDING_S
 
 
-def maker_of(
-    created_at: float | None, sendings: Sequence[Sending], *, now_there: float | None = None, is_alone: bool = True
-) -> Maker:
+def maker_of(created_at: float | None, sendings: Sequence[Sending], *, now_there: float | None = None) -> Maker:
     """Who made a flow log that is dated `created_at`; `sendings` are all of which the time is known.
 
-    `now_there` is the provider's time now, at the latest (None: not known). `is_alone` False: somebody else makes the
-    same things at the same time, so that what is dated into the second of a send proves nothing.
+    `now_there` is the provider's time now, at the latest (None: not known).
     """
     if created_at is None or not sendings or (now_there is not None and created_at > now_there + FUTURE_S):
         return Maker.UNKNOWN
-    if any(sending.surely_covers(created_at) and (is_alone or created_at >= sending.latest) for sending in sendings):
+    if any(sending.surely_covers(created_at) for sending in sendings):
         return Maker.RUN
     return Maker.UNSURE if any(sending.may_cover(created_at) for sending in sendings) else Maker.OTHER

@@ -201,9 +201,8 @@ class Case:
         twins = (
             other for other in self.rows if other.row_no != row.row_no and other.spec and wished(other.spec) == wish
         )
-        if any(twins) or self.night.has_company:
-            return ""
-        return disowned(mine, provider, Claimant(self.workers, self.covers), self.night)
+        by = Claimant(self.workers, self.covers)
+        return "" if any(twins) else disowned(mine, provider, by, self.night)
 
     def _may_be_gone(self, thing: Thing, provider: Provider) -> bool:
         """Whether a thing has gone by who need not have told this ledger."""

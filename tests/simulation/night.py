@@ -110,11 +110,6 @@ class Night:
         """Whether the settings lead elsewhere at some time."""
         return any(sitting.moved for sitting in self.sittings)
 
-    @property
-    def has_company(self) -> bool:
-        """Whether somebody else makes the same things at some time."""
-        return self.second_operator or any(sitting.strangers for sitting in self.sittings)
-
     def rate_of(self, machine: int) -> str:
         """The rate that was asked of a machine."""
         return str((self.other_rate if machine > 1 else "") or self.run["rate"])

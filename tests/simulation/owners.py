@@ -3,13 +3,12 @@
 A run's own is what a request of a process that worked the run has made. That is also allowed which nobody could tell
 from it:
 
-- what others made while a request of the run for the same was on its way, or may have been (its answer was lost);
-- the same so shortly before that whole seconds, in which providers date, hide it (`slack_s`);
-- what others made once a process of the run had died over it, until its lease ended: it may have been about to send.
+- what others made while a request of the run for the same was on its way, or may have been: its answer was lost, or its
+  process died, perhaps before it left;
+- the same so shortly before that whole seconds, in which providers date, hide it (`slack_s`).
 
-And what is the run's own may be called `exists` where its maker could not record that it had sent it: it died at once
-(`UNRECORDED_S`), or no answer had told it the provider's time yet; or where somebody else makes the same things at the
-same time, so that dates prove nothing.
+And what is the run's own may be called `exists` where nobody could record when it was sent, or could still wait for it:
+no answer had told its maker the provider's time, or it was on its way for longer than an answer is waited for.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,12 +23,10 @@ WHOLE_SECONDS_S = 2.1
 """What hides in whole seconds: that in which a flow log is dated, and that by which a provider's time is known."""
 CLOCKS_S = 0.5
 """How well a process may know when it has heard something, in the provider's time."""
-LEASE_S = 60.0
-"""For how long a process that died may be taken for one that sends."""
 CONNECT_S = 10.0
 """Besides the time for an answer, that for a connection."""
 UNRECORDED_S = 0.05
-"""The send of a process that died is on record if it left so long before: group commit gathers 10 ms."""
+"""What a process that died had heard is on record if it came so long before: group commit gathers 10 ms."""
 
 
 class Thing(NamedTuple):
@@ -68,7 +65,7 @@ def is_excusable(thing: Thing, sends: Sequence[Send], by: Claimant, night: Night
     """Whether a run may take for its own what none of its requests made; `sends` are those for the same place."""
     slack, answer_s = slack_s(night), night.answer_timeout_s + CONNECT_S + ON_THE_WAY_S_MAX
     for worker in by.workers:
-        if worker.died_at - slack <= thing.made_at <= worker.died_at + LEASE_S + answer_s:
+        if worker.died_at - slack <= thing.made_at <= worker.died_at + answer_s:
             return True
     for send in sends:
         if send.process not in by.workers:
@@ -94,15 +91,10 @@ def not_made(thing: Thing, place: str, provider: Provider, by: Claimant, night: 
 def disowned(thing: Thing, provider: Provider, by: Claimant, night: Night) -> str:
     """What is wrong with a run that says of a thing that it stood there, or empty."""
     maker = provider.seen.makers.get(thing.id)
-    if maker is None or maker.process not in by.workers or maker.is_blind or not by.covers(thing.made_at):
+    if maker is None or maker.process not in by.workers or maker.is_blind or not by.covers(maker.left_at):
         return ""
-    if thing.made_at > maker.left_at + night.answer_timeout_s:
-        return ""  # it was on its way for longer than an answer is waited for
-    process = maker.process
-    hung = any(process.began + start <= process.died_at for start, _ in process.stalls)
-    if hung or maker.left_at >= process.died_at - UNRECORDED_S:
-        return ""
-    return f"the run's own request of {maker.left_at:.3f} made it"
+    is_late = thing.made_at > maker.left_at + night.answer_timeout_s
+    return "" if is_late else f"the run's own request of {maker.left_at:.3f} made it"
 
 
 def stolen(

@@ -112,9 +112,7 @@ SELECT k.key, r.generation, r.spent, r.intent_at,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN NULL ELSE r.remote_id END,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN 'absent' ELSE r.remote_state END,
        coalesce(r.settled_at, r.intent_at),
-       CASE WHEN r.outcome IN ('deleted', 'absent')
-              OR (r.state = 'accepted' AND (SELECT operation FROM run WHERE run.run_no = r.run_no) = 'undo')
-            THEN r.remote_id END
+       CASE WHEN r.outcome IN ('deleted', 'absent') THEN r.remote_id END
 FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
 WHERE k.run_no = ? AND coalesce(r.settled_at, r.intent_at) IS NOT NULL
