@@ -6,18 +6,23 @@ Each is a context manager that changes batcher while it is entered, as a careles
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from batcher.engine import attempt, limiter
+from batcher.cloud.skew import EndpointClock
+from batcher.engine import absence, attempt, limiter, reconcile, taken, undo, verify
+from batcher.engine.absence import Misses
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
 from batcher.engine.taken import take
+from batcher.ledger.hold import Hold
 from batcher.ledger.lane_store import LaneStore
-from batcher.model import Applied, Lease, Token, Window
+from batcher.model import Applied, ClaimedRow, Lease, Token, Window
 from batcher.operations import flow_log
+from batcher.policy.evidence import Sending
 from batcher.policy.pace import Pace, pace_of
 from batcher.policy.token import derive_token
 
@@ -52,7 +57,7 @@ def token_with_a_random_part() -> Iterator[None]:
 
 @contextmanager
 def lost_fence() -> Iterator[None]:
-    """Nobody checks whether who writes still holds the lane."""
+    """Nobody checks whether who writes still holds the lane, nor whether the lock is still there."""
 
     def check(self: LaneStore, lease: Lease) -> int:
         return self._store.run_no(lease.run_id)
@@ -63,6 +68,7 @@ def lost_fence() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LaneStore, "_check", check)
         patch.setattr(LaneStore, "renew", renew)
+        patch.setattr(Hold, "check", lambda self: None)
         yield
 
 
@@ -78,7 +84,63 @@ def bucket_of_twenty() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def evidence_by_claim_time() -> Iterator[None]:
+    """Whatever was made since a row was claimed counts as made by its run."""
+
+    def since(claimed_at: float | None) -> list[Sending]:
+        return [] if claimed_at is None else [Sending(claimed_at, claimed_at)]
+
+    def claim(self: LaneStore, lease: Lease, *, after: int, limit: int, now: float) -> list[ClaimedRow]:
+        rows = claimed(self, lease, after=after, limit=limit, now=now)
+        return [replace(row, intent_at=now if row.intent_at is None else row.intent_at) for row in rows]
+
+    claimed = LaneStore.claim
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LaneStore, "claim", claim)
+        for room in (taken, attempt):
+            patch.setattr(room, "sendings_of", lambda _, work: since(work.row.intent_at))
+        for room in (reconcile, verify):
+            patch.setattr(room, "sending_of", lambda _, row: since(row.intent_at))
+        yield
+
+
+@contextmanager
+def absence_by_one_listing() -> Iterator[None]:
+    """What one whole listing does not show is gone, however soon after it was made."""
+
+    async def ask_nobody(context: LaneContext, scope: str, remote_id: str) -> None:
+        return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Misses, "twice", lambda self, scope, missing, began: list(missing))
+        for room in (verify, undo, absence):
+            patch.setattr(room, "show", ask_nobody)
+        yield
+
+
+@contextmanager
+def one_correction_for_all_endpoints() -> Iterator[None]:
+    """When one endpoint has refused the clock, calls to every endpoint are dated by that one's."""
+    believed = [0.0]
+
+    def believe(_: EndpointClock, correction_s: float) -> None:
+        believed[0] = correction_s
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EndpointClock, "correction_s", property(lambda _: believed[0], believe), raising=False)
+        yield
+
+
 MUTANTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     mutant.__name__: mutant
-    for mutant in (settled_before_the_answer, token_with_a_random_part, lost_fence, bucket_of_twenty)
+    for mutant in (
+        settled_before_the_answer,
+        token_with_a_random_part,
+        lost_fence,
+        bucket_of_twenty,
+        evidence_by_claim_time,
+        absence_by_one_listing,
+        one_correction_for_all_endpoints,
+    )
 }

@@ -263,8 +263,14 @@ class Line:
             warned.append(now)
         if call.operation is not Operation.CREATE or call.token is None or call.key is None:
             return None
-        send = Send(process, self.machine, call.token, now, is_blind=process not in seen.answered)
-        seen.creates.setdefault(call.key, []).append(send)
+        body = call.body.decode()
+        send = Send(process, self.machine, call.token, body, now, is_blind=process not in seen.answered)
+        before = seen.creates.setdefault(call.key, [])
+        is_first = not any(each.machine == self.machine and self.covers(each.left_at) for each in before)
+        usual = seen.tokens.setdefault((call.key, body), call.token)
+        if is_first and call.token != usual and not seen.removals:  # what was taken away has another token
+            seen.strange.append(f"{call.key}: machine {self.machine} asks under {call.token}, others under {usual}")
+        before.append(send)
         return send
 
     def _hear(

@@ -17,6 +17,7 @@ class Send:
     process: Process
     machine: int
     token: str
+    body: str
     left_at: float
     is_blind: bool
     """No answer of this provider had come to the process by then: it could not know the provider's time."""
@@ -63,5 +64,9 @@ class Seen:
     """Tokens that were refused for good."""
     again: list[str] = field(default_factory=list)
     """Creates that ask, under another token, for what the same ledger has made, as it knows, and what stands."""
+    tokens: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By place and body: the token under which that was asked for first."""
+    strange: list[str] = field(default_factory=list)
+    """First creates of a ledger under another token than any other ledger's for the same."""
     misdated: list[str] = field(default_factory=list)
     """Calls that were refused for their date after others had been dated rightly, and no clock was set since."""

@@ -307,6 +307,7 @@ class _Simulation:
         wrong = self.told.wrong
         for provider in self.world.providers:
             wrong += provider.seen.again
+            wrong += provider.seen.strange
             wrong += provider.seen.misdated
             wrong += judge.overrun(self.night, provider, forgotten_at)
             wrong += judge.unlearnt(self.night, provider)

@@ -53,7 +53,7 @@ def faults(provider: Provider, row: RowRecord, worker: Process) -> list[str]:
 
 def sent_by(provider: Provider, process: Process) -> None:
     """A create of the row left a process at 20 s."""
-    provider.seen.creates["p/er/att/group/stream"] = [Send(process, 1, TOKEN, 20.0, is_blind=False)]
+    provider.seen.creates["p/er/att/group/stream"] = [Send(process, 1, TOKEN, "{}", 20.0, is_blind=False)]
 
 
 def test_what_a_run_has_sent_and_does_not_know_is_said(provider: Provider) -> None:

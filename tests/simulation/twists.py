@@ -35,7 +35,7 @@ def draw(seed: int) -> Night:
     night, chance = draw_plain(seed), random.Random(f"twists/{seed}")
     night = replace(night, nature=_nature(chance), faults=_faults(chance, night.faults))
     if chance.random() < 0.12:
-        night = _with_two_regions(night)
+        night = _with_two_regions(night, chance)
     if chance.random() < 0.08:
         night = _with_two_accounts(night, chance)
     night = replace(night, sittings=_undone(chance, night.sittings))
@@ -56,6 +56,8 @@ def draw(seed: int) -> Night:
             other_sittings=_of_another(chance),
             other_rate=chance.choice(SECOND_RATES),
         )
+    if chance.random() < 0.05:
+        night = replace(night, sittings=_robbed(chance, night.sittings))
     return night
 
 
@@ -81,8 +83,10 @@ def _faults(chance: random.Random, faults: FaultShares) -> FaultShares:
     return replace(faults, on=faults.on | {"show", "delete"}) if chance.random() < 0.4 else faults
 
 
-def _with_two_regions(night: Night) -> Night:
-    """Every second attachment in another region, in a project and on a router of its own."""
+def _with_two_regions(night: Night, chance: random.Random) -> Night:
+    """Every second attachment in another region, in a project and on a router of its own, often with another clock."""
+    here, there = night.nature.ahead_s
+    nature = replace(night.nature, ahead_s=(here, there + chance.choice([0.0, 1300.0, -1300.0])))
     south = {row["resource_id"] for row in night.rows[::2]}
 
     def put(row: Row) -> Row:
@@ -93,6 +97,7 @@ def _with_two_regions(night: Night) -> Night:
     return replace(
         night,
         is_two_regions=True,
+        nature=nature,
         rows=tuple(map(put, night.rows)),
         there=tuple(map(put, night.there)),
         frozen=tuple(map(put, night.frozen)),
@@ -163,6 +168,13 @@ def _with_another_ledger(chance: random.Random, sittings: tuple[Sitting, ...]) -
         found[copied] = replace(found[copied], copied_s=chance.choice([0.0, chance.expovariate(1 / 3)]))
         found[at] = replace(found[at], ledger="restored")
     return tuple(found)
+
+
+def _robbed(chance: random.Random, sittings: tuple[Sitting, ...]) -> tuple[Sitting, ...]:
+    """The first command hangs for long in its midst, and somebody deletes its lock."""
+    start = chance.expovariate(1 / 4)
+    stall = (start, start + chance.choice([70.0, 300.0]))
+    return (Sitting("run", sittings[0].pause_s, stalls=(stall,), robbed=True), *sittings[1:])
 
 
 def _moved(night: Night, chance: random.Random) -> Night:
