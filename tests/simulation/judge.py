@@ -201,7 +201,7 @@ class Case:
         twins = (
             other for other in self.rows if other.row_no != row.row_no and other.spec and wished(other.spec) == wish
         )
-        return "" if any(twins) else disowned(mine, provider, self.workers)
+        return "" if any(twins) else disowned(mine, provider, self.workers, self.night)
 
     def _may_be_gone(self, thing: Thing, provider: Provider) -> bool:
         """Whether a thing has gone by who need not have told this ledger."""

@@ -79,7 +79,7 @@ def not_made(thing: Thing, place: str, provider: Provider, workers: Collection[P
     return f"{who} made it at {thing.made_at:.3f}"
 
 
-def disowned(thing: Thing, provider: Provider, workers: Collection[Process]) -> str:
+def disowned(thing: Thing, provider: Provider, workers: Collection[Process], night: Night) -> str:
     """What is wrong with a run that says of a thing that it stood there, or empty."""
     maker = provider.seen.makers.get(thing.id)
     if maker is None or maker.process not in workers or maker.is_blind:
@@ -87,6 +87,8 @@ def disowned(thing: Thing, provider: Provider, workers: Collection[Process]) -> 
     process = maker.process
     hung = any(process.began + start <= process.died_at for start, _ in process.stalls)
     if hung or maker.left_at >= process.died_at - UNRECORDED_S:
+        return ""
+    if thing.made_at > maker.left_at + night.answer_timeout_s:  # it was under way for longer than any answer may take
         return ""
     return f"the run's own request of {maker.left_at:.3f} made it"
 
