@@ -323,6 +323,20 @@ async def test_what_was_not_deleted_is_not_called_so(ledger: Ledger, outcome: Ou
     assert await deleted_id(ledger, "r2") is None
 
 
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_what_an_undo_has_asked_for_and_not_seen_gone_is_not_called_deleted(
+    ledger: Ledger, is_taken: bool
+) -> None:
+    """Its delete may never have arrived: who called it deleted would make another beside it, or fail for ever."""
+    await taken_back(ledger, await make(ledger, "r1", 0, "fl-1", T0), "undo")
+    lease = await lease_of(ledger, UNDO, now=T0 + 20)
+    await claimed(ledger, lease, now=T0 + 20)
+    if is_taken:
+        await write(ledger, lease, accepted(1, remote_id="fl-1"))
+    await end(ledger, UNDO)
+    assert await deleted_id(ledger, "r2") is None
+
+
 async def test_a_later_run_does_not_lose_what_was_deleted(ledger: Ledger) -> None:
     """It makes the thing anew, is folded and folded again; the old one may be listed all the while."""
     await take_back(ledger, await make(ledger, "r1", 0, "fl-1", T0), "undo", T0 + 20)

@@ -7,7 +7,7 @@ after every end of a process, however that ended.
 import csv
 import json
 from bisect import bisect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ from batcher.policy.verdict import DONE, project_outcome
 from batcher.records import RowRecord, RunRecord
 from tests.simulation.machine import Process
 from tests.simulation.night import Night, Row
-from tests.simulation.owners import UNRECORDED_S, Thing, disowned, not_made
+from tests.simulation.owners import UNRECORDED_S, Claimant, Thing, disowned, not_made
 from tests.simulation.provider import Provider
 from tests.simulation.seen import Send
 from tests.virtual_time import EPOCH
@@ -183,7 +183,7 @@ class Case:
         verifies = bool(self.night.run["verify"])
         if mine is None:
             return "nothing with this id was ever there"
-        if why := not_made(mine, wish.place, provider, self.workers, self.night):
+        if why := not_made(mine, wish.place, provider, Claimant(self.workers, self.covers), self.night):
             return why
         if not mine.is_live:  # of two who had the same answer one may take it back
             return "" if self._may_be_gone(mine, provider) else "it is not there any more"
@@ -201,12 +201,16 @@ class Case:
         twins = (
             other for other in self.rows if other.row_no != row.row_no and other.spec and wished(other.spec) == wish
         )
-        return "" if any(twins) else disowned(mine, provider, self.workers, self.night)
+        by = Claimant(self.workers, self.covers)
+        return "" if any(twins) else disowned(mine, provider, by, self.night)
 
     def _may_be_gone(self, thing: Thing, provider: Provider) -> bool:
         """Whether a thing has gone by who need not have told this ledger."""
         removal = provider.seen.removals.get(thing.id)
-        return removal is not None and (removal.machine != self.machine or not self.covers(removal.at))
+        if removal is None:
+            return False
+        is_late = removal.at > removal.left_at + self.night.answer_timeout_s  # nobody waited for its answer any more
+        return is_late or removal.machine != self.machine or not self.covers(removal.at)
 
     def _is_on_record(self, maker: Send) -> bool:
         """Whether the ledger has the answer to a create that told what it has made."""
@@ -355,14 +359,14 @@ def astray(providers: Sequence[Provider], memory: Memory) -> Iterator[str]:
                 yield f"run {run_id} was begun at {allowed}, and has called provider {number}"
 
 
-def undone_by(memories: Iterable[Memory]) -> dict[Process, set[Process]]:
-    """For each process that took a run back the processes that had worked that run."""
-    found: dict[Process, set[Process]] = {}
-    for memory in memories:
-        for run_id, workers in memory.workers.items():
-            parent = memory.parents.get(run_id)
-            for process in workers:
-                found.setdefault(process, set()).update(memory.workers.get(parent or "", ()))
+def undone_by(memory: Memory, covers: Callable[[float], bool]) -> dict[Process, Claimant]:
+    """For each process that took a run back who had worked that run."""
+    found: dict[Process, Claimant] = {}
+    for run_id, workers in memory.workers.items():
+        parent = memory.parents.get(run_id)
+        if parent is not None:
+            claimant = Claimant(memory.workers.get(parent, ()), covers)
+            found.update((process, claimant) for process in workers)
     return found
 
 

@@ -302,7 +302,7 @@ class _Simulation:
     def _judge_all(self) -> None:
         """What is asked once, of the whole night."""
         operators = (self.first, *self.others)
-        memories = [operator.memory for operator in operators]
+        undone_by: dict[Process, owners.Claimant] = {}
         forgotten_at = {operator.number: operator.forgotten_at for operator in operators}
         wrong = self.told.wrong
         for provider in self.world.providers:
@@ -310,10 +310,11 @@ class _Simulation:
             wrong += provider.seen.misdated
             wrong += judge.overrun(self.night, provider, forgotten_at)
             wrong += judge.unlearnt(self.night, provider)
-        for memory in memories:
-            wrong += judge.astray(self.world.providers, memory)
+        for operator in operators:
+            wrong += judge.astray(self.world.providers, operator.memory)
+            undone_by.update(judge.undone_by(operator.memory, operator.covers))
         things = [judge.things_of(provider) for provider in self.world.providers]
-        wrong += owners.stolen(self.world.providers, things, judge.undone_by(memories), self.night)
+        wrong += owners.stolen(self.world.providers, things, undone_by, self.night)
 
 
 async def _read(machine: Operator) -> list[tuple[RunRecord, list[RowRecord]]]:
