@@ -295,7 +295,7 @@ class World:
             was_over = process.returncode is not None
             if not was_over:
                 process.kill()
-            out, err = await ended
+            _, err = await ended
         self.kills += not was_over
         self.told.append(f"{key} {words[0]}: {'over' if was_over else 'killed'} after {witness.asks(key)}")
         if "Traceback" in err.decode() or (was_over and process.returncode == 1):
