@@ -1,0 +1,106 @@
+"""Whether what was deleted, and what was told, is so: held against what the cloud has noted.
+
+Two things no client can tell apart, and the papers say so. They are counted beside the faults:
+
+- dates are in whole seconds: what somebody else made at most `SECOND_S` before a run's own first send of the place;
+- what somebody else made while the run was sending that very row, and no answer had told it an id.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.undo_worlds.witness import Made, Witness
+
+SECOND_S = 2.2
+"""A date is cut to the second, and the provider's time is known from dates that are cut as well."""
+ANSWER_S = 1.0
+"""How long an answer is waited for in these worlds."""
+
+
+@dataclass
+class Verdict:
+    """What was found in one world or in many."""
+
+    deleted: int = 0
+    created: int = 0
+    gone: int = 0
+    """Rows that were told `absent` or `deleted`."""
+    within_second: int = 0
+    while_sending: int = 0
+    not_own: list[str] = field(default_factory=list)
+    untrue_absences: list[str] = field(default_factory=list)
+    untrue_created: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: "Verdict") -> "Verdict":
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        return self
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that is wrong."""
+        return [*self.not_own, *self.untrue_absences, *self.untrue_created, *self.broken]
+
+
+def judge_deletes(witness: Witness, runs: Mapping[str, str], undone: Mapping[str, str]) -> Verdict:
+    """All that undos have deleted. `runs`: the run that each key made for; `undone`: the run that it took back."""
+    verdict, made = Verdict(), witness.made()
+    for flow_log_id, key in witness.deleted():
+        if key in undone:
+            verdict.deleted += 1
+            _own(witness, made[flow_log_id], undone[key], runs, verdict, verdict.not_own, f"{key} deleted")
+        elif key:
+            verdict.not_own.append(f"{key}, which is no undo, deleted {flow_log_id}")
+    return verdict
+
+
+def judge_run(witness: Witness, run: str, rows: list[dict[str, str]], runs: Mapping[str, str]) -> Verdict:
+    """The report of a run: what is `created` was made by its own requests."""
+    verdict, made = Verdict(), witness.made()
+    for row in rows:
+        if row["outcome"] == "created":
+            verdict.created += 1
+            thing = made[row["flow_log_id"]]
+            _own(witness, thing, run, runs, verdict, verdict.untrue_created, f"line {row['line']} is `created`")
+    return verdict
+
+
+def judge_undo(witness: Witness, run: str, rows: list[dict[str, str]], runs: Mapping[str, str]) -> Verdict:
+    """The report of an undo: nothing stands that it calls gone."""
+    verdict, made, standing = Verdict(), witness.made(), witness.standing()
+    for row in rows:
+        if row["outcome"] not in ("absent", "deleted"):
+            continue
+        verdict.gone += 1
+        stands = [row["flow_log_id"]] if row["flow_log_id"] in standing else []
+        if not row["flow_log_id"]:
+            place = "/".join((row["project_id"], row["er_id"], row["resource_id"]))
+            own = (each for each in made.values() if each.place == place and runs.get(each.key) == run)
+            stands = [each.flow_log_id for each in own if each.flow_log_id in standing]
+        for flow_log_id in stands:
+            thing = made[flow_log_id]
+            verdict.untrue_absences.append(
+                f"undo of {run}: line {row['line']} is `{row['outcome']}` ({row['error_message']}), and"
+                f" {flow_log_id}, made by `{thing.key}` at {thing.at:.2f}, stands"
+            )
+    return verdict
+
+
+def _own(
+    witness: Witness, thing: Made, run: str, runs: Mapping[str, str], verdict: Verdict, wrong: list[str], what: str
+) -> None:
+    """Count a thing that counted as the run's."""
+    if runs.get(thing.key) == run:
+        return
+    sends = [at for place, key, at in witness.asked() if place == thing.place and runs.get(key) == run]
+    if sends and sends[0] - SECOND_S <= thing.at <= sends[0]:
+        verdict.within_second += 1
+    elif sends and sends[0] <= thing.at <= sends[-1] + ANSWER_S + SECOND_S:
+        verdict.while_sending += 1
+    else:
+        told = ", ".join(f"{at - thing.at:+.2f}" for at in sends) or "none"
+        wrong.append(
+            f"{what}: {thing.flow_log_id}, which `{thing.key}` ({runs.get(thing.key, 'a stranger')}) made and not"
+            f" {run}, whose own sends came {told} s after it"
+        )
