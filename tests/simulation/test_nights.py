@@ -14,8 +14,8 @@ NIGHTS_FOR_A_MUTANT = 200
 KNOWN_WRONG = {1051, 1386, 1450, 1886}
 """Nights in which something is still wrong.
 
-In 1386 two processes that were killed had sent a row, and the ledger keeps the later send alone: what the first has made
-is `exists`. In 1450 an undo deletes what somebody made by hand while the run may have been sending the row. In 1051 and
+In 1386 two processes that were killed had sent a row, and the ledger keeps the later send alone: what the first has
+made is `exists`. In 1450 an undo deletes what somebody made by hand while the run may have been sending the row. In 1051 and
 1886 a row whose undo was killed goes under its next token though its flow log stands. A night that is mended has to be
 taken out here.
 """
