@@ -4,7 +4,7 @@ Each is a context manager that changes batcher while it is entered, as a careles
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 
 from batcher.cloud.skew import EndpointClock
-from batcher.engine import absence, attempt, limiter, reconcile, taken, undo, verify
+from batcher.engine import attempt, limiter, taken
 from batcher.engine.absence import Misses
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
 from batcher.engine.taken import take
+from batcher.engine.verify import Follower
 from batcher.ledger.hold import Hold
 from batcher.ledger.lane_store import LaneStore
-from batcher.model import Applied, ClaimedRow, Lease, Token, Window
+from batcher.model import Applied, Lease, Token, Window
 from batcher.operations import flow_log
 from batcher.policy.evidence import Sending
 from batcher.policy.pace import Pace, pace_of
@@ -86,36 +87,31 @@ def bucket_of_twenty() -> Iterator[None]:
 
 @contextmanager
 def evidence_by_claim_time() -> Iterator[None]:
-    """Whatever was made since a row was claimed counts as made by its run."""
+    """What was made since the page of a row was claimed, a minute before its own send, counts as the run's."""
 
-    def since(claimed_at: float | None) -> list[Sending]:
-        return [] if claimed_at is None else [Sending(claimed_at, claimed_at)]
+    def since_the_claim(context: LaneContext, work: Work) -> list[Sending]:
+        return [replace(sending, earliest=sending.earliest - 60.0) for sending in plain(context, work)]
 
-    def claim(self: LaneStore, lease: Lease, *, after: int, limit: int, now: float) -> list[ClaimedRow]:
-        rows = claimed(self, lease, after=after, limit=limit, now=now)
-        return [replace(row, intent_at=now if row.intent_at is None else row.intent_at) for row in rows]
-
-    claimed = LaneStore.claim
+    plain = taken.sendings_of
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LaneStore, "claim", claim)
-        for room in (taken, attempt):
-            patch.setattr(room, "sendings_of", lambda _, work: since(work.row.intent_at))
-        for room in (reconcile, verify):
-            patch.setattr(room, "sending_of", lambda _, row: since(row.intent_at))
+        for module in (taken, attempt):
+            patch.setattr(module, "sendings_of", since_the_claim)
         yield
 
 
 @contextmanager
 def absence_by_one_listing() -> Iterator[None]:
-    """What one whole listing does not show is gone, however soon after it was made."""
+    """What one whole listing lacks is taken for gone."""
 
-    async def ask_nobody(context: LaneContext, scope: str, remote_id: str) -> None:
-        return None
+    async def ask_for(_self: Follower, _numbers: Sequence[int]) -> list[int]:
+        return []
+
+    def once(_self: Misses, _scope: str, missing: Sequence[int], _began: float) -> list[int]:
+        return list(missing)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Misses, "twice", lambda self, scope, missing, began: list(missing))
-        for room in (verify, undo, absence):
-            patch.setattr(room, "show", ask_nobody)
+        patch.setattr(Misses, "twice", once)
+        patch.setattr(Follower, "_ask_for", ask_for)
         yield
 
 
