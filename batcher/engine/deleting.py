@@ -30,11 +30,8 @@ class Delete:
         return answer
 
 
-def put_back(row: LedgerRow, *, spent: bool = False, first_sent_at: float | None = None) -> Settlement:
-    """Make a row planned again; since when its thing may have been made stays as it was.
-
-    `spent`: its delete was or may have been sent, so its token must not make anything again.
-    """
+def put_back(row: LedgerRow, *, first_sent_at: float | None = None) -> Settlement:
+    """Make a row planned again; since when its thing may have been made stays as it was."""
     return Settlement(
         row.row_no,
         row.state,
@@ -42,13 +39,16 @@ def put_back(row: LedgerRow, *, spent: bool = False, first_sent_at: float | None
         attempts=row.attempts,
         intent_at=row.intent_at,
         first_sent_at=first_sent_at,
-        spent=spent,
         sent_there=row.sent_there,
     )
 
 
-def leave(row: LedgerRow, *, spent: bool, first_sent_at: float | None = None) -> Settlement:
-    """Keep a row claimed, whose delete may have worked, until a listing tells; its attempts count all the same."""
+def leave(row: LedgerRow, *, first_sent_at: float | None = None) -> Settlement:
+    """Keep a row claimed, whose delete may have worked, until a listing tells; its attempts count all the same.
+
+    Its token is not spent by that: if the thing stands the provider answers that token with it, and another token might
+    make a second one beside it.
+    """
     return Settlement(
         row.row_no,
         RowState.CLAIMED,
@@ -58,7 +58,6 @@ def leave(row: LedgerRow, *, spent: bool, first_sent_at: float | None = None) ->
         http_status=row.http_status,
         request_id=row.request_id,
         first_sent_at=first_sent_at,
-        spent=spent,
     )
 
 

@@ -53,7 +53,6 @@ async def undo_lane(context: LaneContext, _open_rows: int, *, force: bool) -> No
     """Delete what is open of a lane; with `force` also what was changed since. Raises what the ledger raises."""
     async with held(context):
         rounds = _Rounds(context, force=force)
-        await rounds.spend_claimed()
         delay_s, waiting_since = POLL_S_FIRST, None
         while await rounds.go() and not context.closing:
             if rounds.has_sent:  # it goes on: a row's delete is sent once in a sitting, so this has an end
@@ -88,13 +87,6 @@ class _Rounds:
         self._told = RowSet()
         """Rows of which it was said that something else stands at their place."""
         self._misses = Misses(context.policy.listing_lag_s)
-
-    async def spend_claimed(self) -> None:
-        """The delete of what a sitting that died has claimed may have worked: its token must not make it again."""
-        context = self._context
-        for numbers in (await context.ledger.numbers(context.lease, RowState.CLAIMED)).values():
-            await self._each(numbers, lambda row: context.commit.settle(context.lease, leave(row, spent=True)))
-        await context.commit.flush()
 
     async def go(self) -> bool:
         """Read each scope with open rows once; whether another round can bring more."""
@@ -305,7 +297,7 @@ class _Rounds:
         row = replace(row, state=RowState.CLAIMED, attempts=row.attempts + call.attempts)
         if answer is None or (isinstance(answer, Refused) and not is_final(answer)):
             as_it_is = leave if in_doubt or call.in_doubt else put_back
-            context.commit.settle(context.lease, as_it_is(row, spent=call.attempts > 0, first_sent_at=call.sent_at))
+            context.commit.settle(context.lease, as_it_is(row, first_sent_at=call.sent_at))
             if answer is not None and not context.closing:
                 self._give_up(row, remote, answer)
             return

@@ -7,9 +7,10 @@ import anyio
 import pytest
 
 from batcher.engine.run import RunEngine
+from batcher.engine.stop import Stop
 from batcher.model import Applied, Outcome, RowState, RunId, Settlement
 from batcher.records import RowRecord
-from tests.engine.rig import LAG_S, SILENCE, THERE, UNDO, Cloud, Rig, Thing, rig, steady, virtual
+from tests.engine.rig import LAG_S, SILENCE, THERE, UNDO, Cloud, Rig, Thing, lost, rig, steady, virtual
 from tests.ledger.book import T0, claimed, end, lease_of, open_run, row, settled, write
 
 DELETING = Applied("fl-1", "deleting", True, True, 202, "req")
@@ -111,6 +112,32 @@ async def test_a_delete_that_was_given_up_and_has_not_worked_is_told_with_its_la
     assert (record.outcome, record.error_code, record.attempts) == (Outcome.FAILED, "BATCHER.NoAnswer", 3)
     assert (record.remote_id, record.remote_state) == ("fl-1", "available")
     assert 1 <= steady() < 2
+
+
+@virtual
+async def test_what_a_delete_without_an_answer_left_standing_is_not_made_a_second_time(tmp_path: Path) -> None:
+    """The undo ends in doubt over it; the next run asks under the same token, whatever else may stand there."""
+    cloud, stop = Cloud(removes=[SILENCE] * 3), Stop()
+    async with rig(tmp_path, cloud) as work:
+        cloud.answers = [lost, SILENCE, SILENCE]
+        cloud.lag_s = 60.0
+        await work.plan()
+        (record,) = await work.work()
+        assert (record.outcome, cloud.created) == (Outcome.IN_DOUBT, ["create 0"] * 3)
+        await work.plan_undo()
+        await anyio.sleep(600.0)
+
+        async def interrupt(engine: RunEngine) -> None:
+            while not cloud.deleted:
+                await anyio.sleep(0.001)
+            stop.request("BATCHER.Interrupted")
+
+        (record,) = await work.undo(stop=stop, meanwhile=interrupt)
+        assert (record.state, cloud.deleted) == (RowState.CLAIMED, ["fl-1"])
+        (record,) = await work.work(await work.plan(RunId("later")), reconcile="never")
+        assert (record.outcome, record.remote_id) == (Outcome.EXISTS, "fl-1")
+        assert [thing.remote_id for thing in cloud.things if thing.stands] == ["fl-1"]
+        assert "create 1" not in cloud.created
 
 
 @virtual
