@@ -29,6 +29,8 @@ HOSTS = ("https://er.example.test", "https://er.elsewhere.test")
 ON_THE_WAY_S_MAX = 5.0
 """What was on its way when its sender died arrives so soon after or never: the system closes the connections of the
 dead."""
+TOKEN_LIFETIME_S = 8 * 3600.0
+"""How long a token can be used after a row was claimed."""
 SLOW_S = 30.0
 """A call that travels for longer may be refused for its date, whoever dated it."""
 REFUSED_S, NEAR_S = 900.0, 120.0
@@ -268,7 +270,8 @@ class Line:
         before = seen.creates.setdefault(call.key, [])
         is_first = not any(each.machine == self.machine and self.covers(each.left_at) for each in before)
         usual = seen.tokens.setdefault((call.key, body), call.token)
-        if is_first and call.token != usual and not seen.removals:  # what was taken away has another token
+        # What was taken away, and what was claimed so long before that its token has ended, has another one.
+        if is_first and call.token != usual and not seen.removals and now < TOKEN_LIFETIME_S:
             seen.strange.append(f"{call.key}: machine {self.machine} asks under {call.token}, others under {usual}")
         before.append(send)
         return send
