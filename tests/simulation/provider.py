@@ -271,7 +271,8 @@ class Line:
         is_first = not any(each.machine == self.machine and self.covers(each.left_at) for each in before)
         usual = seen.tokens.setdefault((call.key, body), call.token)
         # What was taken away, and what was claimed so long before that its token has ended, has another one.
-        if is_first and call.token != usual and not seen.removals and now < TOKEN_LIFETIME_S:
+        is_plain = not seen.removals and now < TOKEN_LIFETIME_S and not self.clock.is_set_between(-1.0, now)
+        if is_first and call.token != usual and is_plain:
             seen.strange.append(f"{call.key}: machine {self.machine} asks under {call.token}, others under {usual}")
         before.append(send)
         return send

@@ -30,7 +30,9 @@ from tests.simulation.world import World
 
 HEALED_S = 3600.0
 """How long after the last fault the last runs begin."""
-LAST_RUNS_MAX = 3
+LAST_RUNS_MAX = 10
+"""So often the last run is tried: where the provider repeats refusals for a quota that was raised since, each sitting
+comes some rows on, and stops its lane again."""
 DAY_S = 86_400.0
 EXPECTED = ("RunNotFoundError", "InterruptedPlanError")
 """Errors that may end a command of any night."""

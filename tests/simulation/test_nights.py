@@ -11,12 +11,11 @@ from tests.simulation.simulate import failures, simulate
 
 NIGHTS, NIGHTS_AT_ONCE = 2000, 50
 NIGHTS_FOR_A_MUTANT = 200
-KNOWN_WRONG = {1051, 1386, 1450, 1886}
-"""Nights in which something is still wrong; one that is mended has to be taken out here.
+KNOWN_WRONG = {1386}
+"""Nights in which something is still wrong.
 
-1386: two processes that were killed had sent a row, and the ledger keeps the later send alone, so that what the first
-has made is `exists`. 1450: an undo deletes what somebody made by hand while the run may have been sending the row.
-1051, 1886: a row whose undo was killed goes under its next token though its flow log stands.
+In 1386 two processes that were killed had sent a row, and the ledger keeps the later send alone: what the first has made
+is `exists`. A night that is mended has to be taken out here.
 """
 
 
