@@ -14,7 +14,7 @@ NIGHTS_FOR_A_MUTANT = 200
 KNOWN_WRONG = {1386}
 """Nights in which something is still wrong.
 
-In 1386 two processes that were killed had sent a row, and the ledger keeps the later send alone: what the first has made
+In 1386 two processes that were killed had sent a row, and the ledger keeps the later send alone: what the first made
 is `exists`. A night that is mended has to be taken out here.
 """
 
