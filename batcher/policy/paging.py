@@ -7,9 +7,12 @@ facts, 2026-11-23). So items are counted once each, by id, and:
 | a page | is the last one | the listing is whole |
 |---|---|---|
 | that is empty or names no marker | yes | if the count, where one is named, was reached |
-| that brings the count to what is named | yes, unless it is full and its marker is real | yes |
+| that brings the count to what is named | yes, unless its marker is real: see below | yes |
 | that brings nothing new, or a marker that was used | yes | if the count was reached; none named: see below |
 | else | no | |
+
+A real marker is followed although the count was reached if the page is full, or if the count has changed since the page
+before: then something that was shown may be gone, and something else be left.
 
 A marker is real if it is the id of the page's last item, as the provider documents it. Where no
 count is named, a marker that is not real and stood on a page that was not full may be none: it is followed, and if
@@ -60,6 +63,7 @@ class Reading(Generic[T]):
         self._seen: set[str] | None = set()  # None: too many, and all in order until then
         self._highest = ""
         self._is_ordered = True
+        self._is_steady = True  # every page has named the same count
         self._is_blurred = False  # something was left out that may be new
         self._markers: set[str] = set()
         self._pages = 0
@@ -69,12 +73,14 @@ class Reading(Generic[T]):
         """Note a page; its items that no page before has shown."""
         before = self.count
         new = tuple(item for item in page.items if self._is_new(self._id_of(item)))
+        self._is_steady = self._is_steady and (self._pages == 0 or page.total == self.total)
         self._pages += 1
         self.total = page.total
         is_counted = page.total is not None and self.count >= page.total
         is_real = bool(page.items) and page.next_marker == self._id_of(page.items[-1])
         is_full = len(page.items) >= page.limit
-        is_last = not page.items or page.next_marker is None or (is_counted and not (is_full and is_real))
+        is_open = is_real and (is_full or not self._is_steady)
+        is_last = not page.items or page.next_marker is None or (is_counted and not is_open)
         is_stuck = self.count == before or page.next_marker in self._markers
         self.is_endless = not (is_last or is_stuck) and self._is_too_much()
         self.is_over = is_last or is_stuck or self.is_endless

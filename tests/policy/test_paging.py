@@ -59,6 +59,8 @@ def read(*pages: Page[str]) -> tuple[str, bool]:
         ([page("abc", "c", 4), page("de", None, 5)], "abcde", True),
         ([page("abc", "c", 5), page("d", None, 4)], "abcd", True),
         ([page("abc", "c", 5), page("de", None, 6)], "abcde", False),
+        ([page("ab", "b", 5), page("cd", "d", 4), page("e", None, 4)], "abcde", True),  # of the first two one is gone
+        ([page("ab", "b", 5), page("cd", "1", 4)], "abcd", True),  # and no more was named
     ],
 )
 def test_a_listing_is_whole_only_where_nothing_can_be_missing(
