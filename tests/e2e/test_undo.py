@@ -180,7 +180,7 @@ async def test_what_was_made_hours_after_a_run_had_died_is_not_its_own(tmp_path:
             work.process.kill()
             await work.end()
         await sky.script()
-        rewrite(tmp_path, "UPDATE lane SET silent_there = silent_there - 7200")
+        rewrite(tmp_path, "UPDATE row SET told_there = told_there - 7200")
         rewrite(tmp_path, "UPDATE row SET sent_there = sent_there - 7200")
         theirs = await sky.seed(*WISHES)
         run = json.loads((await batcher(tmp_path, "status", "--output", "json")).out)[0]["run_id"]
