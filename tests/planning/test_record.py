@@ -144,6 +144,28 @@ def test_every_fault_is_told_in_one_line(faults: tuple[Fault, ...], text: str) -
         ({}, {}, Outcome.DUPLICATE, "BATCHER.Duplicate", "the same as line 2"),
         ({"enabled": "yes"}, {"enabled": "1"}, Outcome.DUPLICATE, "BATCHER.Duplicate", "the same as line 2"),
         (
+            {"account": "west"},
+            {"account": "east"},
+            Outcome.DUPLICATE,
+            "BATCHER.Duplicate",
+            "the same as line 2, with account `east`",
+        ),
+        (
+            {"region": "cn-south-1"},
+            {"account": "east"},
+            Outcome.DUPLICATE,
+            "BATCHER.Duplicate",
+            "the same as line 2, with account `east`, with region `cn-north-4`",
+        ),
+        (
+            {"account": "west", "name": "a"},
+            {"account": "east", "name": "b"},
+            Outcome.INVALID,
+            "BATCHER.Conflict",
+            "contradicts line 2, which asks for the same flow log otherwise: account `west` there `east`; "
+            "name `a` there `b`",
+        ),
+        (
             {"name": "a"},
             {"name": "b"},
             Outcome.INVALID,
