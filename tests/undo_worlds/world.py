@@ -46,9 +46,10 @@ class Ledger:
         self.keys += 1
         return f"{self.name}{self.keys}"
 
-    def session(self, key: str, stop: Stop | None = None) -> Session:
-        """A session with this key."""
-        settings = Settings.model_validate({**self.values, "report": {"directory": str(self.folder / "reports")}})
+    def session(self, key: str, stop: Stop | None = None, **run: object) -> Session:
+        """A session with this key, and these settings of the section `run`."""
+        values = {**self.values, "report": {"directory": str(self.folder / "reports")}}
+        settings = Settings.model_validate({**values, "run": {**values["run"], **run}})
         return Session(settings=settings, environment=_environment(key), home=self.folder, stop=stop or Stop())
 
     async def runs(self) -> list[RunRecord]:
@@ -122,7 +123,7 @@ class World:
             values: dict[str, dict[str, Any]] = {
                 "cloud": {"endpoint": witness.url, "connect_timeout_s": 2.0, "answer_timeout_s": ANSWER_S},
                 "run": {
-                    "rate": chance.choice(("1/s", "2/s", "4/s", "100/s")),
+                    "rate": chance.choice(("90/min", "2/s", "4/s", "100/s")),
                     "listing_lag_s": round(trusted_lag_s, 2),
                     "verify_time_s": 15.0,
                     "retry_time_s": 6.0,
@@ -250,16 +251,16 @@ class World:
         runs = [run for run in await ledger.runs() if run.operation != UNDO]
         if not runs:
             return
-        run = chance.choice(runs).run_id
+        run, rate = chance.choice(runs).run_id, chance.choice(("4/s", "10/s", "100/s"))
         if chance.random() < 0.3:
             key = ledger.next_key()
             self._undone[key] = run
             after = chance.randint(1, self.rows)
-            await self._killed(witness, ledger, key, chance, "undo", run, "--yes", after=after)
+            await self._killed(witness, ledger, key, chance, "undo", run, "--yes", "--rate", rate, after=after)
         for _ in range(chance.choice((1, 1, 1, 2))):
             key = ledger.next_key()
             self._undone[key] = run
-            result = await self._command(ledger, key, "undo", app.undo_run(run, ledger.session(key)))
+            result = await self._command(ledger, key, "undo", app.undo_run(run, ledger.session(key, rate=rate)))
             rows = _report(result)
             self.verdict += judge_undo(witness, run, rows, self._runs)
 
@@ -295,7 +296,7 @@ class World:
             was_over = process.returncode is not None
             if not was_over:
                 process.kill()
-            out, err = await ended
+            _, err = await ended
         self.kills += not was_over
         self.told.append(f"{key} {words[0]}: {'over' if was_over else 'killed'} after {witness.asks(key)}")
         if "Traceback" in err.decode() or (was_over and process.returncode == 1):
