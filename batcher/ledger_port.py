@@ -179,15 +179,12 @@ class Ledger(Protocol):
         """
         ...
 
-    async def renew_lane(self, lease: Lease, now: float, ttl_s: float, silent_there: float | None = None) -> Lease:
-        """Hold the lane longer. `silent_there`: the provider's time by then, if it is known.
-
-        Raises `StaleLeaseError` when it was taken over. Repeatable.
-        """
+    async def renew_lane(self, lease: Lease, now: float, ttl_s: float) -> Lease:
+        """Hold the lane longer. Raises `StaleLeaseError` when it was taken over. Repeatable."""
         ...
 
-    async def release_lane(self, lease: Lease, now: float, silent_there: float | None = None) -> None:
-        """Give the lane back; no call was made in it after `now`, which is `silent_there` there. Repeatable."""
+    async def release_lane(self, lease: Lease, now: float) -> None:
+        """Give the lane back; no call was made in it after `now`. Repeatable."""
         ...
 
     async def limits(self) -> list[Limit]:

@@ -155,8 +155,7 @@ class PlanRow(NamedTuple):
 class Lease:
     """The right to work a lane until `until` (wall clock); a write under an older `epoch` is refused.
 
-    `last_call_at` is when a call may last have been made in the lane's place before, in any run (None: never);
-    `silent_there` from when on, in the provider's time, whoever held the lane before sends nothing (None: not known).
+    `last_call_at` is when a call may last have been made in the lane's place before, in any run (None: never).
     """
 
     run_id: RunId
@@ -166,7 +165,6 @@ class Lease:
     epoch: int
     until: float
     last_call_at: float | None = None
-    silent_there: float | None = None
 
 
 class ClockOffset(NamedTuple):
@@ -184,8 +182,8 @@ class ClaimedRow:
     next one must be recorded first. `used_at` is the earliest moment at which the token may have been sent
     before this claim, in any run, and `intent_at` the same for this run (None: never); `believed_id` the id
     under which an earlier run knew the thing to exist, `deleted_id` that of one which this ledger has deleted.
-    `attempts` counts the sends that are on record; `sent_there` is the earliest of them in the provider's time (None:
-    no send is on record, or its time is not known).
+    `attempts` counts the sends that are on record; `sent_there` is the first of them that may have taken effect, in the
+    provider's time, and `told_there` when the last one left (None: no send is on record, or its time is not known).
     """
 
     row_no: int
@@ -202,6 +200,7 @@ class ClaimedRow:
     attempts: int = 0
     first_sent_at: float | None = None
     sent_there: float | None = None
+    told_there: float | None = None
     deleted_id: str | None = None
 
 
@@ -212,7 +211,7 @@ class LedgerRow:
     `intent_at`: the token may have been sent since then (None: it was not). `remote_id`: the id under which the run
     knows the thing; `made` whether a request of the run made it (None: not known). `sent_there` and `told_there` are
     the row's first send and what was last told of it, in the provider's time: nothing of it was made before or after.
-    `deleted_id`: a thing that this ledger has deleted, and a listing may show yet.
+    `deleted_id`: a thing that this ledger has deleted, and a listing may show yet; `known_id`: one that it knew before.
     """
 
     row_no: int
@@ -230,6 +229,7 @@ class LedgerRow:
     sent_there: float | None = None
     told_there: float | None = None
     deleted_id: str | None = None
+    known_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,15 +264,16 @@ class Settlement:
 
 
 class Send(NamedTuple):
-    """The first send of a claimed row, about to leave: when that is there at the earliest, in the provider's time.
+    """A send of a claimed row that is about to leave, in the provider's time.
 
-    `silent_there`: from then on the lease's holder sends nothing, unless it renews the lease.
+    `sent_there` is when the first one left, at the earliest, that may have taken effect; `leaves_there` is now, at the
+    latest.
     """
 
     lease: Lease
     row_no: int
     sent_there: float
-    silent_there: float
+    leaves_there: float
 
 
 @dataclass(frozen=True, slots=True)

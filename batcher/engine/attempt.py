@@ -30,6 +30,8 @@ from batcher.policy.breaker import skip_code, skip_message
 from batcher.policy.found import others_standing, standing_of
 from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide, is_attempt
 
+SET_BACK_S = 60.0
+"""A token that was used later than now by more than this has an age that nobody knows: the clock was set back."""
 LOOK_S_FIRST, LOOK_S_MAX = 1.0, 15.0
 """The wait between two looks for what the provider says exists doubles from the first to the last of these."""
 
@@ -75,8 +77,7 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     async def ready() -> bool:
         if _is_expired(context, work):  # it waited for its turn for so long
             return False
-        if work.sent is None:
-            await context.mark(work.row.row_no)
+        await context.mark(work.row.row_no, work.sent)
         return True
 
     async def apply() -> Applied | Refused:
@@ -94,6 +95,8 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     if isinstance(answer, Applied) or answer.sent:
         work.first_sent_at = work.first_sent_at or sent_at
         work.sent = sent if work.sent is None else work.sent
+        work.used = sent if work.used is None else work.used
+        work.left = sent
     if isinstance(answer, Refused):
         return await _refused(context, look_ups, work, answer)
     take(context, work, answer)
@@ -111,14 +114,17 @@ class _Step(Enum):
 def _is_expired(context: LaneContext, work: Work) -> bool:
     """Whether the provider may have forgotten the row's token, so that it would make a second thing."""
     lifetime_s = context.policy.token_lifetime_s
-    if work.sent is not None and context.clock.steady() - work.sent > lifetime_s:
+    if work.used is not None and context.clock.steady() - work.used > lifetime_s:
         return True
-    return work.row.used_at is not None and context.clock.now() - work.row.used_at > lifetime_s
+    if work.row.used_at is None:
+        return False
+    return not -SET_BACK_S <= context.clock.now() - work.row.used_at <= lifetime_s
 
 
 async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step:
     """Make sure that the row may be sent under its token, and that nothing stands there if it needs another."""
-    if work.new_generation:  # after a definitive refusal; what an attempt before it may have done is still open
+    if work.new_generation and not (work.is_absent and work.in_doubt):
+        # after a definitive refusal; what an attempt before it may have done is still open
         since = (work.row.intent_at or work.first_sent_at) if work.in_doubt else None
         await _take_generation(context, work, work.row.generation + 1, since)
         work.new_generation = False
@@ -129,7 +135,8 @@ async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step
         work.row = replace(work.row, used_at=used_at)
     row, is_first = work.row, not work.attempts
     work.in_doubt = work.in_doubt or (is_first and row.used_at is not None)
-    if not (is_first and row.believed_id is not None) and not _is_expired(context, work):
+    must_look = work.new_generation or (is_first and row.believed_id is not None)
+    if not must_look and not _is_expired(context, work):
         return _Step.SEND
     match await look_for(context, look_ups, work):
         case Found(remotes):
@@ -143,6 +150,7 @@ async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step
             return _Step.DONE
         case Absent():
             await _next_generation(context, work)
+            work.new_generation = False
             return _Step.SEND
 
 
@@ -150,7 +158,8 @@ async def _next_generation(context: LaneContext, work: Work) -> None:
     """A token that was never used, after a whole listing has shown that nothing is left of what others made."""
     await _take_generation(context, work, work.row.generation + 1, None)
     work.row = replace(work.row, intent_at=None, believed_id=None)
-    work.in_doubt, work.sent = False, None
+    work.in_doubt, work.sent, work.used, work.left = False, None, None, None
+    work.doubtful.clear()
 
 
 async def _take_generation(context: LaneContext, work: Work, generation: int, since: float | None) -> None:
@@ -185,6 +194,12 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     work.refused = refused
     work.attempts += is_attempt(refused)
     work.in_doubt = work.in_doubt or refused.ambiguous
+    if refused.ambiguous and work.left is not None:
+        heard = context.clock.steady()
+        over = heard if refused.http_status is not None else heard + context.policy.answer_s_max
+        work.doubtful.append((work.left, over))
+    work.left = None  # what is made until the next send is somebody else's
+    work.sent = work.doubtful[0][0] if work.doubtful else None
     decision = decide(
         refused,
         attempts=work.attempts,
@@ -235,7 +250,7 @@ async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work
         _settle(context, work, Outcome.FAILED, refused.code, f"{refused.message}; {leaving}")
     else:
         # A definitive refusal is an answer; after mere silence, how soon a listing shows a thing is not documented.
-        outcome = Outcome.FAILED if refused.definitive else Outcome.IN_DOUBT
+        outcome = Outcome.FAILED if refused.definitive and not work.in_doubt else Outcome.IN_DOUBT
         _settle(context, work, outcome, refused.code, f"{refused.message}; the listing does not show it")
     return False
 
@@ -265,6 +280,7 @@ async def _settle_found(context: LaneContext, work: Work, remotes: Sequence[Remo
         intent_at=row.intent_at,
         attempts=row.attempts + work.attempts,
         deleted_id=row.deleted_id,
+        known_id=row.believed_id,
     )
     made = made_by_run(context, known, remote, sendings_of(context, work)) if work.in_doubt else False
     note = whose(made=made) if work.in_doubt else ""

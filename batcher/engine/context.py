@@ -39,9 +39,8 @@ class EnginePolicy:
     """What shapes the work on every lane; times in seconds.
 
     `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side,
-    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. `listing_lag_s` is how long a listing may
-    lack what was made, and show what was deleted. `reviewed`: of what is there already only
-    what a person has reviewed may be changed.
+    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. A listing may lag for `listing_lag_s`.
+    `reviewed`: of what is there already only what a person has reviewed may be changed.
     """
 
     window: Window | None
@@ -190,17 +189,15 @@ class LaneContext:
         offset = self.clock_offset
         return None if offset is None else self.clock.steady() + offset.high
 
-    @property
-    def silent_there(self) -> float | None:
-        """The provider's time at which this lease, as it is, lets nothing be sent any more; None: not known."""
-        offset = self.clock_offset
-        return None if offset is None else self._held_until + offset.high
+    async def mark(self, row_no: int, first: float | None) -> None:
+        """Put on record that a row is about to be sent, if the time there is known.
 
-    async def mark(self, row_no: int) -> None:
-        """Put on record that a row is about to be sent for the first time, if it is known what time it is there."""
-        offset, until = self.clock_offset, self.silent_there
-        if offset is not None and until is not None:
-            await self.commit.mark(Send(self.lease, row_no, self.clock.steady() + offset.low, until))
+        `first` is when a send of this sitting left first that may have taken effect (steady clock; None: none has).
+        """
+        offset, now = self.clock_offset, self.clock.steady()
+        if offset is not None:
+            sent_there = (now if first is None else first) + offset.low
+            await self.commit.mark(Send(self.lease, row_no, sent_there, now + offset.high))
 
     @property
     def closing(self) -> bool:
@@ -294,7 +291,9 @@ class LaneContext:
         if not await ready():
             return False
         is_late = self.clock.steady() - began > max(self.policy.jitter_s, READY_S_MAX)
-        return not is_late or await self._leave(call_class, scope)  # its turn has passed: the disk was slow
+        if not is_late and not self.limiter.is_paused:
+            return True
+        return await self._leave(call_class, scope)  # its turn has passed: the disk was slow, or a pause began
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         began = self.clock.steady()

@@ -33,7 +33,7 @@ async def held(context: LaneContext) -> AsyncIterator[None]:
         yield
         await context.commit.flush()
         is_over.set()
-    await context.ledger.release_lane(context.lease, context.clock.now(), context.now_there)
+    await context.ledger.release_lane(context.lease, context.clock.now())
 
 
 async def run_lane(context: LaneContext, open_rows: int) -> None:
@@ -68,9 +68,8 @@ async def _keep_lease(context: LaneContext, is_over: anyio.Event) -> None:
         with anyio.move_on_after(context.policy.lease_s / 3):
             await is_over.wait()
             return
-        now, there = context.clock.now(), context.now_there
-        until = None if there is None else there + context.policy.lease_s
-        context.hold(await context.ledger.renew_lane(context.lease, now, context.policy.lease_s, until))
+        now = context.clock.now()
+        context.hold(await context.ledger.renew_lane(context.lease, now, context.policy.lease_s))
 
 
 async def _send(context: LaneContext, open_rows: int, *, takes_over: bool) -> None:

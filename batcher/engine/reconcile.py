@@ -14,6 +14,7 @@ doubt and those that were taken, and no others: with a million rows, sends begin
 from array import array
 from collections.abc import MutableSequence, Sequence
 
+from batcher.engine.absence import show
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing, unreadable
@@ -27,7 +28,7 @@ from batcher.engine.settling import (
     tell_of_others,
     whose,
 )
-from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, Settlement, Stops
+from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, Settlement, Shown, Stops
 from batcher.policy.found import is_leaving, others_standing, standing_of
 from batcher.policy.verdict import OWN_CODES, OwnCode
 from batcher.records import ScopeLoad
@@ -171,6 +172,17 @@ def _tell_of_more(context: LaneContext, row: LedgerRow, remotes: Sequence[Remote
         tell_of_others(context, row.line, sorted(others))
 
 
+async def _is_gone(context: LaneContext, row: LedgerRow, remote: Remote) -> bool:
+    """Whether what a listing shows is gone, of a place from which this ledger has deleted something: asked by its id.
+
+    What a run has known to stand there since is not asked for.
+    """
+    if row.deleted_id is None or remote.remote_id in (row.deleted_id, row.known_id):
+        return False
+    shown = await show(context, row.scope, remote.remote_id)
+    return isinstance(shown, Shown) and (shown.remote is None or is_leaving(shown.remote))
+
+
 async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remote]) -> tuple[Remote | None, bool]:
     """Settle an open row by what stands at its place: what a call has still to make as wished, and if it is accepted.
 
@@ -182,6 +194,8 @@ async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remo
         if own is None:
             return None, False
         remote = own
+    if row.state is RowState.PLANNED and await _is_gone(context, row, remote):
+        return None, False
     made = made_by_run(context, row, remote, sending_of(context, row))
     others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
     note = "" if row.state is RowState.PLANNED else whose(made=made)

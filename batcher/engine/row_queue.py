@@ -24,8 +24,11 @@ class Work:
     """A claimed row and what this sitting has done with it so far. `due` is on the steady clock.
 
     `is_absent`: a process that died had claimed it, and a listing before the first send of this one did not show it.
-    `sent` is when it was first sent in this sitting, `missed_at` when a look for it began that did not show it, and
-    `looks_until` how long it is looked for after the provider has said that it exists; all on the steady clock.
+    `doubtful` are sends that may have taken effect, each with when it was over; `left` is the last one, if its answer
+    does not say that it surely has not.
+    On the steady clock: `sent` is when a send of this sitting left first that may have taken effect, `used` when
+    any did, `missed_at` when a look for it began that did not show it, and `looks_until` how long it is looked for once
+    the provider has said that it exists.
     """
 
     row: ClaimedRow
@@ -37,6 +40,9 @@ class Work:
     started: float | None = None
     first_sent_at: float | None = None
     sent: float | None = None
+    used: float | None = None
+    left: float | None = None
+    doubtful: list[tuple[float, float]] = field(default_factory=list)
     missed_at: float | None = None
     looks_until: float | None = None
     looks: int = 0

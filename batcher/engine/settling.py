@@ -9,7 +9,7 @@ from batcher.model import LedgerRow, Outcome, Remote, RowState, Settlement
 from batcher.policy.evidence import Maker, Sending, maker_of
 from batcher.policy.found import is_leaving, judge
 
-SOMEBODY_ELSE = "made by somebody else: it is dated into a time in which this run was not sending the row"
+SOMEBODY_ELSE = "made by somebody else: it is not dated into a time in which this run alone was sending the row"
 TOLD_TWICE_MAX = 10
 """Places of one lane at which more than one thing stands, and of which a warning tells; the report has them all."""
 NOBODY_KNOWS = "this run may have made it: a process that ended was about to send the row, and no send is on record"
@@ -46,21 +46,20 @@ def sending_of(context: LaneContext, row: LedgerRow) -> list[Sending]:
     """When an earlier process, or another run, was sending a row, as far as the ledger knows."""
     if row.sent_there is None:
         return []
-    until = row.told_there if row.state is RowState.ACCEPTED else context.lease.silent_there
-    if until is None:
+    if row.told_there is None:
         return []
-    return [Sending(row.sent_there, row.sent_there, until + context.policy.answer_s_max)]
+    return [Sending(row.sent_there, row.sent_there, row.told_there + context.policy.answer_s_max)]
 
 
 def made_by_run(context: LaneContext, row: LedgerRow, remote: Remote, sendings: Sequence[Sending]) -> bool | None:
     """Whether a request of the run made what stands at a row's place; None: not known."""
-    if row.state is RowState.PLANNED:
-        return False
     is_told = row.state is RowState.ACCEPTED and row.remote_id is not None
     if is_told and (remote.remote_id != row.remote_id or row.row_no in context.whose.others):
         return False
     if is_told and row.made is not None:
         return row.made
+    if row.state is RowState.PLANNED or (row.remote_id is None and remote.remote_id == row.known_id):
+        return False  # never sent, or known to an earlier run
     match maker_of(remote.created_at, sendings, now_there=context.now_there):
         case Maker.UNKNOWN:
             return None

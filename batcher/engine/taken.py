@@ -26,6 +26,11 @@ def take(context: LaneContext, work: Work, answer: Applied) -> None:
         context.whose.unsure.append((work, answer))
 
 
+def _maker(context: LaneContext, work: Work, answer: Applied) -> Maker:
+    """Who made what an answer names, as far as can be told now."""
+    return maker_of(answer.created_at, sendings_of(context, work), now_there=context.now_there)
+
+
 def _taken(  # noqa: PLR0917  # what was taken, and what it amounts to
     context: LaneContext, work: Work, answer: Applied, maker: Maker, outcome: Outcome | None, code: str, message: str
 ) -> Settlement:
@@ -69,12 +74,16 @@ def _outcome(context: LaneContext, answer: Applied, maker: Maker) -> tuple[Outco
 
 def sendings_of(context: LaneContext, work: Work) -> list[Sending]:
     """All times in which the run was sending a row: in processes that ended, as far as that is on record, and here."""
-    row, offset, found = work.row, context.clock_offset, list[Sending]()
-    silent_there = context.lease.silent_there
-    if row.sent_there is not None and silent_there is not None:
-        found.append(Sending(row.sent_there, row.sent_there, silent_there + context.policy.answer_s_max))
-    if work.sent is not None and offset is not None:
-        found.append(Sending(work.sent + offset.low, work.sent + offset.high))
+    row, offset, answer_s = work.row, context.clock_offset, context.policy.answer_s_max
+    found: list[Sending] = []
+    if row.sent_there is not None and row.told_there is not None:
+        found.append(Sending(row.sent_there, row.sent_there, row.told_there + answer_s))
+    if offset is not None:
+        found.extend(
+            Sending(sent + offset.low, sent + offset.high, until + offset.high) for sent, until in work.doubtful
+        )
+        if work.left is not None:
+            found.append(Sending(work.left + offset.low, work.left + offset.high))
     return found
 
 

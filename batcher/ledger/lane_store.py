@@ -53,7 +53,7 @@ class LaneStore:
             found = self._store.one("select_lease", (run_no, lane_no))
             if not found:
                 raise LedgerError(f"run `{run_id}` has no lane {lane_no}")
-            account, region, project_id, holder, epoch, until, silent_there = found
+            account, region, project_id, holder, epoch, until = found
             live = holder is not None and holder != owner and until > now
             if live and not self._alone:
                 raise StaleLeaseError(f"lane {lane_no} of run `{run_id}` is worked by `{holder}`")
@@ -65,19 +65,19 @@ class LaneStore:
             self._store.run("open_calls", place)
             key = LaneKey(account, region, project_id)
             last_call_at = last_call[0] if last_call else None
-            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s, last_call_at, silent_there)
+            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s, last_call_at)
 
-    def renew(self, lease: Lease, now: float, ttl_s: float, silent_there: float | None) -> Lease:
+    def renew(self, lease: Lease, now: float, ttl_s: float) -> Lease:
         with self._store.transaction():
             run_no = self._store.run_no(lease.run_id)
-            place = (now + ttl_s, silent_there, run_no, lease.lane_no, lease.epoch, lease.owner)
+            place = (now + ttl_s, run_no, lease.lane_no, lease.epoch, lease.owner)
             if self._store.run("renew_lane", place) != 1:
                 raise _taken_over(lease)
         return replace(lease, until=now + ttl_s)
 
-    def release(self, lease: Lease, now: float, silent_there: float | None) -> None:
+    def release(self, lease: Lease, now: float) -> None:
         with self._store.transaction():
-            place = (silent_there, self._store.run_no(lease.run_id), lease.lane_no, lease.epoch, lease.owner)
+            place = (self._store.run_no(lease.run_id), lease.lane_no, lease.epoch, lease.owner)
             if self._store.run("release_lane", place):
                 lane = lease.lane
                 self._store.run("close_calls", (now, lane.account, lane.region, lane.project_id))
@@ -227,13 +227,11 @@ class LaneStore:
             self._store.many("put_limit", named)
 
     def _mark(self, run_no: int, sends: Sequence[Send]) -> None:
-        """Note first sends, and until when who makes them may go on to send."""
-        marks: list[tuple[object, ...]] = [(s.sent_there, run_no, s.lease.lane_no, s.row_no) for s in sends]
+        """Note sends that are about to leave."""
+        marks: list[tuple[object, ...]] = [
+            (s.sent_there, s.leaves_there, run_no, s.lease.lane_no, s.row_no) for s in sends
+        ]
         self._store.many("mark_sent", marks)
-        last: dict[int, float] = {}
-        for send in sends:
-            last[send.lease.lane_no] = max(send.silent_there, last.get(send.lease.lane_no, send.silent_there))
-        self._store.many("extend_silence", [(until, run_no, lane_no) for lane_no, until in last.items()])
 
 
 def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settlement]]) -> Counter[tuple[RowState, str]]:

@@ -284,11 +284,11 @@ class SqliteLedger:
     async def acquire_lane(self, run_id: RunId, lane_no: int, owner: str, now: float, ttl_s: float) -> Lease:
         return await self._step(self._lanes.acquire, run_id, lane_no, owner, now, ttl_s)
 
-    async def renew_lane(self, lease: Lease, now: float, ttl_s: float, silent_there: float | None = None) -> Lease:
-        return await self._step(self._lanes.renew, lease, now, ttl_s, silent_there)
+    async def renew_lane(self, lease: Lease, now: float, ttl_s: float) -> Lease:
+        return await self._step(self._lanes.renew, lease, now, ttl_s)
 
-    async def release_lane(self, lease: Lease, now: float, silent_there: float | None = None) -> None:
-        await self._call(self._lanes.release, lease, now, silent_there)
+    async def release_lane(self, lease: Lease, now: float) -> None:
+        await self._call(self._lanes.release, lease, now)
 
     async def limits(self) -> list[Limit]:
         return await self._call(self._lanes.limits)

@@ -8,7 +8,8 @@ A refusal is answered with the first of these that fits:
    back-off with full jitter, no sooner than the provider asked (AWS Architecture Blog, "Exponential Backoff
    and Jitter", 2015). After a definitive refusal the token is spent: the next attempt is a new generation.
 4. A process that died has claimed the row, no listing shows it, and its token is refused for good at once: the provider
-   may only repeat what it said to that process, of a quota that was raised since. Once more, under a new generation.
+   may only repeat what it said to that process, of a quota that was raised since. Once more, under a new generation,
+   once nothing surely stands there.
 5. An attempt may have taken effect: only the listing can tell, so look it up, unless the run may not ask.
 6. The provider refused this very row: that is its answer. Where its scope was not listed, look it up all the same: a
    token that somebody used so long ago that it has ended is refused, too (ECS, "Idempotency", 2025-11-25).

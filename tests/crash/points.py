@@ -99,14 +99,16 @@ def _named(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def _name_of_write(batch: Sequence[tuple[Lease, Settlement]], sends: Sequence[Send]) -> str:
     settlements = [settlement for _, settlement in batch]
+    if any(settlement.state is RowState.PLANNED for settlement in settlements):
+        return "put_back"
+    if sends:
+        return "mark"
     expected = {settlement.expect for settlement in settlements}
     if RowState.ACCEPTED in expected:
         return "verify"
-    if any(settlement.state is RowState.PLANNED for settlement in settlements):
-        return "put_back"
     if RowState.CLAIMED in expected:
         return "settle"
-    return "found" if settlements else "mark" if sends else "count"
+    return "found" if settlements else "count"
 
 
 def _around_statements(reach: Reach) -> None:

@@ -20,7 +20,7 @@ from tests.e2e.inventories import row, write_rows
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
     "[cloud]\nconnect_timeout_s = 5\nanswer_timeout_s = 5\n"
-    "[run]\nbackoff_base_s = 0.02\nbackoff_cap_s = 0.2\nverify_time_s = 1.2\n"
+    "[run]\nbackoff_base_s = 0.02\nbackoff_cap_s = 0.2\nverify_time_s = 1.2\nlisting_lag_s = 0.2\n"
 )
 """Quick with its repetitions, and soon done with waiting for what stays pending."""
 BEFORE_S = 7200.0

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from batcher.ledger.migrate import migrations
+from batcher.report.folder import OWNER_FILE
 from tests.crash.judge import after_a_kill, at_the_end, at_the_end_of_an_undo, beside_the_ledger, duplicates
 from tests.crash.points import POINTS
 from tests.crash.scenes import Scene, Sort, lines_of, scene
@@ -129,7 +130,9 @@ async def test_no_half_file_is_seen_whenever_a_publisher_dies(tmp_path: Path) ->
         await chain(stage, PUBLISHING, ("report", run))
         assert await ends(stage, "report", run, code=0) == run
         (await at_the_end(stage, run)).assert_clean()
-        assert {path.name for path in (tmp_path / "reports" / run).iterdir() if path.name.startswith(".")} == set()
+        assert {path.name for path in (tmp_path / "reports" / run).iterdir() if path.name.startswith(".")} == {
+            OWNER_FILE
+        }
         again = await ends(stage, *stage.run(), code=3)
         assert again != run
         (await after_a_kill(stage)).assert_clean()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from batcher.report.folder import OWNER_FILE
 from tests.crash.disk import Disk, calls, traced, tracer
 from tests.crash.scenes import ROOT, Scene, Sort, lines_of, scene
 from tests.crash.traces import runs_of
@@ -77,13 +78,13 @@ async def test_a_power_cut_leaves_whole_reports_that_say_what_the_ledger_says(tm
                 old = tmp_path / call.texts[0].decode()
                 renamed.append(Path(call.texts[1].decode()).name)
                 assert disk.is_whole(old)
-                if renamed == ["report.csv"]:
+                if renamed == [OWNER_FILE, "report.csv"]:
                     image = disk.after_a_power_cut(stage.ledger, tmp_path / "image")
                     assert [found.state for found in runs_of(image)] == ["finished"]
                 if renamed[-1] == "latest":
                     assert all(disk.is_found(report / name) for name in FILES)
             disk.apply(call)
-        assert renamed == [*FILES, "latest"]
+        assert renamed == [OWNER_FILE, *FILES, "latest"]
         assert disk.is_found(tmp_path / "reports" / "latest")
         assert {name: bytes(disk.safe[str(report / name)]) for name in FILES} == {
             name: (report / name).read_bytes() for name in FILES

@@ -66,7 +66,7 @@ async def test_an_endpoint_that_is_down_leaves_every_row_as_it_was(tmp_path: Pat
     assert set(column(tmp_path, "first_sent_at")) == {""}
     assert "resume" in ended.out
 
-    async with cloud() as sky:
+    async with cloud(port=port) as sky:
         ended = await sky.run(tmp_path, "resume")
         assert ended.code == 0, ended.err
         assert column(tmp_path, "outcome") == ["created"] * 6
@@ -78,7 +78,9 @@ async def test_an_endpoint_that_goes_down_on_the_way_costs_no_row(tmp_path: Path
     write_settings(tmp_path, "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\nretry_time_s = 3\n")
     inventory = write_rows(tmp_path / "routers.csv", some_rows(12))
     state = tmp_path / "cloud.db"
-    async with cloud(state_path=state) as sky:
+    with closed_port() as port:
+        pass
+    async with cloud(state_path=state, port=port) as sky:
         run = sky.slowly(tmp_path, "run", str(inventory), rate="20/s")
         work = await run.__aenter__()
         await work.until("kind=create", times=4)
@@ -89,7 +91,7 @@ async def test_an_endpoint_that_goes_down_on_the_way_costs_no_row(tmp_path: Path
     assert set(outcomes) <= {"created", "skipped", "in_doubt"}
     assert outcomes.count("created") >= 3
 
-    async with cloud(state_path=state) as sky:
+    async with cloud(state_path=state, port=port) as sky:
         ended = await sky.run(tmp_path, "resume")
         assert ended.code == 0, ended.err
         assert column(tmp_path, "outcome") == ["created"] * 12

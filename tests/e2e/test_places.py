@@ -124,7 +124,7 @@ async def test_a_killed_run_is_not_gone_on_with_in_another_cloud(tmp_path: Path,
         assert (await first.statistics())["created_total"] == there
 
         code, out, err = await command(tmp_path, Given(), "resume", run)
-        assert (code, err) == (0, "")
+        assert (code, [line for line in err.splitlines() if "says where calls and keys go" not in line]) == (0, [])
         assert "(continued): 5 created" in out
         assert_created_once(await first.statistics(), 5)
         assert [state for _, _, state in runs(tmp_path)] == ["finished", "finished"]
@@ -136,7 +136,7 @@ async def test_a_run_goes_on_with_the_unfinished_run_of_its_own_cloud(tmp_path: 
         await killed_run(tmp_path, first, given("flag", first.url), ROWS)
         await killed_run(tmp_path, second, given("flag", second.url), ROWS)
         code, out, err = await command(tmp_path, given("region", first.url), "run", "routers.csv")
-        assert (code, err) == (0, "")
+        assert (code, [line for line in err.splitlines() if "says where calls and keys go" not in line]) == (0, [])
         assert f"run {runs(tmp_path)[0][0]} (continued): 5 created" in out
         assert_created_once(await first.statistics(), 5)
 
@@ -167,7 +167,7 @@ async def test_a_retry_that_is_led_to_another_cloud_is_refused_and_nothing_of_it
 
         await first.script()
         code, out, err = await command(tmp_path, given("setting", first.url), "retry")
-        assert (code, err) == (0, "")
+        assert (code, [line for line in err.splitlines() if "says where calls and keys go" not in line]) == (0, [])
         assert "1 created" in out
         assert summary(tmp_path)["endpoints"][0]["er"] == first.url, "a copied lane keeps its place"
         code, _, err = await command(tmp_path, given("region", second.url), "undo", run_id(tmp_path), "--yes")

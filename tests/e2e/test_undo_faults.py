@@ -33,7 +33,7 @@ async def until_deletes(sky: Cloud, count: int) -> None:
 @pytest.mark.timeout(60)
 async def test_a_run_that_was_killed_half_way_leaves_nothing_of_its_own(tmp_path: Path) -> None:
     """300 rows in two projects: 100 were there, some answers were lost, some still hang when the run is killed."""
-    write_settings(tmp_path, QUICK)
+    write_settings(tmp_path, f"{QUICK}listing_lag_s = 1\n")
     inventory = write_rows(tmp_path / "routers.csv", MANY)
     async with cloud() as sky:
         seeded = await sky.seed(*MANY[::3])
@@ -241,7 +241,7 @@ async def test_a_listing_that_cannot_be_read_is_told_row_by_row(tmp_path: Path) 
 
 
 async def test_what_is_pending_or_deleting_is_waited_for(tmp_path: Path) -> None:
-    write_settings(tmp_path, QUICK)
+    write_settings(tmp_path, f"{QUICK}listing_lag_s = 1\n")
     places = [{name: wish[name] for name in ("project_id", "er_id", "resource_id")} for wish in WISHES]
     async with cloud(deleting_s=0.5) as sky:
         await sky.control("POST", "fates", [{**places[0], "state": "pending"}])

@@ -292,13 +292,13 @@ class Rig:
         return await open_run(self.ledger, run_id, [row(n + 1) for n in range(rows)])
 
     async def dead(self, *, sent: float | None, silent: float, at: float = T0) -> None:
-        """A process claimed row 1 of the run and died: its send is on record at `sent`, its lease over at `silent`.
+        """A process claimed row 1 of the run and died: its sends are on record, from `sent` to `silent`.
 
         `at` is when it claimed, by the wall clock.
         """
         lease = await lease_of(self.ledger, NIGHT, now=at)
         await claimed(self.ledger, lease, now=at, limit=1)
-        await self.ledger.renew_lane(lease, at, 60.0, silent)
+        await self.ledger.renew_lane(lease, at, 60.0)
         if sent is not None:
             await self.ledger.write(NIGHT, [], {}, [], [Send(lease, 1, sent, silent)])
 
@@ -307,7 +307,7 @@ class Rig:
         lease = await lease_of(self.ledger, NIGHT, now=T0)
         await claimed(self.ledger, lease, now=T0, limit=1)
         await write(self.ledger, lease, settlement)
-        await self.ledger.release_lane(lease, T0 + 2, None)
+        await self.ledger.release_lane(lease, T0 + 2)
 
     async def work(
         self,

@@ -7,8 +7,20 @@ import pytest
 
 from batcher.engine.settling import NOBODY_KNOWS, SOMEBODY_ELSE
 from batcher.events import RowAccepted
-from batcher.model import Applied, ClaimedRow, Outcome, RowState, RunId, Settlement, Window
-from tests.engine.rig import SILENCE, THERE, Cloud, Thing, lost, replay, rig, there, virtual
+from batcher.model import (
+    Applied,
+    ClaimedRow,
+    ClockOffset,
+    LaneKey,
+    Outcome,
+    Refused,
+    RowState,
+    RunId,
+    Settlement,
+    Window,
+)
+from tests.engine.rig import NIGHT, SILENCE, THERE, Cloud, Thing, lost, replay, rig, there, virtual
+from tests.ledger.book import lease_of
 
 OLD = Thing("fl-1", THERE - 600.0)
 """Made ten minutes before the run began."""
@@ -179,6 +191,27 @@ async def test_of_what_no_send_is_on_record_nobody_knows_and_an_undo_keeps_it(tm
         await work.plan_undo()
         await work.undo()
         assert work.cloud.deleted == []
+
+
+class Shy(Cloud):
+    """Its first answer is lost: only another tells what time it is there."""
+
+    def clock_offset(self, lane: LaneKey) -> ClockOffset | None:
+        return super().clock_offset(lane) if len(self.calls) > 1 else None
+
+
+@virtual
+async def test_a_first_send_at_a_time_not_known_is_on_record_before_the_next_one_leaves(tmp_path: Path) -> None:
+    def killed(cloud: Cloud, row: ClaimedRow) -> Refused:
+        raise RuntimeError
+
+    async with rig(tmp_path, Shy([SILENCE, SILENCE, killed])) as work:
+        await work.plan()
+        with pytest.raises(ExceptionGroup):
+            await work.work()
+        (row,) = await work.ledger.recover(await lease_of(work.ledger, NIGHT, owner="heir"), after=0, limit=9)
+        assert row.sent_there is not None
+        assert work.cloud.at[0] - 0.1 < row.sent_there - THERE <= work.cloud.at[0]
 
 
 @virtual

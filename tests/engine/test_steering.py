@@ -89,9 +89,9 @@ class Ledger(SqliteLedger):
         self.turns_to_note: Callable[[], int] = lambda: 0
         """Of the loop, until it is told that a change is recorded."""
 
-    async def renew_lane(self, lease: Lease, now: float, ttl_s: float, silent_there: float | None = None) -> Lease:
+    async def renew_lane(self, lease: Lease, now: float, ttl_s: float) -> Lease:
         try:
-            return await super().renew_lane(lease, now, ttl_s, silent_there)
+            return await super().renew_lane(lease, now, ttl_s)
         finally:
             self.renewed.set()
             self.renewed = anyio.Event()

@@ -20,7 +20,6 @@ from batcher.model import NaturalKey, RunId
 from tests.ledger.book import (
     T0,
     THERE,
-    TTL_S,
     assert_counters_hold,
     end,
     everything,
@@ -150,7 +149,7 @@ async def test_what_a_ledger_of_version_2_knew_it_knows_still_and_of_the_rest_it
         assert await states(ledger, run_id) == "1 settled/created, 2 accepted, 3 claimed"
         await assert_counters_hold(ledger, run_id)
         lease = await lease_of(ledger, run_id)
-        assert (lease.epoch, lease.last_call_at, lease.silent_there) == (5, T0 + 1, None)
+        assert (lease.epoch, lease.last_call_at) == (5, T0 + 1)
         found = await ledger.match(lease, [NaturalKey(bytes(15) + bytes([n])) for n in (1, 2, 3)])
         assert [(r.remote_id, r.intent_at) for r in found] == [("fl-1", 7.0), ("fl-2", 7.0), (None, 7.0)]
         assert {(r.made, r.sent_there, r.told_there, r.deleted_id) for r in found} == {(None, None, None, None)}
@@ -171,9 +170,9 @@ async def test_a_ledger_of_version_2_goes_on_as_a_new_one(place: Path) -> None:
         assert await taken_back(ledger, run_id) == 3
         rows = await ledger.rows(await lease_of(ledger, undo), [1, 2, 3])
         assert [(r.remote_id, r.made, r.sent_there, r.told_there) for r in rows] == [
-            ("fl-1", None, None, THERE + TTL_S),
-            ("fl-2", None, None, THERE + TTL_S),
-            ("fl-3", True, THERE, THERE + TTL_S),
+            ("fl-1", None, None, None),
+            ("fl-2", None, None, None),
+            ("fl-3", True, THERE, THERE + 1),
         ]
 
 

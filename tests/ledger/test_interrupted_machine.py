@@ -163,8 +163,8 @@ class InterruptedMachine(LedgerMachine):
             ledger.regenerate_rows(lease, [(next_row(line.row_no, 99), now) for line in claimed]),
             ledger.write(run_id, [(lease, settled(line.row_no)) for line in claimed], {("create", "202"): 1}),
             ledger.write(run_id, [], {}, (), self.sends(run, lease, 4)),
-            ledger.renew_lane(lease, now, TTL_S, self.there + TTL_S),
-            ledger.release_lane(lease, now, self.there),
+            ledger.renew_lane(lease, now, TTL_S),
+            ledger.release_lane(lease, now),
             ledger.acquire_lane(run_id, lease.lane_no, "two", now, TTL_S),
             ledger.reopen(run_id),
             ledger.create_run(run_record("never")),
@@ -294,20 +294,17 @@ class InterruptedMachine(LedgerMachine):
     def made(self, parent: BookRun) -> list[BookRow]:
         """What an undo of a run is about, and what is known of when and by whom each was made."""
         found: list[BookRow] = []
-        numbers = {lane: lane_no for lane_no, lane in parent.lanes.items()}
         for line in parent.rows:
             is_open = line.state in (RowState.CLAIMED, RowState.ACCEPTED)
             is_found = line.outcome in FOUND and line.made is True
             if line.made is False or not (is_open or is_found or line.outcome in MADE):
                 continue
-            silence = parent.silences.get(numbers[line.lane])
-            told = line.told_there if line.state is not RowState.CLAIMED else None
             moments = [each for each in (line.intent_at, line.first_sent_at) if each is not None]
             taken = dataclasses.replace(
                 BookRow(len(found) + 1, line.name, line.lane, generation=line.generation, remote_id=line.remote_id),
                 made=line.made,
                 sent_there=line.sent_there,
-                told_there=silence if told is None else told,
+                told_there=line.told_there,
                 intent_at=min(moments) if moments else None,
             )
             found.append(taken)
@@ -445,9 +442,7 @@ class InterruptedMachine(LedgerMachine):
         ):
             with pytest.raises(StaleLeaseError):
                 self.do(work)
-        self.do(
-            self.ledger.release_lane(lease, self.now, self.there + 999)
-        )  # gives nothing back: it is not its own any more
+        self.do(self.ledger.release_lane(lease, self.now))  # gives nothing back: it is not its own any more
         if lease.lane_no in run.leases:
             self.do(self.ledger.renew_lane(run.leases[lease.lane_no], self.now, TTL_S))
 

@@ -3,8 +3,8 @@
 What happens: runs are planned over keys that they share, lanes are taken and taken over, rows are claimed, sent,
 settled, put back, given a next generation and skipped; stale workers write; batches name a wrong state; sittings end
 and runs are opened again; the process is killed, and the next one opens what the disk has. After each step the ledger's
-rows and counters are those of the book, and so is what is on record of sends, of who made what, and of when each lane
-falls silent; whoever claims a row is told what the book knows of its key, and whoever takes a lane when it fell silent.
+rows and counters are those of the book, and so is what is on record of sends and of who made what; whoever claims a row
+is told what the book knows of its key.
 """
 
 import asyncio
@@ -105,10 +105,7 @@ class Known:
 
 @dataclass
 class BookRun:
-    """A run in the book; `leases` has the newest lease of each lane, `stale` those that were lost.
-
-    `silences` is when each lane falls silent, in the provider's time, as far as that was told.
-    """
+    """A run in the book; `leases` has the newest lease of each lane, `stale` those that were lost."""
 
     run_id: RunId
     rows: list[BookRow]
@@ -121,7 +118,6 @@ class BookRun:
     leases: dict[int, Lease] = field(default_factory=dict)
     stale: list[Lease] = field(default_factory=list)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
-    silences: dict[int, float] = field(default_factory=dict)
 
     def of(self, lease: Lease, *states: RowState) -> list[BookRow]:
         return [line for line in self.rows if line.lane == lease.lane and line.state in states]
@@ -322,20 +318,17 @@ class LedgerMachine(RuleBasedStateMachine):
             owner,
             epoch,
             self.now + TTL_S,
-            silent_there=run.silences.get(lane_no),
         )
         if lane_no in run.leases:
             run.stale.append(run.leases.pop(lane_no))
         run.epochs[lane_no], run.leases[lane_no], run.folded = epoch, lease, False
 
     @precondition(has_leases)
-    @rule(pick=PICK, knows_time=st.booleans())
-    def give_back(self, pick: int, knows_time: bool) -> None:
+    @rule(pick=PICK)
+    def give_back(self, pick: int) -> None:
         run, lease = self.lease_of(pick)
         self.tick()
-        self.do(self.ledger.release_lane(lease, self.now, self.there if knows_time else None))
-        if knows_time:
-            run.silences[lease.lane_no] = self.there
+        self.do(self.ledger.release_lane(lease, self.now))
         run.stale.append(run.leases.pop(lease.lane_no))
         self.note_given_back(lease)
 
@@ -343,15 +336,13 @@ class LedgerMachine(RuleBasedStateMachine):
         """For whoever keeps more books."""
 
     @precondition(has_leases)
-    @rule(pick=PICK, knows_time=st.booleans())
-    def renew(self, pick: int, knows_time: bool) -> None:
+    @rule(pick=PICK)
+    def renew(self, pick: int) -> None:
         run, lease = self.lease_of(pick)
-        now, until = self.tick(), self.there + TTL_S
-        renewed = self.do(self.ledger.renew_lane(lease, now, TTL_S, until if knows_time else None))
+        now = self.tick()
+        renewed = self.do(self.ledger.renew_lane(lease, now, TTL_S))
         assert renewed == replace(lease, until=now + TTL_S)
         run.leases[lease.lane_no] = renewed
-        if knows_time:
-            run.silences[lease.lane_no] = until
 
     @precondition(has_leases)
     @rule(pick=PICK, limit=st.integers(1, 5), after=st.sampled_from([0, 0, 0, 2]))
@@ -471,17 +462,15 @@ class LedgerMachine(RuleBasedStateMachine):
         """First sends of rows of the lane, the claimed ones before those of which a send says nothing."""
         lines = [*run.of(lease, RowState.CLAIMED)[::-1], *run.of(lease, *set(RowState) - {RowState.CLAIMED})]
         return [
-            Send(lease, line.row_no, self.there - n / 8, self.there + TTL_S + n % 2)
-            for n, line in enumerate(lines[:number])
+            Send(lease, line.row_no, self.there - n / 8, self.there + n % 2) for n, line in enumerate(lines[:number])
         ]
 
     def note_sent(self, run: BookRun, lease: Lease, sends: list[Send]) -> None:
         """Sends are on record before whatever is settled in the same group."""
         for each in sends:
             line = next(line for line in run.rows if line.row_no == each.row_no)
-            if line.state is RowState.CLAIMED and line.sent_there is None:
-                line.sent_there = each.sent_there
-            run.silences[lease.lane_no] = max(run.silences.get(lease.lane_no, 0.0), each.silent_there)
+            if line.state is RowState.CLAIMED:
+                line.sent_there, line.told_there = each.sent_there, each.leaves_there
 
     def note_settled(self, lines: list[BookRow], settlements: list[Settlement]) -> None:
         for line, known in zip(lines, settlements, strict=True):
@@ -530,7 +519,7 @@ class LedgerMachine(RuleBasedStateMachine):
         attempts = [
             self.ledger.claim(lease, after=0, limit=9, now=self.tick()),
             self.ledger.recover(lease, after=0, limit=9),
-            self.ledger.renew_lane(lease, self.now, TTL_S, self.there + 999),
+            self.ledger.renew_lane(lease, self.now, TTL_S),
             self.ledger.skip_planned(lease, "BATCHER.LaneStopped", "no", self.now),
             self.ledger.regenerate_rows(lease, [(next_row(line.row_no, 99), self.now) for line in rows[:1]]),
         ]
@@ -589,15 +578,11 @@ class LedgerMachine(RuleBasedStateMachine):
                 "SELECT run_id, row_no, intent_at, spent, made, sent_there, told_there "
                 "FROM row JOIN run USING (run_no) ORDER BY run_no, row_no"
             ).fetchall()
-            lanes = file.execute(
-                "SELECT run_id, lane_no, silent_there FROM lane JOIN run USING (run_no) ORDER BY run_no, lane_no"
-            ).fetchall()
         assert rows == [
             (run.run_id, line.row_no, line.intent_at, line.spent, line.made, line.sent_there, line.told_there)
             for run in self.runs
             for line in run.rows
         ]
-        assert lanes == [(run.run_id, no, run.silences.get(no)) for run in self.runs for no in run.lanes]
 
     @invariant()
     def runs_and_their_counters_are_those_of_the_book(self) -> None:

@@ -1,4 +1,4 @@
-"""What is on record of sends: when a row first went, when whoever held its lane fell silent, and what was deleted."""
+"""What is on record of sends: when a row first went and when last, and what was deleted."""
 
 import asyncio
 import itertools
@@ -15,7 +15,6 @@ from tests.ledger.book import (
     SOUTH,
     T0,
     THERE,
-    TTL_S,
     accepted,
     assert_counters_hold,
     claimed,
@@ -48,11 +47,6 @@ async def found(ledger: Ledger, lease: Lease, row_no: int = 1) -> LedgerRow:
     """A row of the lane, whatever its state."""
     (match,) = await ledger.match(lease, [key_of(f"row-{row_no}")])
     return match
-
-
-async def silence(ledger: Ledger, run_id: RunId = R1, lane_no: int = 1) -> float | None:
-    """When the lane's last holder fell silent, as the next one is told."""
-    return (await lease_of(ledger, run_id, lane_no, owner="heir", now=T0 + 1_000)).silent_there
 
 
 # --- the first send -------------------------------------------------------------------------------------
@@ -98,11 +92,13 @@ async def test_what_was_never_recorded_is_told_by_the_settlement(ledger: Ledger)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([1, 2, 3])))
-async def test_of_several_sends_of_a_row_the_one_on_record_stays(ledger: Ledger, order: Sequence[int]) -> None:
+async def test_of_several_sends_of_a_row_the_last_that_was_noted_counts(ledger: Ledger, order: Sequence[int]) -> None:
+    """Whether one before it still counts is for the engine to say."""
     lease = await three(ledger)
     for seconds in order:
         await write(ledger, lease, sends=[send(lease, 1, THERE + seconds)])
-    assert (await found(ledger, lease)).sent_there == THERE + order[0]
+    row_1 = await found(ledger, lease)
+    assert (row_1.sent_there, row_1.told_there) == (THERE + order[-1], THERE + 1)
 
 
 @pytest.mark.parametrize("state", [RowState.PLANNED, RowState.ACCEPTED, RowState.SETTLED])
@@ -114,7 +110,6 @@ async def test_only_a_claimed_row_is_marked_and_a_send_of_another_is_no_fault(le
         await write(ledger, lease, accepted(1) if state is RowState.ACCEPTED else settled(1))
     await write(ledger, lease, sends=[send(lease, row_no), send(lease, 99)])
     assert (await found(ledger, lease, row_no)).sent_there is None
-    assert await silence(ledger) == THERE + TTL_S
 
 
 async def test_a_send_of_another_lane_marks_nothing_here(ledger: Ledger) -> None:
@@ -126,7 +121,7 @@ async def test_a_send_of_another_lane_marks_nothing_here(ledger: Ledger) -> None
     assert (await found(ledger, north)).sent_there is None
     (match,) = await ledger.match(south, [key_of("row-2", SOUTH)])
     assert match.sent_there == THERE + 1
-    assert (await silence(ledger, R1, 1), await silence(ledger, R1, 2)) == (THERE + TTL_S, THERE + 99)
+    assert match.told_there == THERE + 99
 
 
 # --- who lost the lane ----------------------------------------------------------------------------------
@@ -147,7 +142,7 @@ async def test_a_send_of_a_lane_that_was_taken_over_is_refused_with_all_that_cam
             R1, [(south, settled(2))], {("create", "202"): 1}, (), sends if first == "the send" else sends[::-1]
         )
     assert await states(ledger, R1) == "1 claimed, 2 claimed"
-    assert [(await found(ledger, heir)).sent_there, await silence(ledger, R1, 2)] == [None, None]
+    assert (await found(ledger, heir)).sent_there is None
     assert (await ledger.run(R1)).calls == {}
 
 
@@ -159,7 +154,6 @@ async def test_a_settlement_of_a_lane_that_was_taken_over_takes_the_sends_with_i
     with pytest.raises(StaleLeaseError):
         await ledger.write(R1, [(heir, settled(3))], {}, (), [send(heir, 1)])  # row 3 is not claimed
     assert (await found(ledger, heir)).sent_there is None
-    assert await silence(ledger) is None
 
 
 # --- put back, and the next generation ------------------------------------------------------------------
@@ -175,7 +169,7 @@ async def test_a_row_that_is_put_back_forgets_a_send_that_never_left(ledger: Led
     one, two = await claimed(ledger, lease, limit=2)
     assert (one.sent_there, two.sent_there) == (None, THERE)
     await write(ledger, lease, sends=[send(lease, 1, THERE + 50), send(lease, 2, THERE + 50)])
-    assert [(await found(ledger, lease, n)).sent_there for n in (1, 2)] == [THERE + 50, THERE]
+    assert [(await found(ledger, lease, n)).sent_there for n in (1, 2)] == [THERE + 50] * 2
 
 
 async def test_what_was_told_last_of_a_row_is_kept_until_more_is_told(ledger: Ledger) -> None:
@@ -200,8 +194,6 @@ async def test_another_generation_was_sent_when_its_row_says_and_not_before(
     await write(ledger, lease, sends=[send(lease, 1), send(lease, 2)])
     await regenerate(ledger, lease, 1, 1, now=T0 + 5, sent_there=still_counts)
     assert [(await found(ledger, lease, n)).sent_there for n in (1, 2)] == [still_counts, THERE]
-    await write(ledger, lease, sends=[send(lease, 1, THERE + 50)])
-    assert (await found(ledger, lease)).sent_there == (still_counts or THERE + 50)
 
 
 async def test_generations_are_recorded_all_or_none(ledger: Ledger) -> None:
@@ -252,77 +244,14 @@ async def test_what_is_known_of_the_maker_is_not_forgotten_and_can_be_put_right(
     assert (await found(ledger, lease)).made is known
 
 
-# --- silence --------------------------------------------------------------------------------------------
-
-
-async def test_nobody_has_held_a_new_lane(ledger: Ledger) -> None:
-    assert (await three(ledger)).silent_there is None
-    assert await silence(ledger) is None
-
-
-async def test_a_lease_tells_when_its_predecessor_fell_silent_and_not_when_it_will_itself(ledger: Ledger) -> None:
-    lease = await three(ledger)
-    lease = await ledger.renew_lane(lease, T0 + 20, TTL_S, THERE + 80)
-    assert lease.silent_there is None
-    heir = await lease_of(ledger, R1, owner="heir", now=T0 + 90)
-    assert heir.silent_there == THERE + 80
-    heir = await ledger.renew_lane(heir, T0 + 110, TTL_S, THERE + 170)
-    assert heir.silent_there == THERE + 80
-    await write(ledger, heir, sends=[send(heir, 1, THERE + 111, THERE + 171)])
-    assert (await lease_of(ledger, R1, owner="third", now=T0 + 200)).silent_there == THERE + 171
-
-
-async def test_a_lane_of_which_no_time_is_known_keeps_what_was_known_before(ledger: Ledger) -> None:
-    lease = await three(ledger)
-    await ledger.renew_lane(lease, T0 + 20, TTL_S, THERE + 80)
-    await ledger.renew_lane(lease, T0 + 40, TTL_S)
-    await ledger.release_lane(lease, T0 + 50)
-    assert await silence(ledger) == THERE + 80
-
-
-async def test_who_gives_a_lane_back_is_silent_from_then_on(ledger: Ledger) -> None:
-    lease = await three(ledger)
-    await write(ledger, lease, sends=[send(lease, 1)])
-    await ledger.release_lane(lease, T0 + 9, THERE + 9)
-    await ledger.release_lane(lease, T0 + 50, THERE + 50)
-    assert await silence(ledger) == THERE + 9
-
-
-async def test_who_was_taken_over_moves_no_silence(ledger: Ledger) -> None:
-    stale = await three(ledger)
-    await lease_of(ledger, R1, owner="other")
-    with pytest.raises(StaleLeaseError):
-        await ledger.renew_lane(stale, T0 + 5, TTL_S, THERE + 65)
-    await ledger.release_lane(stale, T0 + 5, THERE + 5)
-    assert await silence(ledger) is None
-
-
-@pytest.mark.parametrize("order", [(10, 70), (70, 10)])
-@pytest.mark.parametrize("together", [True, False])
-async def test_a_send_moves_silence_on_and_never_back(ledger: Ledger, order: tuple[int, int], together: bool) -> None:
-    """As the time there is known better, a later send may seem to end sooner: the bound is the wider one."""
-    lease = await three(ledger)
-    sends = [send(lease, n, THERE, THERE + until) for n, until in enumerate(order, start=1)]
-    for group in [sends] if together else [[each] for each in sends]:
-        await write(ledger, lease, sends=group)
-    assert await silence(ledger) == THERE + 70
-
-
 async def test_what_is_known_of_sends_outlives_the_process(place: Path) -> None:
     async with open_ledger(str(place)) as ledger:
         lease = await three(ledger)
         await write(ledger, lease, sends=[send(lease, 1)])
     async with open_ledger(str(place)) as ledger:
         heir = await lease_of(ledger, R1, owner="heir")
-        assert heir.silent_there == THERE + TTL_S
-        assert [work.sent_there for work in await ledger.recover(heir, after=0, limit=9)] == [THERE, None]
-
-
-async def test_each_run_has_silences_of_its_own(ledger: Ledger) -> None:
-    lease = await three(ledger)
-    await write(ledger, lease, sends=[send(lease, 1)])
-    other = await lease_of(ledger, await open_run(ledger, "r2", [row(1)]))
-    assert other.silent_there is None
+        known = [(work.sent_there, work.told_there) for work in await ledger.recover(heir, after=0, limit=9)]
+        assert known == [(THERE, THERE + 1), (None, None)]
 
 
 # --- opened again ---------------------------------------------------------------------------------------
@@ -391,6 +320,20 @@ async def test_what_this_ledger_has_deleted_is_known_to_every_later_run(ledger: 
 @pytest.mark.parametrize("outcome", [Outcome.EXISTS, Outcome.DRIFTED, Outcome.FAILED, Outcome.IN_DOUBT])
 async def test_what_was_not_deleted_is_not_called_so(ledger: Ledger, outcome: Outcome) -> None:
     await take_back(ledger, await make(ledger, "r1", 0, "fl-1", T0), "undo", T0 + 20, outcome)
+    assert await deleted_id(ledger, "r2") is None
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_what_an_undo_has_asked_for_and_not_seen_gone_is_not_called_deleted(
+    ledger: Ledger, is_taken: bool
+) -> None:
+    """Its delete may never have arrived: who called it deleted would make another beside it, or fail for ever."""
+    await taken_back(ledger, await make(ledger, "r1", 0, "fl-1", T0), "undo")
+    lease = await lease_of(ledger, UNDO, now=T0 + 20)
+    await claimed(ledger, lease, now=T0 + 20)
+    if is_taken:
+        await write(ledger, lease, accepted(1, remote_id="fl-1"))
+    await end(ledger, UNDO)
     assert await deleted_id(ledger, "r2") is None
 
 

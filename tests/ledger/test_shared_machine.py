@@ -86,7 +86,6 @@ class BookLane:
     owner: str | None = None
     epoch: int = 0
     until: float = 0.0
-    silent_there: float | None = None
     leases: list[Lease] = field(default_factory=list)
 
     def of(self, *states: RowState) -> list[BookRow]:
@@ -153,7 +152,6 @@ class SharedMachine(RuleBasedStateMachine):
         lease = self.workers[name].lanes.acquire(RUN, lane_no, name, self.now, TTL_S)
         lane.owner, lane.epoch, lane.until = name, lane.epoch + 1, self.now + TTL_S
         assert (lease.epoch, lease.until, lease.owner) == (lane.epoch, lane.until, name)
-        assert lease.silent_there == lane.silent_there
         lane.leases.append(lease)
 
     @precondition(has_leases)
@@ -161,17 +159,16 @@ class SharedMachine(RuleBasedStateMachine):
     def renew(self, pick: int) -> None:
         """Also one that has ended, as long as nobody has taken the lane over."""
         lane, lease = self.lease_of(pick)
-        until = self.now + THERE_S + TTL_S
-        if self.attempt(lane, lease, lambda: self.through(lease).renew(lease, self.now, TTL_S, until)):
-            lane.until, lane.silent_there = self.now + TTL_S, until
+        if self.attempt(lane, lease, lambda: self.through(lease).renew(lease, self.now, TTL_S)):
+            lane.until = self.now + TTL_S
 
     @precondition(has_leases)
     @rule(pick=PICK)
     def release(self, pick: int) -> None:
         lane, lease = self.lease_of(pick)
-        self.through(lease).release(lease, self.now, self.now + THERE_S)
+        self.through(lease).release(lease, self.now)
         if (lane.epoch, lane.owner) == (lease.epoch, lease.owner):
-            lane.owner, lane.until, lane.silent_there = None, 0.0, self.now + THERE_S
+            lane.owner, lane.until = None, 0.0
 
     # --- rules: every write there is, under any lease there was ---------------------------------------
 
@@ -222,15 +219,14 @@ class SharedMachine(RuleBasedStateMachine):
         lane, lease = self.lease_of(pick)
         there = self.now + THERE_S
         lines = sorted(lane.rows, key=lambda line: line.state is not RowState.CLAIMED)[:rows]
-        sends = [Send(lease, line.row_no, there, there + TTL_S) for line in lines]
+        sends = [Send(lease, line.row_no, there, there + 1) for line in lines]
         if self.attempt(lane, lease, lambda: self.through(lease).write(RUN, [], {}, (), sends)):
             self.note_sent(lane, lines)
 
     def note_sent(self, lane: BookLane, lines: list[BookRow]) -> None:
         there = self.now + THERE_S
-        lane.silent_there = max(there + TTL_S, lane.silent_there or 0.0)
         for line in lines:
-            if line.state is RowState.CLAIMED and line.sent_there is None:
+            if line.state is RowState.CLAIMED:
                 line.sent_there = there
 
     @precondition(has_leases)
@@ -331,8 +327,8 @@ class SharedMachine(RuleBasedStateMachine):
         lanes, lines = self.through(lease), lane.of(RowState.CLAIMED)
         writes: list[Callable[[], Any]] = [
             lambda: lanes.acquire(RUN, lease.lane_no, lease.owner, self.now, TTL_S),
-            lambda: lanes.renew(lease, self.now, TTL_S, 1e12),
-            lambda: lanes.release(lease, self.now, 1e12),
+            lambda: lanes.renew(lease, self.now, TTL_S),
+            lambda: lanes.release(lease, self.now),
             lambda: lanes.claim(lease, after=0, limit=9, now=self.now),
             lambda: lanes.skip_planned(lease, "B.x", "no", self.now),
             lambda: lanes.write(RUN, [(lease, settled(line.row_no)) for line in lines], {("create", "202"): 1}),
@@ -352,14 +348,14 @@ class SharedMachine(RuleBasedStateMachine):
             for no, lane in self.lanes.items()
             for line in lane.rows
         )
-        lanes = [(no, lane.owner, lane.epoch, lane.until, lane.silent_there) for no, lane in self.lanes.items()]
+        lanes = [(no, lane.owner, lane.epoch, lane.until) for no, lane in self.lanes.items()]
         counts = Counter((state, outcome or "") for _, _, state, outcome, *_ in rows)
         for worker in self.workers.values():
             read = worker.connection.execute
             columns = "lane_no, row_no, state, outcome, generation, sent_there"
             found = read(f"SELECT {columns} FROM row ORDER BY lane_no, row_no")
             assert found.fetchall() == rows
-            columns = "lane_no, owner, epoch, leased_until, silent_there"
+            columns = "lane_no, owner, epoch, leased_until"
             assert read(f"SELECT {columns} FROM lane ORDER BY lane_no").fetchall() == lanes
             found = read("SELECT state, outcome, rows FROM row_count WHERE rows <> 0")
             assert {(state, outcome): n for state, outcome, n in found} == dict(counts)
@@ -406,4 +402,4 @@ def _step(worker: Worker, lane_no: int, sent: list[int]) -> None:
     taken = [work.row_no for work in worker.lanes.claim(lease, after=0, limit=5, now=T0)]
     worker.lanes.write(RUN, [(lease, settled(number)) for number in taken], {("create", "202"): len(taken)})
     sent.extend(taken)
-    worker.lanes.release(lease, T0, None)
+    worker.lanes.release(lease, T0)

@@ -21,7 +21,6 @@ from tests.ledger.book import (
     SOUTH,
     T0,
     THERE,
-    TTL_S,
     accepted,
     assert_counters_hold,
     claimed,
@@ -200,14 +199,14 @@ async def test_an_id_stays_with_who_made_it_though_another_run_has_sent_the_same
 # --- when it can have been made -------------------------------------------------------------------------
 
 
-async def test_a_row_that_a_dead_process_left_was_sent_no_later_than_its_lane_was_worked(ledger: Ledger) -> None:
+async def test_a_row_that_a_dead_process_left_was_sent_no_later_than_its_last_send_on_record(ledger: Ledger) -> None:
     lease = await worked(ledger, {2: settled(2, Outcome.IN_DOUBT)}, [row(1), row(2), row(3)])
     await write(ledger, lease, settled(3, Outcome.IN_DOUBT, told_there=THERE + 9), sends=[send(lease, 1)])
     await taken_back(ledger, R1)
     found = await rows_of(ledger, await lease_of(ledger, UNDO))
     assert {name: (each.sent_there, each.told_there) for name, each in found.items()} == {
-        "row-1": (THERE, THERE + TTL_S),
-        "row-2": (None, THERE + TTL_S),
+        "row-1": (THERE, THERE + 1),
+        "row-2": (None, None),
         "row-3": (None, THERE + 9),
     }
 
@@ -221,7 +220,7 @@ async def test_what_was_told_of_an_earlier_send_does_not_end_one_that_is_under_w
     await write(ledger, lease, sends=[send(lease, 1, THERE + 600, THERE + 660)])
     await taken_back(ledger, R1)
     (found,) = (await rows_of(ledger, await lease_of(ledger, UNDO))).values()
-    assert (found.sent_there, found.told_there) == (THERE, THERE + 660)
+    assert (found.sent_there, found.told_there) == (THERE + 600, THERE + 660)
 
 
 async def test_nothing_is_said_of_when_where_nothing_is_known_of_it(ledger: Ledger) -> None:

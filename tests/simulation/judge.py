@@ -6,8 +6,10 @@ after every end of a process, however that ended.
 
 import csv
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +21,9 @@ from batcher.policy.verdict import DONE, project_outcome
 from batcher.records import RowRecord, RunRecord
 from tests.simulation.machine import Process
 from tests.simulation.night import Night, Row
-from tests.simulation.owners import UNRECORDED_S, Thing, disowned, not_made
+from tests.simulation.owners import UNRECORDED_S, Claimant, Thing, disowned, not_made
 from tests.simulation.provider import Provider
+from tests.simulation.seen import Send
 from tests.virtual_time import EPOCH
 
 PLACE = ("project_id", "er_id", "resource_id", "log_group_id", "log_stream_id")
@@ -180,7 +183,7 @@ class Case:
         verifies = bool(self.night.run["verify"])
         if mine is None:
             return "nothing with this id was ever there"
-        if why := not_made(mine, wish.place, provider, self.workers, self.night):
+        if why := not_made(mine, wish.place, provider, Claimant(self.workers, self.covers), self.night):
             return why
         if not mine.is_live:  # of two who had the same answer one may take it back
             return "" if self._may_be_gone(mine, provider) else "it is not there any more"
@@ -198,12 +201,22 @@ class Case:
         twins = (
             other for other in self.rows if other.row_no != row.row_no and other.spec and wished(other.spec) == wish
         )
-        return "" if any(twins) else disowned(mine, provider, self.workers)
+        by = Claimant(self.workers, self.covers)
+        return "" if any(twins) else disowned(mine, provider, by, self.night)
 
     def _may_be_gone(self, thing: Thing, provider: Provider) -> bool:
         """Whether a thing has gone by who need not have told this ledger."""
         removal = provider.seen.removals.get(thing.id)
-        return removal is not None and (removal.machine != self.machine or not self.covers(removal.at))
+        if removal is None:
+            return False
+        is_late = removal.at > removal.left_at + self.night.answer_timeout_s  # nobody waited for its answer any more
+        return is_late or removal.machine != self.machine or not self.covers(removal.at)
+
+    def _is_on_record(self, maker: Send) -> bool:
+        """Whether the ledger has the answer to a create that told what it has made."""
+        if maker.status != 202 or maker.heard_at is None:
+            return False
+        return self.covers(maker.heard_at) and maker.heard_at < maker.process.died_at - UNRECORDED_S
 
     def _skipped(self, row: RowRecord, there: Sequence[Thing], wish: Wished, provider: Provider) -> str:
         for thing in there:
@@ -231,8 +244,7 @@ class Case:
             is_late = thing.made_at > maker.left_at + self.night.answer_timeout_s
             if outcome is Outcome.ABSENT and row.remote_id is None and not is_late:
                 return f"it is there: {thing}"
-            is_told = maker.status == 202 and (maker.heard_at or 0.0) < maker.process.died_at - UNRECORDED_S
-            is_told = is_told and not self.is_robbed
+            is_told = self._is_on_record(maker) and not self.is_robbed
             if outcome is Outcome.EXISTS and is_told and _is_as(thing, wish) and thing.id == row.remote_id:
                 return f"it is kept, and the run has made it: {thing}"
         return ""
@@ -309,8 +321,11 @@ def misreported(folder: Path, run: RunRecord, rows: Sequence[RowRecord], exit_co
         yield f"run {run.run_id}: exit code 3, and rows are open"
 
 
-def overrun(night: Night, provider: Provider) -> Iterator[str]:
-    """Windows with more calls than were asked for, by what left each machine."""
+def overrun(night: Night, provider: Provider, forgotten_at: Mapping[int, Sequence[float]]) -> Iterator[str]:
+    """Windows with more calls than were asked for, by what left each machine.
+
+    `forgotten_at`: by machine when its ledger was lost or became an older one, which knows of no call just before.
+    """
     if any(sitting.robbed for sitting in night.sittings):
         return
     for (machine, _, project_id), times in provider.seen.sends.items():
@@ -318,7 +333,9 @@ def overrun(night: Night, provider: Provider) -> Iterator[str]:
             continue
         window = parse_rate(night.rate_of(machine))
         allowed = max(1, window.calls - int(night.run["reserve"]))
-        worst = worst_window(times, window.period_s)
+        cuts = sorted(bisect(times, at) for at in forgotten_at.get(machine, ()))
+        parts = [times[start:end] for start, end in pairwise([0, *cuts, len(times)])]
+        worst = max(worst_window(part, window.period_s) for part in parts)
         if worst > allowed:
             yield f"machine {machine}, project {project_id[:6]}: {worst} calls in {window.period_s} s, asked {allowed}"
 
@@ -342,14 +359,14 @@ def astray(providers: Sequence[Provider], memory: Memory) -> Iterator[str]:
                 yield f"run {run_id} was begun at {allowed}, and has called provider {number}"
 
 
-def undone_by(memories: Iterable[Memory]) -> dict[Process, set[Process]]:
-    """For each process that took a run back the processes that had worked that run."""
-    found: dict[Process, set[Process]] = {}
-    for memory in memories:
-        for run_id, workers in memory.workers.items():
-            parent = memory.parents.get(run_id)
-            for process in workers:
-                found.setdefault(process, set()).update(memory.workers.get(parent or "", ()))
+def undone_by(memory: Memory, covers: Callable[[float], bool]) -> dict[Process, Claimant]:
+    """For each process that took a run back who had worked that run."""
+    found: dict[Process, Claimant] = {}
+    for run_id, workers in memory.workers.items():
+        parent = memory.parents.get(run_id)
+        if parent is not None:
+            claimant = Claimant(memory.workers.get(parent, ()), covers)
+            found.update((process, claimant) for process in workers)
     return found
 
 

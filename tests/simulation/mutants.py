@@ -4,20 +4,24 @@ Each is a context manager that changes batcher while it is entered, as a careles
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from batcher.engine import attempt, limiter
+from batcher.engine import attempt, limiter, taken
+from batcher.engine.absence import Misses
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
 from batcher.engine.taken import take
+from batcher.engine.verify import Follower
 from batcher.ledger.lane_store import LaneStore
 from batcher.model import Applied, Lease, Token, Window
 from batcher.operations import flow_log
+from batcher.policy.evidence import Sending
 from batcher.policy.pace import Pace, pace_of
 from batcher.policy.token import derive_token
 
@@ -78,7 +82,44 @@ def bucket_of_twenty() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def evidence_by_claim_time() -> Iterator[None]:
+    """What was made since the page of a row was claimed, a minute before its own send, counts as the run's."""
+
+    def since_the_claim(context: LaneContext, work: Work) -> list[Sending]:
+        return [replace(sending, earliest=sending.earliest - 60.0) for sending in plain(context, work)]
+
+    plain = taken.sendings_of
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (taken, attempt):
+            patch.setattr(module, "sendings_of", since_the_claim)
+        yield
+
+
+@contextmanager
+def absence_by_one_listing() -> Iterator[None]:
+    """What one whole listing lacks is taken for gone."""
+
+    async def ask_for(_self: Follower, _numbers: Sequence[int]) -> list[int]:
+        return []
+
+    def once(_self: Misses, _scope: str, missing: Sequence[int], _began: float) -> list[int]:
+        return list(missing)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Misses, "twice", once)
+        patch.setattr(Follower, "_ask_for", ask_for)
+        yield
+
+
 MUTANTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     mutant.__name__: mutant
-    for mutant in (settled_before_the_answer, token_with_a_random_part, lost_fence, bucket_of_twenty)
+    for mutant in (
+        settled_before_the_answer,
+        token_with_a_random_part,
+        lost_fence,
+        bucket_of_twenty,
+        evidence_by_claim_time,
+        absence_by_one_listing,
+    )
 }

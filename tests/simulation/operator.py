@@ -26,6 +26,8 @@ class Operator:
     clock: ProcessClock
     memory: Memory = field(default_factory=Memory)
     covered: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, math.inf)])
+    forgotten_at: list[float] = field(default_factory=list)
+    """When the ledger was lost, or became an older one."""
     _copy: Copy | None = None
 
     @property
@@ -56,6 +58,7 @@ class Operator:
         """The ledger is gone; the reports stay."""
         self._remove()
         self.covered = [(now, math.inf)]
+        self.forgotten_at.append(now)
         self.memory.settled = {}
 
     def bring_back(self, now: float) -> None:
@@ -68,6 +71,7 @@ class Operator:
             (self.reports / name).chmod(0o600)
         kept = [(start, min(end, self._copy.at)) for start, end in self.covered if start <= self._copy.at]
         self.covered = [*kept, (now, math.inf)]
+        self.forgotten_at.append(now)
         self.memory.settled = dict(self._copy.settled)
 
     def _files(self) -> list[Path]:

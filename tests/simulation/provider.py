@@ -97,7 +97,14 @@ class Provider:
         return ""
 
     def receive(
-        self, call: Call, method: str, headers: Mapping[str, str], wrong: str, send: Send | None, sender: "Line"
+        self,
+        call: Call,
+        method: str,
+        headers: Mapping[str, str],
+        wrong: str,
+        send: Send | None,
+        sender: "Line",
+        left_at: float,
     ) -> Answer | NoAnswer | None:
         """A request arrives; None: it is never answered. `send`: a create, written down when it left."""
         if wrong == "deaf":
@@ -109,7 +116,7 @@ class Provider:
         if call.operation is Operation.CREATE:
             self._note_made(send)
         elif call.operation is Operation.DELETE:
-            self._note_removed(call, sender)
+            self._note_removed(call, sender, left_at)
         if call.token is not None and delivery.answer.status in (400, 404):
             self.seen.refused.add(call.token)
         if wrong == "mute" or delivery.manner is Manner.HANGING:
@@ -131,14 +138,14 @@ class Provider:
         """What has come since the last call was somebody else's work."""
         self._note_made(None)
 
-    def _note_removed(self, call: Call, sender: "Line") -> None:
+    def _note_removed(self, call: Call, sender: "Line", left_at: float) -> None:
         row = self.api.state.db.execute(
             "SELECT 1 FROM flow_logs WHERE id = ? AND (deleted_at IS NOT NULL OR gone_at IS NOT NULL)",
             (call.flow_log_id,),
         ).fetchone()
         if row is not None:
             now = asyncio.get_running_loop().time()
-            self.seen.removals.setdefault(call.flow_log_id, Removal(sender.process, sender.machine, now))
+            self.seen.removals.setdefault(call.flow_log_id, Removal(sender.process, sender.machine, left_at, now))
 
     def _watch(self, call: Call, send: Send, covers: Callable[[float], bool]) -> None:
         """Note a create, under another token, of what the same ledger has made, as it knows, and what stands."""
@@ -226,7 +233,7 @@ class Line:
         def arrive() -> None:
             if loop.time() > process.died_at + ON_THE_WAY_S_MAX:
                 return
-            answer = provider.receive(call, method, headers, wrong, send, self)
+            answer = provider.receive(call, method, headers, wrong, send, self, left_at)
             if isinstance(answer, Answer) and answer.status == 401 and loop.time() < left_at + SLOW_S:
                 self._note_misdated(provider, left_at)
             if answer is not None:
@@ -270,7 +277,7 @@ class Line:
         if send is not None:
             send.status, send.heard_at = answer.status, now
         seen.answered.add(process)
-        if answer.status != 401:
+        if answer.status < 500 and answer.status not in (401, 429):  # those are said before the date is looked at
             dated_at, _ = seen.served.get(process, (-1.0, 0.0))
             if dated_at < 0 or self.clock.is_set_between(dated_at, left_at):
                 seen.served[process] = (left_at, now)

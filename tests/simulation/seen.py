@@ -34,6 +34,7 @@ class Removal(NamedTuple):
 
     process: Process
     machine: int
+    left_at: float
     at: float
 
 

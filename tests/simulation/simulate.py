@@ -141,7 +141,7 @@ class _Simulation:
         async def thief() -> Heard:
             await asyncio.sleep(start + 0.9 * (end - start))
             lock_path(self.first.ledger).unlink(missing_ok=True)
-            return (await self._sit(self.first, Sitting("run", robbed=True), ROBBED + EXPECTED))[1]
+            return (await self._sit(self.first, Sitting("run", robbed=True, moved=sitting.moved), ROBBED + EXPECTED))[1]
 
         async with asyncio.TaskGroup() as both:
             robbed = both.create_task(self._sit(self.first, sitting, ROBBED + EXPECTED))
@@ -301,17 +301,20 @@ class _Simulation:
 
     def _judge_all(self) -> None:
         """What is asked once, of the whole night."""
-        memories = [operator.memory for operator in (self.first, *self.others)]
+        operators = (self.first, *self.others)
+        undone_by: dict[Process, owners.Claimant] = {}
+        forgotten_at = {operator.number: operator.forgotten_at for operator in operators}
         wrong = self.told.wrong
         for provider in self.world.providers:
             wrong += provider.seen.again
             wrong += provider.seen.misdated
-            wrong += judge.overrun(self.night, provider)
+            wrong += judge.overrun(self.night, provider, forgotten_at)
             wrong += judge.unlearnt(self.night, provider)
-        for memory in memories:
-            wrong += judge.astray(self.world.providers, memory)
+        for operator in operators:
+            wrong += judge.astray(self.world.providers, operator.memory)
+            undone_by.update(judge.undone_by(operator.memory, operator.covers))
         things = [judge.things_of(provider) for provider in self.world.providers]
-        wrong += owners.stolen(self.world.providers, things, judge.undone_by(memories), self.night)
+        wrong += owners.stolen(self.world.providers, things, undone_by, self.night)
 
 
 async def _read(machine: Operator) -> list[tuple[RunRecord, list[RowRecord]]]:

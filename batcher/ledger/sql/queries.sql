@@ -64,14 +64,12 @@ ORDER BY r.row_no
 
 -- name: select_made
 -- What a run has made or may have made: whatever its own requests are known to have made, and whatever may have been
--- sent and was not told by anybody else. What is known to be somebody else's is left out. A row that is still claimed was
--- sent no later than its lane was worked: what was told of it is of a send before.
+-- sent and was not told by anybody else. What is known to be somebody else's is left out.
 SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation, r.remote_id, r.made, r.sent_there,
-       CASE WHEN r.state = 'claimed' THEN l.silent_there ELSE coalesce(r.told_there, l.silent_there) END,
+       r.told_there,
        min(coalesce(r.intent_at, r.first_sent_at), coalesce(r.first_sent_at, r.intent_at))
 FROM row AS r
 JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
-JOIN lane AS l ON l.run_no = r.run_no AND l.lane_no = r.lane_no
 WHERE r.run_no = ? AND r.made IS NOT 0
   AND (r.state IN ('claimed', 'accepted') OR r.outcome IN ('created', 'in_doubt')
        OR (r.outcome IN ('failed', 'drifted') AND r.made = 1))
@@ -229,7 +227,7 @@ WHERE r.run_no = ? AND r.state <> 'settled'
 GROUP BY r.lane_no ORDER BY r.lane_no
 
 -- name: select_lease
-SELECT account, region, project_id, owner, epoch, leased_until, silent_there FROM lane WHERE run_no = ? AND lane_no = ?
+SELECT account, region, project_id, owner, epoch, leased_until FROM lane WHERE run_no = ? AND lane_no = ?
 
 -- name: take_lane
 UPDATE lane SET owner = :owner, epoch = epoch + 1, leased_until = :until
@@ -262,15 +260,10 @@ INSERT INTO change (run_no, at, action, value) VALUES (?, ?, ?, ?)
 SELECT run_no, at, action, value FROM change ORDER BY change_no
 
 -- name: renew_lane
-UPDATE lane SET leased_until = ?, silent_there = coalesce(?, silent_there)
-WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
+UPDATE lane SET leased_until = ? WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
 
 -- name: release_lane
-UPDATE lane SET owner = NULL, leased_until = 0, silent_there = coalesce(?, silent_there)
-WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
-
--- name: extend_silence
-UPDATE lane SET silent_there = max(coalesce(silent_there, 0), ?) WHERE run_no = ? AND lane_no = ?
+UPDATE lane SET owner = NULL, leased_until = 0 WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?
 
 -- name: check_lease
 SELECT EXISTS (SELECT 1 FROM lane WHERE run_no = ? AND lane_no = ? AND epoch = ? AND owner = ?)
@@ -278,13 +271,14 @@ SELECT EXISTS (SELECT 1 FROM lane WHERE run_no = ? AND lane_no = ? AND epoch = ?
 -- name: select_claimable
 -- `due` is the generation to send. The moments are those of its own token: a spent one says nothing of it.
 SELECT row_no, line, scope, key, spec, token, generation, due,
-       min(coalesce(here, before), coalesce(before, here)), here, remote_id, attempts, first_sent_at, sent_there, deleted_id
+       min(coalesce(here, before), coalesce(before, here)), here, remote_id, attempts, first_sent_at, sent_there, told_there,
+       deleted_id
 FROM (SELECT *, CASE WHEN generation = due THEN intent_at END AS here,
              CASE WHEN known_generation = due THEN known_used_at END AS before FROM (
     SELECT r.row_no, p.line, p.scope, p.key, p.spec, r.token, r.generation, r.intent_at,
            max(r.generation + r.spent, coalesce(k.generation + k.spent, 0)) AS due,
            k.generation AS known_generation, k.used_at AS known_used_at, k.remote_id, r.attempts, r.first_sent_at,
-           r.sent_there, k.deleted_id
+           r.sent_there, r.told_there, k.deleted_id
     FROM row AS r
     JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
     LEFT JOIN known AS k ON k.key = p.key
@@ -315,7 +309,7 @@ UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = c
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
 -- name: mark_sent
-UPDATE row SET sent_there = coalesce(sent_there, ?)
+UPDATE row SET sent_there = ?, told_there = ?
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed'
 
 -- name: plan_vanished
@@ -350,7 +344,7 @@ ORDER BY r.row_no
 
 -- name: select_rows
 SELECT r.row_no, p.line, r.state, p.scope, p.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id,
-       r.remote_id, r.made, r.sent_there, r.told_there, d.deleted_id
+       r.remote_id, r.made, r.sent_there, r.told_there, d.deleted_id, d.remote_id
 FROM json_each(:numbers) AS n
 CROSS JOIN row AS r ON r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no = n.value
 CROSS JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
@@ -382,7 +376,7 @@ WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'planned'
 -- name: match_keys
 -- Rows that are settled too: what else stands at a row's place is to be said.
 SELECT r.row_no, p.line, r.state, p.scope, k.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id,
-       r.remote_id, r.made, r.sent_there, r.told_there, d.deleted_id
+       r.remote_id, r.made, r.sent_there, r.told_there, d.deleted_id, d.remote_id
 FROM row_key AS k
 CROSS JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
 CROSS JOIN plan AS p ON p.plan_id = (k.run_no << 32) + k.row_no
