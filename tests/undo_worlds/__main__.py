@@ -60,7 +60,7 @@ def main(count: int, first: int = 1, jobs: int = os.cpu_count() or 1) -> int:
         f"worlds {count}, rows {rows}, runs {sittings}, kills {kills}, created {found.created},"
         f" deleted {found.deleted}, not its own {len(found.not_own)}, told gone {found.gone},"
         f" untrue absences {len(found.untrue_absences)}, untrue created {len(found.untrue_created)},"
-        f" broken {len(found.broken)} (within the second {found.within_second},"
+        f" broken {len(found.broken)} (deleted within the second {found.within_second}, created {found.created_within},"
         f" while it was sent {found.while_sending})"
     )
     if wrong:

@@ -211,7 +211,7 @@ class World:
                 await self._undo(witness, ledger, chances[ledger.name])
 
     async def _story(self, witness: Witness, ledger: Ledger, chance: random.Random, *, undo: bool) -> None:
-        await asyncio.sleep(chance.choice((0.0, chance.uniform(0, 4))))
+        await asyncio.sleep(chance.choice((0.0, chance.uniform(0, 4))) if ledger.name == "A" else chance.uniform(0, 6))
         await self._run(witness, ledger, chance)
         await asyncio.sleep(chance.choice((0.0, 0.0, chance.uniform(0, 3))))
         if undo:
