@@ -56,7 +56,7 @@ class Witness:
         self.state = State(None, settings.seed)
         self.api = Api(settings, self.state)
         self.late_s = 0.0
-        """The longest that this process, which serves and asks, had no time for what was due: so late a send may come."""
+        """The longest that this process, which serves and asks, kept what was due waiting: so late a send may come."""
         self._moved = asyncio.Event()
         self.state.db.create_function("who", 0, _asking.get)
         for statement in _NOTES:
