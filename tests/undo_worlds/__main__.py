@@ -20,13 +20,13 @@ AT_ONCE = 12
 """Worlds side by side in one process: they wait most of the time."""
 
 
-async def live_all(seeds: list[int], folder: Path, at_once: int = AT_ONCE) -> list[World]:
+async def live_all(seeds: list[int], folder: Path, at_once: int = AT_ONCE, scale: float = 1.0) -> list[World]:
     """These worlds, so many side by side."""
     room = asyncio.Semaphore(at_once)
 
     async def one(seed: int) -> World:
         async with room:
-            world = await lived(seed, folder)
+            world = await lived(seed, folder, scale)
         for fault in world.verdict.faults:
             print(f"seed {seed}: FAULT: {fault}", flush=True)
         if world.verdict.faults or len(seeds) == 1:

@@ -55,6 +55,8 @@ class Witness:
         self.url = ""
         self.state = State(None, settings.seed)
         self.api = Api(settings, self.state)
+        self.killed: list[tuple[str, float]] = []
+        """The keys of processes that were killed, and when by the emulator's clock."""
         self.late_s = 0.0
         """The longest that this process, which serves and asks, kept what was due waiting: so late a send may come."""
         self._moved = asyncio.Event()
