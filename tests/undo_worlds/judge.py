@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from tests.undo_worlds.witness import Made, Witness
 
 SECOND_S = 3.0
-"""A date is cut to the second, the provider's time is known from dates that are cut as well, and a send is marked on the
-disk before it leaves: 1 s, 1.3 s with the way there, 0.2 s between the provider's clocks, 0.5 s for a disk with much to do.
+"""A date is cut to the second (1 s), the provider's time is known from dates that are cut as well (1.3 s with the way
+there), its clocks may differ (0.2 s), and a send is marked on a disk with much to do before it leaves (0.5 s).
 
 The cloud's notes say when a send came. On a machine with much to do it was sent earlier: by `Witness.late_s` at most.
 """
@@ -105,9 +105,9 @@ def _within(
     killed = [at for key, at in witness.killed if runs.get(key) == run]
     if sends and sends[0] - SECOND_S - witness.late_s <= thing.at <= sends[0]:
         return True
-    if sends and sends[0] <= thing.at <= sends[-1] + ANSWER_S + SECOND_S:
-        verdict.while_sending += 1
-    elif any(at - SECOND_S <= thing.at <= at + ANSWER_S + SECOND_S for at in killed):
+    times = [(sends[0], sends[-1])] if sends else []
+    times += [(at - SECOND_S, at) for at in killed]
+    if any(first <= thing.at <= last + ANSWER_S + SECOND_S for first, last in times):
         verdict.while_sending += 1
     else:
         told = ", ".join(f"{at - thing.at:+.2f}" for at in sends) or "none"
