@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 from tests.undo_worlds.judge import Verdict
@@ -23,6 +23,8 @@ AT_ONCE = 12
 async def live_all(seeds: list[int], folder: Path, at_once: int = AT_ONCE, scale: float = 1.0) -> list[World]:
     """These worlds, so many side by side."""
     room = asyncio.Semaphore(at_once)
+    # Each ledger writes in a thread: where they wait for one, sends leave long after they were marked.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4 * at_once))
 
     async def one(seed: int) -> World:
         async with room:
