@@ -129,7 +129,7 @@ class World:
             values: dict[str, dict[str, Any]] = {
                 "cloud": {"endpoint": witness.url, "connect_timeout_s": 2.0, "answer_timeout_s": ANSWER_S},
                 "run": {
-                    "rate": chance.choice(("90/min", "2/s", "4/s", "100/s")[self.scale < 1 :]),
+                    "rate": chance.choice(("90/min", "2/s", "4/s", "100/s")[2 * (self.scale < 1) :]),
                     "listing_lag_s": round(trusted_lag_s, 2),
                     "verify_time_s": 15.0,
                     "retry_time_s": 6.0,
