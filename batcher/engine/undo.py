@@ -356,7 +356,11 @@ class _Rounds:
 
 
 def _own(row: LedgerRow, remotes: Sequence[Remote]) -> Remote | None:
-    """Of the things at a row's place the one whose id it knows; where it knows none, the one that counts."""
+    """Of the things at a row's place the one whose id it knows; where it knows none, the one that counts.
+
+    What is gone tells nothing of a row without an id: it may be another's, and the row's own not be listed yet.
+    """
     if row.remote_id is None:
-        return standing_of(remotes, deleted_id=row.deleted_id)
+        left = [remote for remote in remotes if remote.state != DELETED]
+        return standing_of(left, deleted_id=row.deleted_id) if left else None
     return next((remote for remote in remotes if remote.remote_id == row.remote_id), None)

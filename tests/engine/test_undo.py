@@ -178,6 +178,15 @@ async def test_a_tombstone_is_gone_and_not_waited_for(tmp_path: Path) -> None:
 
 
 @virtual
+async def test_the_tombstone_of_another_says_nothing_of_what_is_not_listed_yet(tmp_path: Path) -> None:
+    """No answer has told the row's id; what the run made shows only once the listing has caught up."""
+    things = [log("theirs", gone_at=NOW - 60.0), log("own", NOW - 0.5)]
+    cloud = Cloud(things=things, lag_s=50.0, leaves_tombstones=True)
+    record = await taken_back(tmp_path, cloud, in_doubt(NOW - 1.0))
+    assert (record.outcome, record.remote_id, cloud.deleted) == (Outcome.DELETED, "own", ["own"])
+
+
+@virtual
 async def test_a_delete_that_leaves_a_tombstone_has_worked(tmp_path: Path) -> None:
     cloud = Cloud(things=[log()], leaves_tombstones=True)
     record = await taken_back(tmp_path, cloud, made())

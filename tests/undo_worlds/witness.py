@@ -21,6 +21,7 @@ from tests.e2e.clouds import TICKET
 
 STRANGER = ""
 """Who asks without a key."""
+TICK_S = 0.05
 _asking: ContextVar[str] = ContextVar("asking", default=STRANGER)
 _PLACE = "new.project_id || '/' || new.er_id || '/' || new.resource_id"
 _NOTES = (
@@ -54,6 +55,10 @@ class Witness:
         self.url = ""
         self.state = State(None, settings.seed)
         self.api = Api(settings, self.state)
+        self.killed: list[tuple[str, float]] = []
+        """The keys of processes that were killed, and when by the emulator's clock."""
+        self.late_s = 0.0
+        """The longest that this process, which serves and asks, kept what was due waiting: so late a send may come."""
         self._moved = asyncio.Event()
         self.state.db.create_function("who", 0, _asking.get)
         for statement in _NOTES:
@@ -100,6 +105,14 @@ class Witness:
             self._moved.clear()
             await self._moved.wait()
 
+    async def watch_time(self) -> None:
+        """Measure for ever how late this process is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + TICK_S
+            await asyncio.sleep(TICK_S)
+            self.late_s = max(self.late_s, loop.time() - due)
+
     async def control(self, method: str, path: str, body: object = None) -> int:
         """A call of control; its status."""
         url = f"{self.url}{control.PREFIX}/{path}"
@@ -130,7 +143,9 @@ async def watched(settings: EmulatorSettings) -> AsyncIterator[Witness]:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         witness.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        watching = asyncio.create_task(witness.watch_time())
         yield witness
+        watching.cancel()
     finally:
         witness.api.stopping.set()
         await runner.cleanup()

@@ -46,9 +46,10 @@ class Ledger:
         self.keys += 1
         return f"{self.name}{self.keys}"
 
-    def session(self, key: str, stop: Stop | None = None) -> Session:
-        """A session with this key."""
-        settings = Settings.model_validate({**self.values, "report": {"directory": str(self.folder / "reports")}})
+    def session(self, key: str, stop: Stop | None = None, **run: object) -> Session:
+        """A session with this key, and these settings of the section `run`."""
+        values = {**self.values, "report": {"directory": str(self.folder / "reports")}}
+        settings = Settings.model_validate({**values, "run": {**values["run"], **run}})
         return Session(settings=settings, environment=_environment(key), home=self.folder, stop=stop or Stop())
 
     async def runs(self) -> list[RunRecord]:
@@ -64,6 +65,8 @@ class World:
 
     seed: int
     folder: Path
+    scale: float = 1.0
+    """How long what lasts lasts: below 1 for a world that is over soon."""
     chance: random.Random = field(init=False)
     verdict: Verdict = field(default_factory=Verdict)
     told: list[str] = field(default_factory=list)
@@ -80,10 +83,14 @@ class World:
         self._runs: dict[str, str] = {}
         self._undone: dict[str, str] = {}
 
+    def _some(self, most_s: float) -> float:
+        """A time up to `most_s`, at the world's scale."""
+        return self.chance.uniform(0, most_s) * self.scale
+
     async def live(self) -> None:
         """From its beginning to its end."""
         chance = self.chance
-        lag_s, delete_lag_s = chance.choice((0.0, chance.uniform(0, 6))), chance.choice((0.0, chance.uniform(0, 4)))
+        lag_s, delete_lag_s = chance.choice((0.0, self._some(6))), chance.choice((0.0, self._some(4)))
         keys = {f"{name}{n}": "secret" for name in LEDGERS for n in range(1, COMMANDS_MAX + 1)}
         skew_s = chance.choice((0.0, chance.uniform(-840, 840), chance.uniform(-3600, 3600)))
         settings = EmulatorSettings(
@@ -92,8 +99,8 @@ class World:
             listing_lag_s=lag_s,
             delete_lag_s=delete_lag_s,
             tombstones=chance.random() < 0.3,
-            pending_s=chance.choice((0.0, chance.uniform(0, 2))),
-            deleting_s=chance.choice((0.0, chance.uniform(0, 2))),
+            pending_s=chance.choice((0.0, self._some(2))),
+            deleting_s=chance.choice((0.0, self._some(2))),
             unique=chance.random() < 0.6,
             remember_tokens=chance.random() < 0.8,
             latency_s=chance.choice((0.0, 0.02, 0.1)),
@@ -122,7 +129,7 @@ class World:
             values: dict[str, dict[str, Any]] = {
                 "cloud": {"endpoint": witness.url, "connect_timeout_s": 2.0, "answer_timeout_s": ANSWER_S},
                 "run": {
-                    "rate": chance.choice(("1/s", "2/s", "4/s", "100/s")),
+                    "rate": chance.choice(("90/min", "2/s", "4/s", "100/s")[2 * (self.scale < 1) :]),
                     "listing_lag_s": round(trusted_lag_s, 2),
                     "verify_time_s": 15.0,
                     "retry_time_s": 6.0,
@@ -161,14 +168,14 @@ class World:
         """What happens meanwhile: strangers make and delete flow logs, and the service forgets its tokens."""
         chance = self.chance
         acts = [
-            self._later(chance.uniform(0, 20), lambda wish=wish: self._make(witness, wish))  # type: ignore[misc]
+            self._later(self._some(20), lambda wish=wish: self._make(witness, wish))  # type: ignore[misc]
             for wish in self._wishes
             if chance.random() < 0.2
         ]
         if chance.random() < 0.4:
-            acts += [self._later(chance.uniform(0, 15), lambda: self._delete(witness)) for _ in range(2)]
+            acts += [self._later(self._some(15), lambda: self._delete(witness)) for _ in range(2)]
         if chance.random() < 0.5:
-            acts.append(self._later(chance.uniform(0, 12), lambda: witness.control("DELETE", "tokens")))
+            acts.append(self._later(self._some(12), lambda: witness.control("DELETE", "tokens")))
         return acts
 
     async def _later(self, after_s: float, act: Callable[[], Awaitable[object]]) -> None:
@@ -210,9 +217,11 @@ class World:
                 await self._undo(witness, ledger, chances[ledger.name])
 
     async def _story(self, witness: Witness, ledger: Ledger, chance: random.Random, *, undo: bool) -> None:
-        await asyncio.sleep(chance.choice((0.0, chance.uniform(0, 4))))
+        await asyncio.sleep(
+            self.scale * (chance.choice((0.0, chance.uniform(0, 4))) if ledger.name == "A" else chance.uniform(0, 6))
+        )
         await self._run(witness, ledger, chance)
-        await asyncio.sleep(chance.choice((0.0, 0.0, chance.uniform(0, 3))))
+        await asyncio.sleep(self.scale * chance.choice((0.0, 0.0, chance.uniform(0, 3))))
         if undo:
             await self._undo(witness, ledger, chance)
 
@@ -250,16 +259,16 @@ class World:
         runs = [run for run in await ledger.runs() if run.operation != UNDO]
         if not runs:
             return
-        run = chance.choice(runs).run_id
+        run, rate = chance.choice(runs).run_id, chance.choice(("4/s", "10/s", "100/s"))
         if chance.random() < 0.3:
             key = ledger.next_key()
             self._undone[key] = run
             after = chance.randint(1, self.rows)
-            await self._killed(witness, ledger, key, chance, "undo", run, "--yes", after=after)
+            await self._killed(witness, ledger, key, chance, "undo", run, "--yes", "--rate", rate, after=after)
         for _ in range(chance.choice((1, 1, 1, 2))):
             key = ledger.next_key()
             self._undone[key] = run
-            result = await self._command(ledger, key, "undo", app.undo_run(run, ledger.session(key)))
+            result = await self._command(ledger, key, "undo", app.undo_run(run, ledger.session(key, rate=rate)))
             rows = _report(result)
             self.verdict += judge_undo(witness, run, rows, self._runs)
 
@@ -295,6 +304,7 @@ class World:
             was_over = process.returncode is not None
             if not was_over:
                 process.kill()
+                witness.killed.append((key, witness.api.now()))
             _, err = await ended
         self.kills += not was_over
         self.told.append(f"{key} {words[0]}: {'over' if was_over else 'killed'} after {witness.asks(key)}")
@@ -335,11 +345,11 @@ def _toml(values: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def lived(seed: int, folder: Path) -> World:
+async def lived(seed: int, folder: Path, scale: float = 1.0) -> World:
     """A world from its beginning to its end; whatever it breaks with is told with its seed."""
     home = folder / f"world-{seed}"
     home.mkdir()
-    world = World(seed, home)
+    world = World(seed, home, scale)
     try:
         await world.live()
     except Exception as error:  # noqa: BLE001  # the other worlds go on
