@@ -36,6 +36,10 @@ class Settler(Protocol):
         """
         ...
 
+    def note_send(self, send: Send) -> None:
+        """Queue that a row leaves now whose `mark` is durable and out of date; never waits, never raises."""
+        ...
+
     def count_call(self, kind: str, result: str) -> None:
         """Count a call to the provider; recorded with the next write."""
         ...

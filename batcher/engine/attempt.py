@@ -74,10 +74,10 @@ def _leave(context: LaneContext, work: Work) -> None:
 async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     sent = sent_at = began = 0.0
 
-    async def ready() -> bool:
+    async def ready(waits: bool) -> bool:  # noqa: FBT001  # the engine calls it by its place
         if _is_expired(context, work):  # it waited for its turn for so long
             return False
-        await context.mark(work.row.row_no, work.sent)
+        await context.mark(work.row.row_no, work.sent, waits=waits)
         return True
 
     async def apply() -> Applied | Refused:

@@ -189,15 +189,16 @@ class LaneContext:
         offset = self.clock_offset
         return None if offset is None else self.clock.steady() + offset.high
 
-    async def mark(self, row_no: int, first: float | None) -> None:
-        """Put on record that a row is about to be sent, if the time there is known.
+    async def mark(self, row_no: int, first: float | None, *, waits: bool) -> None:
+        """Put on record that a row is about to be sent, if the time there is known; `waits` until that is durable.
 
         `first` is when a send of this sitting left first that may have taken effect (steady clock; None: none has).
         """
         offset, now = self.clock_offset, self.clock.steady()
         if offset is not None:
             sent_there = (now if first is None else first) + offset.low
-            await self.commit.mark(Send(self.lease, row_no, sent_there, now + offset.high))
+            send = Send(self.lease, row_no, sent_there, now + offset.high)
+            await self.commit.mark(send) if waits else self.commit.note_send(send)
 
     @property
     def closing(self) -> bool:
@@ -224,11 +225,12 @@ class LaneContext:
         kind: str,
         make: Callable[[], Awaitable[T | Refused]],
         scope: str | None = None,
-        ready: Callable[[], Awaitable[bool]] | None = None,
+        ready: Callable[[bool], Awaitable[bool]] | None = None,
     ) -> T | Refused | None:
         """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent.
 
-        `ready` is done when the call's turn has come, just before it; nothing is sent either where it says no.
+        `ready` is done when the call's turn has come, just before it; nothing is sent either where it says no. It is
+        done again, with False, where it took so long that another turn had to be waited for.
         """
         call_class, is_through = class_of(kind), False
         while True:
@@ -282,18 +284,19 @@ class LaneContext:
         return True
 
     async def _is_ready(
-        self, call_class: CallClass, scope: str | None, ready: Callable[[], Awaitable[bool]] | None
+        self, call_class: CallClass, scope: str | None, ready: Callable[[bool], Awaitable[bool]] | None
     ) -> bool:
         """Do what has to be done before a call whose turn has come; whether it may still be made then."""
         if ready is None:
             return True
         began = self.clock.steady()
-        if not await ready():
+        if not await ready(True):
             return False
         is_late = self.clock.steady() - began > max(self.policy.jitter_s, READY_S_MAX)
         if not is_late and not self.limiter.is_paused:
             return True
-        return await self._leave(call_class, scope)  # its turn has passed: the disk was slow, or a pause began
+        # Its turn has passed: the disk was slow, or a pause began.
+        return await self._leave(call_class, scope) and await ready(False)
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         began = self.clock.steady()

@@ -58,9 +58,13 @@ class GroupCommit:
 
     async def mark(self, send: Send) -> None:
         """Queue that a row is about to be sent; return once that is durable."""
+        self.note_send(send)
+        await self._marked.wait()
+
+    def note_send(self, send: Send) -> None:
+        """Queue that a row leaves now, which is on record as about to be sent already; never waits."""
         self._sends.append(send)
         self._wake.set()
-        await self._marked.wait()
 
     def count_call(self, kind: str, result: str) -> None:
         """Count a call to the provider; recorded with the next group."""
