@@ -37,7 +37,7 @@ class Settler(Protocol):
         ...
 
     def note_send(self, send: Send) -> None:
-        """Queue that a row leaves now whose `mark` is durable and out of date; never waits, never raises."""
+        """Queue when a row was sent whose `mark` is durable and out of date; never waits, never raises."""
         ...
 
     def count_call(self, kind: str, result: str) -> None:
@@ -187,8 +187,8 @@ class Ledger(Protocol):
         """Hold the lane longer. Raises `StaleLeaseError` when it was taken over. Repeatable."""
         ...
 
-    async def release_lane(self, lease: Lease, now: float) -> None:
-        """Give the lane back; no call was made in it after `now`. Repeatable."""
+    async def release_lane(self, lease: Lease) -> None:
+        """Give the lane back. Repeatable."""
         ...
 
     async def limits(self) -> list[Limit]:

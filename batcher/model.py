@@ -155,7 +155,7 @@ class PlanRow(NamedTuple):
 class Lease:
     """The right to work a lane until `until` (wall clock); a write under an older `epoch` is refused.
 
-    `last_call_at` is when a call may last have been made in the lane's place before, in any run (None: never).
+    `was_called`: a call may have been made in the lane's place before, in any run.
     """
 
     run_id: RunId
@@ -164,7 +164,7 @@ class Lease:
     owner: str
     epoch: int
     until: float
-    last_call_at: float | None = None
+    was_called: bool = False
 
 
 class ClockOffset(NamedTuple):
@@ -181,9 +181,11 @@ class ClaimedRow:
     `token` belongs to `generation`; where `due_generation` is higher, reusing it would be wrong and the
     next one must be recorded first. `used_at` is the earliest moment at which the token may have been sent
     before this claim, in any run, and `intent_at` the same for this run (None: never); `believed_id` the id
-    under which an earlier run knew the thing to exist, `deleted_id` that of one which this ledger has deleted.
+    under which an earlier run knew the thing to exist, `deleted_id` that of one which this ledger has deleted, and
+    `leaving_id` that of one whose delete was sent, and that was not seen to be gone.
     `attempts` counts the sends that are on record; `sent_there` is the first of them that may have taken effect, in the
     provider's time, and `told_there` when the last one left (None: no send is on record, or its time is not known).
+    `sent_before` has the same of processes before the one whose that is.
     """
 
     row_no: int
@@ -201,7 +203,9 @@ class ClaimedRow:
     first_sent_at: float | None = None
     sent_there: float | None = None
     told_there: float | None = None
+    sent_before: tuple[tuple[float, float], ...] = ()
     deleted_id: str | None = None
+    leaving_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +214,10 @@ class LedgerRow:
 
     `intent_at`: the token may have been sent since then (None: it was not). `remote_id`: the id under which the run
     knows the thing; `made` whether a request of the run made it (None: not known). `sent_there` and `told_there` are
-    the row's first send and what was last told of it, in the provider's time: nothing of it was made before or after.
-    `deleted_id`: a thing that this ledger has deleted, and a listing may show yet; `known_id`: one that it knew before.
+    the row's first send and what was last told of it, in the provider's time, and `sent_before` the same of processes
+    before: nothing of the row was made at another time. `deleted_id`: a thing that this ledger has deleted, and a
+    listing may show yet; `leaving_id`: one whose delete was sent, and that was not seen to be gone; `known_id`: one
+    that it knew before.
     """
 
     row_no: int
@@ -228,7 +234,9 @@ class LedgerRow:
     made: bool | None = None
     sent_there: float | None = None
     told_there: float | None = None
+    sent_before: tuple[tuple[float, float], ...] = ()
     deleted_id: str | None = None
+    leaving_id: str | None = None
     known_id: str | None = None
 
 
@@ -264,16 +272,17 @@ class Settlement:
 
 
 class Send(NamedTuple):
-    """A send of a claimed row that is about to leave, in the provider's time.
+    """When a claimed row was sent, in the provider's time: that is put on record before a send leaves.
 
-    `sent_there` is when the first one left, at the earliest, that may have taken effect; `leaves_there` is now, at the
-    latest.
+    `sent_there` is when the first one left, at the earliest, that may have taken effect, and `left_there` the last one,
+    at the latest (None: none may have, of which the time is known). `before` has other such times, each from and to.
     """
 
     lease: Lease
     row_no: int
-    sent_there: float
-    leaves_there: float
+    sent_there: float | None
+    left_there: float | None
+    before: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from batcher.engine.look_up import LookUps
 from batcher.engine.persist import persist
 from batcher.engine.row_queue import Work
 from batcher.engine.row_set import RowSet
-from batcher.model import Refused, Remote, Shown
+from batcher.model import ClaimedRow, LedgerRow, Refused, Remote, Shown
 from batcher.policy.found import is_leaving
 
 
@@ -69,7 +69,8 @@ async def look_for(context: LaneContext, look_ups: LookUps, work: Work) -> Found
     row, now = work.row, context.clock.steady()
     first = context.listed_at.get(row.scope) if work.missed_at is None else work.missed_at
     if first is None or now - first >= context.policy.listing_lag_s:
-        remotes, listing = await look_ups.find(row)
+        listed, listing = await look_ups.find(row)
+        remotes = await without_gone(context, row, row.believed_id, listed)
         if any(not is_leaving(remote, row.deleted_id) for remote in remotes):
             return Found(remotes)
         if not listing.complete:
@@ -83,6 +84,25 @@ async def look_for(context: LaneContext, look_ups: LookUps, work: Work) -> Found
             is_there = shown.remote is not None and not is_leaving(shown.remote, row.deleted_id)
             return Found([shown.remote]) if shown.remote is not None and is_there else Absent()
     return Wait(first + context.policy.listing_lag_s)
+
+
+async def without_gone(
+    context: LaneContext, row: ClaimedRow | LedgerRow, known_id: str | None, remotes: Sequence[Remote]
+) -> list[Remote]:
+    """What a listing shows at a row's place, without what the provider, asked for its id, says is gone.
+
+    Asked for is what this ledger may have deleted: whose delete was sent and never seen to work; and, at a place from
+    which it has deleted something, what no run has known to stand there since (`known_id`).
+    """
+    return [remote for remote in remotes if not await _is_gone(context, row, known_id, remote)]
+
+
+async def _is_gone(context: LaneContext, row: ClaimedRow | LedgerRow, known_id: str | None, remote: Remote) -> bool:
+    is_known = row.deleted_id is None or remote.remote_id in (row.deleted_id, known_id)
+    if is_leaving(remote) or (is_known and remote.remote_id != row.leaving_id):
+        return False
+    shown = await show(context, row.scope, remote.remote_id)
+    return isinstance(shown, Shown) and (shown.remote is None or is_leaving(shown.remote))
 
 
 async def show(context: LaneContext, scope: str, remote_id: str) -> Shown | Refused | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
-from batcher.engine.absence import Absent, Found, Unreadable, Wait, look_for
+from batcher.engine.absence import Absent, Found, Unreadable, Wait, look_for, without_gone
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import unreadable
@@ -23,7 +23,7 @@ from batcher.engine.settling import (
     tell_of_others,
     whose,
 )
-from batcher.engine.taken import sendings_of, sent_there_of, take
+from batcher.engine.taken import sendings_of, sent_there_of, take, unmark
 from batcher.events import RowRetried
 from batcher.model import Applied, ClaimedRow, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
 from batcher.policy.breaker import skip_code, skip_message
@@ -77,7 +77,7 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     async def ready(waits: bool) -> bool:  # noqa: FBT001  # the engine calls it by its place
         if _is_expired(context, work):  # it waited for its turn for so long
             return False
-        await context.mark(work.row.row_no, work.sent, waits=waits)
+        await context.mark(work.row, work.sent, waits=waits)
         return True
 
     async def apply() -> Applied | Refused:
@@ -169,11 +169,11 @@ async def _take_generation(context: LaneContext, work: Work, generation: int, si
     """
     token = context.operation.token(work.row.spec, generation)
     first_use = context.clock.now() if since is None else since
-    sent_there = None if since is None else sent_there_of(context, work)
-    work.row = replace(
-        work.row, generation=generation, due_generation=generation, token=token, used_at=since, sent_there=sent_there
-    )
-    await context.ledger.regenerate_rows(context.lease, [(work.row, first_use)])
+    work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=since)
+    if since is None:
+        work.row = replace(work.row, sent_there=None, told_there=None, sent_before=())
+    on_record = work.row if since is None else replace(work.row, sent_there=sent_there_of(context, work))
+    await context.ledger.regenerate_rows(context.lease, [(on_record, first_use)])
 
 
 async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> list[ClaimedRow]:
@@ -183,7 +183,9 @@ async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> 
     for row in rows:
         if row.due_generation > row.generation:
             token = context.operation.token(row.spec, row.due_generation)
-            due[row.row_no] = replace(row, generation=row.due_generation, token=token, sent_there=None)
+            due[row.row_no] = replace(
+                row, generation=row.due_generation, token=token, sent_there=None, told_there=None, sent_before=()
+            )
     if due:
         await context.ledger.regenerate_rows(context.lease, [(row, now) for row in due.values()])
     return [due.get(row.row_no, row) for row in rows]
@@ -210,6 +212,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
         is_absent=work.is_absent,
         was_listed=work.row.scope in context.listed,
     )
+    if not refused.ambiguous and (work.in_doubt or isinstance(decision, TryAgain)):
+        unmark(context, work)  # this send did nothing; those before it are what counts
     if isinstance(decision, TryAgain):
         work.due = context.clock.steady() + decision.delay_s
         work.new_generation = decision.new_generation
@@ -234,7 +238,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
 
 async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> bool:
     """Settle a row by what the listing shows; True if it is looked for again later."""
-    remotes, listing = await look_ups.find(work.row)
+    listed, listing = await look_ups.find(work.row)
+    remotes = await without_gone(context, work.row, work.row.believed_id, listed)
     if remotes and await _settle_found(context, work, remotes):
         return False
     if not listing.complete:
@@ -331,7 +336,5 @@ def put_back(context: LaneContext, work: Work) -> None:
         intent_at=work.row.intent_at,
         first_sent_at=work.first_sent_at,
         spent=work.new_generation,
-        sent_there=sent_there_of(context, work),
-        told_there=context.now_there,
     )
     context.commit.settle(context.lease, settlement)

@@ -16,8 +16,9 @@ from batcher.engine.seen import Seen, Whose
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
-from batcher.model import CallClass, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
+from batcher.model import CallClass, ClaimedRow, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
 from batcher.policy.breaker import QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
+from batcher.policy.evidence import times_before
 from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
 from batcher.policy.threshold import Tolerance
@@ -162,13 +163,12 @@ class LaneContext:
 
     def _new_limiter(self, lease: Lease, limits: Mapping[CallClass, Window]) -> LaneLimiter:
         """The lane's pace, on from where whoever called in its place before has left it."""
-        last_call_at = lease.last_call_at
         limiter = LaneLimiter(
             self.policy.window,
             self.clock,
             reserve=self.policy.reserve,
             jitter_s=self.policy.jitter_s,
-            since_last_call_s=None if last_call_at is None else max(0.0, self.clock.now() - last_call_at),
+            was_called=lease.was_called,
         )
         limiter.known(limits)
         return limiter
@@ -189,7 +189,7 @@ class LaneContext:
         offset = self.clock_offset
         return None if offset is None else self.clock.steady() + offset.high
 
-    async def mark(self, row_no: int, first: float | None, *, waits: bool) -> None:
+    async def mark(self, row: ClaimedRow, first: float | None, *, waits: bool) -> None:
         """Put on record that a row is about to be sent, if the time there is known; `waits` until that is durable.
 
         `first` is when a send of this sitting left first that may have taken effect (steady clock; None: none has).
@@ -197,7 +197,7 @@ class LaneContext:
         offset, now = self.clock_offset, self.clock.steady()
         if offset is not None:
             sent_there = (now if first is None else first) + offset.low
-            send = Send(self.lease, row_no, sent_there, now + offset.high)
+            send = Send(self.lease, row.row_no, sent_there, now + offset.high, times_before(row))
             await self.commit.mark(send) if waits else self.commit.note_send(send)
 
     @property

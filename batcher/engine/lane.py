@@ -33,7 +33,7 @@ async def held(context: LaneContext) -> AsyncIterator[None]:
         yield
         await context.commit.flush()
         is_over.set()
-    await context.ledger.release_lane(context.lease, context.clock.now())
+    await context.ledger.release_lane(context.lease)
 
 
 async def run_lane(context: LaneContext, open_rows: int) -> None:

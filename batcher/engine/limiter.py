@@ -16,7 +16,7 @@ from aiolimiter import AsyncLimiter
 
 from batcher.engine.halt import Halt
 from batcher.model import CallClass, Window
-from batcher.policy.pace import JITTER_S, Pace, counted_together, debt_of, pace_of, stricter
+from batcher.policy.pace import JITTER_S, Pace, counted_together, pace_of, stricter
 from batcher.policy.rate_search import RateSearch
 from batcher.ports import Clock
 
@@ -27,8 +27,8 @@ CALLS_KEPT_MAX = 4096
 class LaneLimiter:
     """Leave to call, one at a time, at the pace of a window; tightened by what the provider tells.
 
-    `window` None: the rate is searched for. `reserve` of each window is left to others; `since_last_call_s` is how
-    long ago somebody else last called in this lane's name (None: never).
+    `window` None: the rate is searched for. `reserve` of each window is left to others; `was_called` says that an
+    earlier process, or another run, has called in this lane's place.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class LaneLimiter:
         *,
         reserve: int = 0,
         jitter_s: float = JITTER_S,
-        since_last_call_s: float | None = None,
+        was_called: bool = False,
     ) -> None:
         self.search = RateSearch() if window is None else None
         self.window: Window = window if window is not None else RateSearch().window
@@ -55,7 +55,7 @@ class LaneLimiter:
         self._own: dict[CallClass, _Bucket] = {}
         self._admitted: deque[tuple[float, CallClass]] = deque(maxlen=CALLS_KEPT_MAX)
         pace = self.pace
-        self._bucket = _Bucket(pace, debt_of(pace, since_last_call_s))
+        self._bucket = _Bucket(pace, pace.bucket if was_called else 0.0)
 
     def obey(self, halt: Halt) -> None:
         """While `halt` is on nobody gets leave."""

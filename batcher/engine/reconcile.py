@@ -14,7 +14,7 @@ doubt and those that were taken, and no others: with a million rows, sends begin
 from array import array
 from collections.abc import MutableSequence, Sequence
 
-from batcher.engine.absence import show
+from batcher.engine.absence import without_gone
 from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing, unreadable
@@ -24,11 +24,11 @@ from batcher.engine.settling import (
     found_settlement,
     made_by_run,
     record,
-    sending_of,
     tell_of_others,
     whose,
 )
-from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, Settlement, Shown, Stops
+from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, Settlement, Stops
+from batcher.policy.evidence import sendings_before
 from batcher.policy.found import is_leaving, others_standing, standing_of
 from batcher.policy.verdict import OWN_CODES, OwnCode
 from batcher.records import ScopeLoad
@@ -172,31 +172,21 @@ def _tell_of_more(context: LaneContext, row: LedgerRow, remotes: Sequence[Remote
         tell_of_others(context, row.line, sorted(others))
 
 
-async def _is_gone(context: LaneContext, row: LedgerRow, remote: Remote) -> bool:
-    """Whether what a listing shows is gone, of a place from which this ledger has deleted something: asked by its id.
-
-    What a run has known to stand there since is not asked for.
-    """
-    if row.deleted_id is None or remote.remote_id in (row.deleted_id, row.known_id):
-        return False
-    shown = await show(context, row.scope, remote.remote_id)
-    return isinstance(shown, Shown) and (shown.remote is None or is_leaving(shown.remote))
-
-
 async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remote]) -> tuple[Remote | None, bool]:
     """Settle an open row by what stands at its place: what a call has still to make as wished, and if it is accepted.
 
     Of a row that was taken under an id only that id tells anything: a listing may lack it for a while.
     """
+    if row.state is RowState.PLANNED:
+        remotes = await without_gone(context, row, row.known_id, remotes)
+    elif row.state is RowState.ACCEPTED and all(each.remote_id != row.remote_id for each in remotes):
+        return None, False
+    if not remotes:
+        return None, False
     remote = standing_of(remotes, known_id=row.remote_id, deleted_id=row.deleted_id)
     if row.state is RowState.ACCEPTED:
-        own = next((each for each in remotes if each.remote_id == row.remote_id), None)
-        if own is None:
-            return None, False
-        remote = own
-    if row.state is RowState.PLANNED and await _is_gone(context, row, remote):
-        return None, False
-    made = made_by_run(context, row, remote, sending_of(context, row))
+        remote = next(each for each in remotes if each.remote_id == row.remote_id)
+    made = made_by_run(context, row, remote, sendings_before(row, context.policy.answer_s_max))
     others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
     note = "" if row.state is RowState.PLANNED else whose(made=made)
     found = found_settlement(context, row, remote, made=made, note=others or note)

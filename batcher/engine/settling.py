@@ -33,22 +33,12 @@ def ended(
         error_message=message,
         settled_at=context.clock.now(),
         duration_ms=elapsed_ms(context, started),
-        told_there=context.now_there,
     )
 
 
 def elapsed_ms(context: LaneContext, started: float | None) -> int | None:
     """Whole milliseconds since `started` on the lane's own clock; None if nothing was started."""
     return None if started is None else round((context.worked() - started) * 1000)
-
-
-def sending_of(context: LaneContext, row: LedgerRow) -> list[Sending]:
-    """When an earlier process, or another run, was sending a row, as far as the ledger knows."""
-    if row.sent_there is None:
-        return []
-    if row.told_there is None:
-        return []
-    return [Sending(row.sent_there, row.sent_there, row.told_there + context.policy.answer_s_max)]
 
 
 def made_by_run(context: LaneContext, row: LedgerRow, remote: Remote, sendings: Sequence[Sending]) -> bool | None:
@@ -58,11 +48,11 @@ def made_by_run(context: LaneContext, row: LedgerRow, remote: Remote, sendings: 
         return False
     if is_told and row.made is not None:
         return row.made
-    if row.state is RowState.PLANNED or (row.remote_id is None and remote.remote_id == row.known_id):
-        return False  # never sent, or known to an earlier run
+    if row.state is RowState.PLANNED:
+        return False  # never sent
     match maker_of(remote.created_at, sendings, now_there=context.now_there):
         case Maker.UNKNOWN:
-            return None
+            return False if remote.remote_id == row.known_id else None  # known to another run
         case Maker.OTHER:
             return False
         case Maker.RUN | Maker.UNSURE:
@@ -95,12 +85,13 @@ def found_settlement(
         http_status=row.http_status,
         request_id=row.request_id,
         made=made,
+        told_there=None if made is None else context.now_there,  # until then it may have been made: only a send tells
     )
     if found.outcome is not None:
         return ended(context, settlement, found.outcome, found.code, found.message or note)
     if not context.policy.verify and not amend_due:
         return ended(context, settlement, Outcome.CREATED)
-    return replace(settlement, told_there=context.now_there)
+    return settlement
 
 
 def whose(*, made: bool | None) -> str:

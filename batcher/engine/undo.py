@@ -40,7 +40,7 @@ from batcher.model import (
     Stops,
 )
 from batcher.policy.breaker import skip_code, skip_message
-from batcher.policy.evidence import MARGIN_S, Maker, Sending, maker_of
+from batcher.policy.evidence import MARGIN_S, Maker, maker_of, sendings_before
 from batcher.policy.found import DELETED, others_standing, standing_of
 from batcher.policy.removal import Act, judge_removal
 from batcher.policy.verdict import OwnCode
@@ -198,11 +198,8 @@ class _Rounds:
         """Who made what stands at a row's place."""
         if row.remote_id is not None and row.made is not None:
             return Maker.RUN if row.made else Maker.OTHER
-        if row.sent_there is None or row.told_there is None:
-            return Maker.UNKNOWN
-        until = row.told_there + self._context.policy.answer_s_max
-        sending = Sending(row.sent_there, row.sent_there, until)
-        return maker_of(remote.created_at, [sending], now_there=self._context.now_there)
+        sendings = sendings_before(row, self._context.policy.answer_s_max)
+        return maker_of(remote.created_at, sendings, now_there=self._context.now_there)
 
     def _differences(self, row: LedgerRow, remote: Remote) -> Sequence[str]:
         """What was changed since the thing was made; that it is on is how it was made."""

@@ -13,8 +13,9 @@ from batcher.engine.context import LaneContext
 from batcher.engine.listing import ScopeListing
 from batcher.engine.reconcile import settle_by, settle_listed
 from batcher.engine.row_set import RowSet
-from batcher.engine.settling import ended, made_by_run, record, sending_of
+from batcher.engine.settling import ended, made_by_run, record
 from batcher.model import Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Shown
+from batcher.policy.evidence import sendings_before
 from batcher.policy.found import AVAILABLE, is_leaving
 
 POLL_S_FIRST = 1.0
@@ -115,7 +116,7 @@ async def _amend(context: LaneContext, row: LedgerRow, remote: Remote) -> None:
         remote_enabled=remote.enabled,
         http_status=answer.http_status,
         request_id=answer.request_id,
-        made=made_by_run(context, row, remote, sending_of(context, row)),
+        made=made_by_run(context, row, remote, sendings_before(row, context.policy.answer_s_max)),
     )
     if isinstance(answer, Refused):
         message = f"created, but it could not be made as wished: {answer.message}"

@@ -40,8 +40,8 @@ class GroupCommit:
         self._limits: list[Limit] = []
         self._sends: list[Send] = []
         self._marked = anyio.Event()
-        self._queued = 0
-        self._durable = 0
+        self._queued = self._noted = 0
+        self._durable = self._durable_sends = 0
         self._wake = anyio.Event()
         self._full = anyio.Event()
         self._written = anyio.Event()
@@ -62,8 +62,9 @@ class GroupCommit:
         await self._marked.wait()
 
     def note_send(self, send: Send) -> None:
-        """Queue that a row leaves now, which is on record as about to be sent already; never waits."""
+        """Queue when a row was sent that is on record as about to be sent already; never waits."""
         self._sends.append(send)
+        self._noted += 1
         self._wake.set()
 
     def count_call(self, kind: str, result: str) -> None:
@@ -82,8 +83,8 @@ class GroupCommit:
 
     async def flush(self) -> None:
         """Return when everything queued before the call is durable."""
-        target = self._queued
-        while self._durable < target:
+        target, sends = self._queued, self._noted
+        while self._durable < target or self._durable_sends < sends:
             self._full.set()
             self._wake.set()
             await self._written.wait()
@@ -121,6 +122,7 @@ class GroupCommit:
                 await self._ledger.write(self._run_id, batch, calls, limits, sends)
         marked.set()
         self._durable += len(group)
+        self._durable_sends += len(sends)
         for _, _, events in group:
             for event in events:
                 self._sink.emit(event)

@@ -60,12 +60,9 @@ class LaneStore:
             numbers = {"run_no": run_no, "lane_no": lane_no, "owner": owner, "until": now + ttl_s, "epoch": epoch}
             self._store.run("take_lane", numbers)
             self._store.run("mark_unfolded", (run_no,))
-            place = {"account": account, "region": region, "project_id": project_id, "now": now}
-            last_call = self._store.one("select_last_call", place)
-            self._store.run("open_calls", place)
+            was_called = not self._store.run("note_called", (account, region, project_id))
             key = LaneKey(account, region, project_id)
-            last_call_at = last_call[0] if last_call else None
-            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s, last_call_at)
+            return Lease(run_id, lane_no, key, owner, epoch + 1, now + ttl_s, was_called=was_called)
 
     def renew(self, lease: Lease, now: float, ttl_s: float) -> Lease:
         with self._store.transaction():
@@ -75,12 +72,10 @@ class LaneStore:
                 raise _taken_over(lease)
         return replace(lease, until=now + ttl_s)
 
-    def release(self, lease: Lease, now: float) -> None:
+    def release(self, lease: Lease) -> None:
         with self._store.transaction():
             place = (self._store.run_no(lease.run_id), lease.lane_no, lease.epoch, lease.owner)
-            if self._store.run("release_lane", place):
-                lane = lease.lane
-                self._store.run("close_calls", (now, lane.account, lane.region, lane.project_id))
+            self._store.run("release_lane", place)
 
     def limits(self) -> list[Limit]:
         with translated(self._store.path, "read"):
@@ -115,14 +110,14 @@ class LaneStore:
     def _claimable(self, run_no: int, lane_no: int, state: RowState, after: int, limit: int) -> list[ClaimedRow]:
         numbers = {"run_no": run_no, "lane_no": lane_no, "state": state.value, "after": after, "limit": limit}
         found = self._store.all("select_claimable", numbers)
-        return [ClaimedRow(*values) for values in found]
+        return [_claimed_row(values) for values in found]
 
     def regenerate_rows(self, lease: Lease, rows: Sequence[tuple[ClaimedRow, float]]) -> None:
         with self._store.transaction():
             run_no = self._check(lease)
             for row, used_at in rows:
                 place = (run_no, lease.lane_no, row.row_no, row.generation)
-                values = (row.generation, row.token, used_at, row.sent_there, *place)
+                values = (row.generation, row.token, used_at, row.sent_there, _text(row.sent_before), *place)
                 if self._store.run("regenerate_row", values) != 1:
                     said = f"row {row.row_no} of run `{lease.run_id}` is not claimed below generation {row.generation}"
                     raise LedgerError(said)
@@ -229,7 +224,7 @@ class LaneStore:
     def _mark(self, run_no: int, sends: Sequence[Send]) -> None:
         """Note sends that are about to leave."""
         marks: list[tuple[object, ...]] = [
-            (s.sent_there, s.leaves_there, run_no, s.lease.lane_no, s.row_no) for s in sends
+            (s.sent_there, s.left_there, _text(s.before), run_no, s.lease.lane_no, s.row_no) for s in sends
         ]
         self._store.many("mark_sent", marks)
 
@@ -272,10 +267,26 @@ def _window(limit: Limit) -> tuple[int, float]:
     return limit.window.calls, limit.window.period_s
 
 
+def _claimed_row(values: tuple[Any, ...]) -> ClaimedRow:
+    known = list(values)
+    known[15] = _times(known[15])
+    return ClaimedRow(*known)
+
+
+def _times(text: str | None) -> tuple[tuple[float, float], ...]:
+    """Pairs of times from a column; few rows have any."""
+    return () if text is None else tuple((first, last) for first, last in json.loads(text))
+
+
+def _text(times: Sequence[tuple[float, float]]) -> str | None:
+    return json.dumps(times) if times else None
+
+
 def _ledger_row(values: tuple[Any, ...]) -> LedgerRow:
     row_no, line, state, *rest = values
     made = rest[8]
     rest[8] = None if made is None else bool(made)
+    rest[11] = _times(rest[11])
     return LedgerRow(row_no, line, RowState(state), *rest)
 
 

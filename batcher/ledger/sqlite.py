@@ -287,8 +287,8 @@ class SqliteLedger:
     async def renew_lane(self, lease: Lease, now: float, ttl_s: float) -> Lease:
         return await self._step(self._lanes.renew, lease, now, ttl_s)
 
-    async def release_lane(self, lease: Lease, now: float) -> None:
-        await self._call(self._lanes.release, lease, now)
+    async def release_lane(self, lease: Lease) -> None:
+        await self._call(self._lanes.release, lease)
 
     async def limits(self) -> list[Limit]:
         return await self._call(self._lanes.limits)

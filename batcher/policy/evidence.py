@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from batcher.model import ClaimedRow, LedgerRow
+
 MARGIN_S: Final = 0.2
 """How far apart the clocks of the provider's gateway, whose `Date` we know, and of its service may be."""
 NARROW_S: Final = 0.25
@@ -63,6 +65,18 @@ class Sending:
 def _end_of(created_at: float) -> float:
     """When a moment that was cut to `created_at` is over."""
     return created_at + 1.0 if created_at.is_integer() else created_at + ROUNDING_S
+
+
+def times_before(row: ClaimedRow | LedgerRow) -> tuple[tuple[float, float], ...]:
+    """From when to when each process was sending a row of which a send is on record."""
+    if row.sent_there is None or row.told_there is None:
+        return row.sent_before
+    return (*row.sent_before, (row.sent_there, row.told_there))
+
+
+def sendings_before(row: ClaimedRow | LedgerRow, answer_s: float) -> list[Sending]:
+    """The same, each until its last request was surely answered or lost: `answer_s` later."""
+    return [Sending(first, first, last + answer_s) for first, last in times_before(row)]
 
 
 def maker_of(created_at: float | None, sendings: Sequence[Sending], *, now_there: float | None = None) -> Maker:

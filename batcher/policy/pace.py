@@ -13,9 +13,9 @@ most, and it is at most b. So n <= b + r (tn - t1) < b + r (T + J) = N - s.
 Where N - s is 1, r would be 0; since n < b + r (T + J) is strict, r = (N + 1 - b - s) / (T + J) still gives n <=
 N - s, and is taken there.
 
-**Across a restart** the bound holds if the new bucket starts no lower than the old one was: a full one drains to
-b - r * t in t seconds after the last call, so `debt_of` starts there. Of a process that died nobody knows its last
-call; its successor starts full. A bucket that takes the place of another (a limit was learnt) starts full too.
+**Across a restart** the bound holds if the new bucket starts no lower than the old one was. How long ago the last call
+was only a wall clock could tell, which may have been set forward since; so a bucket that takes the place of another,
+in this process or of one before, starts full. That costs one interval between calls.
 
 b is the smallest that the event loop's timer grain needs: with a bucket of one, every call waits for a timer that
 fires late, and that time is lost (measured: 1 % at 10 a second, 4 % at 50, 11 % at 200). So it is one up to
@@ -101,13 +101,6 @@ def pace_of(window: Window, *, reserve: int = 0, jitter_s: float = JITTER_S) -> 
     bucket = 1 if rate_per_s <= SINGLE_PER_S_MAX else max(2, math.ceil(rate_per_s * GRAIN_S))
     bucket = min(bucket, max(1, calls // 2))
     return Pace(bucket=float(bucket), rate_per_s=(calls - bucket) / (window.period_s + jitter_s))
-
-
-def debt_of(pace: Pace, since_last_call_s: float | None) -> float:
-    """The level at which a new bucket starts, so long after the last call of another; None: there was none."""
-    if since_last_call_s is None:
-        return 0.0
-    return max(0.0, pace.bucket - pace.rate_per_s * max(0.0, since_last_call_s))
 
 
 def stricter(one: Window, other: Window) -> Window:

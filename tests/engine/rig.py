@@ -307,7 +307,7 @@ class Rig:
         lease = await lease_of(self.ledger, NIGHT, now=T0)
         await claimed(self.ledger, lease, now=T0, limit=1)
         await write(self.ledger, lease, settlement)
-        await self.ledger.release_lane(lease, T0 + 2)
+        await self.ledger.release_lane(lease)
 
     async def work(
         self,

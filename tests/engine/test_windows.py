@@ -37,8 +37,8 @@ class Case:
     delay_s: float
     jitter_s: float
     late_s: float
-    restarts: tuple[tuple[float, float | None], ...]
-    """When a process dies, and how long it then takes until the next; None for one that was killed unseen."""
+    restarts: tuple[tuple[float, float], ...]
+    """When a process dies, and how long it then takes until the next."""
 
 
 def drawn(chance: random.Random) -> Case:
@@ -46,7 +46,7 @@ def drawn(chance: random.Random) -> Case:
     calls = chance.choice([chance.randint(2, 10), chance.randint(10, 60), chance.randint(60, 400)])
     period_s = chance.choice([1.0, 1.0, 60.0, chance.uniform(0.2, 5.0), chance.uniform(5.0, 300.0)])
     restarts = tuple(
-        (chance.uniform(0.1, 0.9), chance.choice([None, 0.0, chance.uniform(0.0, period_s / 2), period_s * 2]))
+        (chance.uniform(0.1, 0.9), chance.choice([0.0, 0.0, chance.uniform(0.0, period_s / 2), period_s * 2]))
         for _ in range(chance.choice([0, 0, 1, 1, 2]))
     )
     return Case(
@@ -66,18 +66,13 @@ async def released(case: Case) -> tuple[list[float], float]:
     whole_s = CALLS_MAX / pace.rate_per_s
     times: list[float] = []
     worked_s = 0.0
-    ago: float | None = None
     ends = [(whole_s * at, pause_s) for at, pause_s in case.restarts]
     for end_s, pause_s in [*ends, (whole_s, 0.0)]:
-        limiter = LaneLimiter(case.window, clock, reserve=case.reserve, jitter_s=case.jitter_s, since_last_call_s=ago)
+        limiter = LaneLimiter(case.window, clock, reserve=case.reserve, jitter_s=case.jitter_s, was_called=bool(times))
         began, seconds = clock.steady(), end_s - worked_s
         await _calls(limiter, began + seconds, times)
         worked_s += seconds
-        if pause_s is None:
-            ago = 0.0
-        else:
-            await anyio.sleep(pause_s)
-            ago = pause_s
+        await anyio.sleep(pause_s)
     return times, worked_s
 
 

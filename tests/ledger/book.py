@@ -146,8 +146,8 @@ async def regenerate(
     await ledger.regenerate_rows(lease, [(next_row(row_no, generation, sent_there=sent_there), now)])
 
 
-def send(lease: Lease, row_no: int, sent_there: float = THERE, leaves_there: float = THERE + 1.0) -> Send:
-    return Send(lease, row_no, sent_there, leaves_there)
+def send(lease: Lease, row_no: int, sent_there: float = THERE, left_there: float = THERE + 1.0) -> Send:
+    return Send(lease, row_no, sent_there, left_there)
 
 
 async def write(ledger: Ledger, lease: Lease, *settlements: Settlement, sends: Sequence[Send] = ()) -> None:

@@ -18,7 +18,6 @@ from batcher.ledger.migrate import APPLICATION_ID, migrations
 from batcher.ledger.open import open_ledger
 from batcher.model import NaturalKey, RunId
 from tests.ledger.book import (
-    T0,
     THERE,
     assert_counters_hold,
     end,
@@ -149,7 +148,7 @@ async def test_what_a_ledger_of_version_2_knew_it_knows_still_and_of_the_rest_it
         assert await states(ledger, run_id) == "1 settled/created, 2 accepted, 3 claimed"
         await assert_counters_hold(ledger, run_id)
         lease = await lease_of(ledger, run_id)
-        assert (lease.epoch, lease.last_call_at) == (5, T0 + 1)
+        assert (lease.epoch, lease.was_called) == (5, True)
         found = await ledger.match(lease, [NaturalKey(bytes(15) + bytes([n])) for n in (1, 2, 3)])
         assert [(r.remote_id, r.intent_at) for r in found] == [("fl-1", 7.0), ("fl-2", 7.0), (None, 7.0)]
         assert {(r.made, r.sent_there, r.told_there, r.deleted_id) for r in found} == {(None, None, None, None)}

@@ -50,7 +50,7 @@ class InterruptedMachine(LedgerMachine):
 
     def __init__(self) -> None:
         self.limits: dict[tuple[LaneKey, CallClass], Limit] = {}
-        self.places: dict[LaneKey, tuple[bool, float]] = {}
+        self.places: set[LaneKey] = set()
         super().__init__()
 
     # --- who else is there ----------------------------------------------------------------------------
@@ -142,8 +142,7 @@ class InterruptedMachine(LedgerMachine):
             run.folded = False
             if lane_no in run.leases:
                 run.stale.append(run.leases.pop(lane_no))
-            self.places.setdefault(run.lanes[lane_no], (True, now))
-            self.places[run.lanes[lane_no]] = (True, self.places[run.lanes[lane_no]][1])
+            self.places.add(run.lanes[lane_no])
 
     # --- rules: another program -----------------------------------------------------------------------
 
@@ -164,7 +163,7 @@ class InterruptedMachine(LedgerMachine):
             ledger.write(run_id, [(lease, settled(line.row_no)) for line in claimed], {("create", "202"): 1}),
             ledger.write(run_id, [], {}, (), self.sends(run, lease, 4)),
             ledger.renew_lane(lease, now, TTL_S),
-            ledger.release_lane(lease, now),
+            ledger.release_lane(lease),
             ledger.acquire_lane(run_id, lease.lane_no, "two", now, TTL_S),
             ledger.reopen(run_id),
             ledger.create_run(run_record("never")),
@@ -424,14 +423,9 @@ class InterruptedMachine(LedgerMachine):
 
     def take(self, run: BookRun, lane_no: int, owner: str) -> None:
         lane = run.lanes[lane_no]
-        before = self.places.get(lane)
         super().take(run, lane_no, owner)
-        last = None if before is None else self.now if before[0] else before[1]
-        assert run.leases[lane_no].last_call_at == last
-        self.places[lane] = (True, self.now if before is None else before[1])
-
-    def note_given_back(self, lease: Lease) -> None:
-        self.places[lease.lane] = (False, self.now)
+        assert run.leases[lane_no].was_called == (lane in self.places)
+        self.places.add(lane)
 
     def write_stale(self, run: BookRun, lease: Lease) -> None:
         super().write_stale(run, lease)
@@ -442,7 +436,7 @@ class InterruptedMachine(LedgerMachine):
         ):
             with pytest.raises(StaleLeaseError):
                 self.do(work)
-        self.do(self.ledger.release_lane(lease, self.now))  # gives nothing back: it is not its own any more
+        self.do(self.ledger.release_lane(lease))  # gives nothing back: it is not its own any more
         if lease.lane_no in run.leases:
             self.do(self.ledger.renew_lane(run.leases[lease.lane_no], self.now, TTL_S))
 

@@ -61,8 +61,8 @@ async def test_renewing_holds_the_lane_longer(ledger: Ledger) -> None:
 
 async def test_a_lane_that_was_given_back_can_be_taken_again(ledger: Ledger) -> None:
     lease = await five(ledger)
-    await ledger.release_lane(lease, T0 + 2)
-    await ledger.release_lane(lease, T0 + 2)
+    await ledger.release_lane(lease)
+    await ledger.release_lane(lease)
     assert (await lease_of(ledger, R1, owner="other")).epoch == 2
     with pytest.raises(StaleLeaseError):
         await ledger.renew_lane(lease, T0 + 5, TTL_S)
@@ -70,7 +70,7 @@ async def test_a_lane_that_was_given_back_can_be_taken_again(ledger: Ledger) -> 
 
 async def test_a_lease_that_was_given_back_is_over(ledger: Ledger) -> None:
     lease = await five(ledger)
-    await ledger.release_lane(lease, T0 + 2)
+    await ledger.release_lane(lease)
     with pytest.raises(StaleLeaseError):
         await claimed(ledger, lease)
 
@@ -78,7 +78,7 @@ async def test_a_lease_that_was_given_back_is_over(ledger: Ledger) -> None:
 async def test_giving_back_a_lane_that_was_taken_over_leaves_it_with_its_owner(ledger: Ledger) -> None:
     stale = await five(ledger)
     lease = await lease_of(ledger, R1, owner="other")
-    await ledger.release_lane(stale, T0 + 2)
+    await ledger.release_lane(stale)
     assert len(await claimed(ledger, lease)) == 5
 
 

@@ -311,7 +311,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def take(self, run: BookRun, lane_no: int, owner: str) -> None:
         lease = self.do(self.ledger.acquire_lane(run.run_id, lane_no, owner, self.tick(), TTL_S))
         epoch = run.epochs.get(lane_no, 0) + 1
-        assert replace(lease, last_call_at=None) == Lease(
+        assert replace(lease, was_called=False) == Lease(
             run.run_id,
             lane_no,
             run.lanes[lane_no],
@@ -328,12 +328,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def give_back(self, pick: int) -> None:
         run, lease = self.lease_of(pick)
         self.tick()
-        self.do(self.ledger.release_lane(lease, self.now))
+        self.do(self.ledger.release_lane(lease))
         run.stale.append(run.leases.pop(lease.lane_no))
-        self.note_given_back(lease)
-
-    def note_given_back(self, lease: Lease) -> None:
-        """For whoever keeps more books."""
 
     @precondition(has_leases)
     @rule(pick=PICK)
@@ -470,7 +466,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for each in sends:
             line = next(line for line in run.rows if line.row_no == each.row_no)
             if line.state is RowState.CLAIMED:
-                line.sent_there, line.told_there = each.sent_there, each.leaves_there
+                line.sent_there, line.told_there = each.sent_there, each.left_there
 
     def note_settled(self, lines: list[BookRow], settlements: list[Settlement]) -> None:
         for line, known in zip(lines, settlements, strict=True):

@@ -39,7 +39,7 @@ async def surveyed(ledger: Ledger) -> None:
         settled(3, Outcome.DRIFTED, remote_id="fl-3", remote_state="modifying", **found),
         settled(4, Outcome.EXISTS, expect=RowState.PLANNED, remote_id="fl-4", remote_state="available"),
     )
-    await ledger.release_lane(lease, T0 + 9)
+    await ledger.release_lane(lease)
 
 
 async def expected(ledger: Ledger, lane_no: int = 1) -> dict[str, list[int]]:

@@ -166,7 +166,7 @@ class SharedMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def release(self, pick: int) -> None:
         lane, lease = self.lease_of(pick)
-        self.through(lease).release(lease, self.now)
+        self.through(lease).release(lease)
         if (lane.epoch, lane.owner) == (lease.epoch, lease.owner):
             lane.owner, lane.until = None, 0.0
 
@@ -328,7 +328,7 @@ class SharedMachine(RuleBasedStateMachine):
         writes: list[Callable[[], Any]] = [
             lambda: lanes.acquire(RUN, lease.lane_no, lease.owner, self.now, TTL_S),
             lambda: lanes.renew(lease, self.now, TTL_S),
-            lambda: lanes.release(lease, self.now),
+            lambda: lanes.release(lease),
             lambda: lanes.claim(lease, after=0, limit=9, now=self.now),
             lambda: lanes.skip_planned(lease, "B.x", "no", self.now),
             lambda: lanes.write(RUN, [(lease, settled(line.row_no)) for line in lines], {("create", "202"): 1}),
@@ -402,4 +402,4 @@ def _step(worker: Worker, lane_no: int, sent: list[int]) -> None:
     taken = [work.row_no for work in worker.lanes.claim(lease, after=0, limit=5, now=T0)]
     worker.lanes.write(RUN, [(lease, settled(number)) for number in taken], {("create", "202"): len(taken)})
     sent.extend(taken)
-    worker.lanes.release(lease, T0)
+    worker.lanes.release(lease)

@@ -66,7 +66,7 @@ ORDER BY r.row_no
 -- What a run has made or may have made: whatever its own requests are known to have made, and whatever may have been
 -- sent and was not told by anybody else. What is known to be somebody else's is left out.
 SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation, r.remote_id, r.made, r.sent_there,
-       r.told_there,
+       r.told_there, r.sent_before,
        min(coalesce(r.intent_at, r.first_sent_at), coalesce(r.first_sent_at, r.intent_at))
 FROM row AS r
 JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
@@ -76,8 +76,9 @@ WHERE r.run_no = ? AND r.made IS NOT 0
 ORDER BY r.row_no
 
 -- name: insert_made_row
-INSERT INTO row (run_no, lane_no, row_no, state, token, generation, remote_id, made, sent_there, told_there, intent_at)
-VALUES (?, ?, ?, 'planned', ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO row (run_no, lane_no, row_no, state, token, generation, remote_id, made, sent_there, told_there, sent_before,
+                 intent_at)
+VALUES (?, ?, ?, 'planned', ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: copy_lanes
 INSERT INTO lane (run_no, lane_no, account, region, project_id, er_endpoint, iam_endpoint, lts_endpoint, tenant)
@@ -107,14 +108,19 @@ ORDER BY p.plan_id LIMIT :limit
 
 -- name: fold
 -- What is spent stays so, whatever the clock says: it may have been set back since.
-INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at, deleted_id)
+-- A flow log whose delete was sent, and that was not seen to be gone, is leaving until a later run has settled its row.
+INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at, deleted_id, leaving_id, leaving_since)
 SELECT k.key, r.generation, r.spent, r.intent_at,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN NULL ELSE r.remote_id END,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN 'absent' ELSE r.remote_state END,
        coalesce(r.settled_at, r.intent_at),
-       CASE WHEN r.outcome IN ('deleted', 'absent') THEN r.remote_id END
+       CASE WHEN r.outcome IN ('deleted', 'absent') THEN r.remote_id END,
+       CASE WHEN o.operation = 'undo' AND (r.state IN ('claimed', 'accepted') OR r.outcome IN ('unverified', 'in_doubt'))
+            THEN r.remote_id END,
+       CASE WHEN o.operation = 'undo' THEN coalesce(r.settled_at, r.first_sent_at, o.started_at) END
 FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
+JOIN run AS o ON o.run_no = k.run_no
 WHERE k.run_no = ? AND coalesce(r.settled_at, r.intent_at) IS NOT NULL
   AND (r.intent_at IS NOT NULL OR r.remote_id IS NOT NULL)
   AND NOT (r.outcome IS 'skipped' AND r.first_sent_at IS NULL) -- claimed, and never sent
@@ -136,7 +142,11 @@ ON CONFLICT (key) DO UPDATE SET
     seen_at = CASE WHEN excluded.generation > known.generation THEN excluded.seen_at
                    ELSE max(excluded.seen_at, known.seen_at) END,
     deleted_id = CASE WHEN excluded.generation < known.generation THEN coalesce(known.deleted_id, excluded.deleted_id)
-                      ELSE coalesce(excluded.deleted_id, known.deleted_id) END
+                      ELSE coalesce(excluded.deleted_id, known.deleted_id) END,
+    leaving_id = CASE WHEN excluded.leaving_since IS NOT NULL THEN excluded.leaving_id
+                      WHEN excluded.seen_at < known.leaving_since THEN known.leaving_id END,
+    leaving_since = CASE WHEN excluded.leaving_since IS NOT NULL THEN excluded.leaving_since
+                         WHEN excluded.seen_at < known.leaving_since THEN known.leaving_since END
 
 -- name: select_unfolded
 SELECT run_no FROM run WHERE folded = 0 ORDER BY run_no
@@ -157,7 +167,9 @@ UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code 
                intent_at = CASE WHEN first_sent_at IS NOT NULL
                                   OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN intent_at END,
                sent_there = CASE WHEN first_sent_at IS NOT NULL
-                                   OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN sent_there END
+                                   OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN sent_there END,
+               sent_before = CASE WHEN first_sent_at IS NOT NULL
+                                    OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN sent_before END
 WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
 
 -- name: plan_drifted
@@ -233,17 +245,9 @@ SELECT account, region, project_id, owner, epoch, leased_until FROM lane WHERE r
 UPDATE lane SET owner = :owner, epoch = epoch + 1, leased_until = :until
 WHERE run_no = :run_no AND lane_no = :lane_no AND epoch = :epoch
 
--- name: select_last_call
-SELECT CASE WHEN open THEN :now ELSE last_call_at END
-FROM lane_call WHERE account = :account AND region = :region AND project_id = :project_id
-
--- name: open_calls
-INSERT INTO lane_call (account, region, project_id, last_call_at, open)
-VALUES (:account, :region, :project_id, :now, 1)
-ON CONFLICT DO UPDATE SET open = 1
-
--- name: close_calls
-UPDATE lane_call SET open = 0, last_call_at = ? WHERE account = ? AND region = ? AND project_id = ?
+-- name: note_called
+-- No row is changed where the place was called before.
+INSERT INTO lane_call (account, region, project_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 
 -- name: put_limit
 INSERT INTO lane_limit (account, region, project_id, call_class, calls, period_s, learnt_at)
@@ -272,13 +276,13 @@ SELECT EXISTS (SELECT 1 FROM lane WHERE run_no = ? AND lane_no = ? AND epoch = ?
 -- `due` is the generation to send. The moments are those of its own token: a spent one says nothing of it.
 SELECT row_no, line, scope, key, spec, token, generation, due,
        min(coalesce(here, before), coalesce(before, here)), here, remote_id, attempts, first_sent_at, sent_there, told_there,
-       deleted_id
+       sent_before, deleted_id, leaving_id
 FROM (SELECT *, CASE WHEN generation = due THEN intent_at END AS here,
              CASE WHEN known_generation = due THEN known_used_at END AS before FROM (
     SELECT r.row_no, p.line, p.scope, p.key, p.spec, r.token, r.generation, r.intent_at,
            max(r.generation + r.spent, coalesce(k.generation + k.spent, 0)) AS due,
            k.generation AS known_generation, k.used_at AS known_used_at, k.remote_id, r.attempts, r.first_sent_at,
-           r.sent_there, r.told_there, k.deleted_id
+           r.sent_there, r.told_there, r.sent_before, k.deleted_id, k.leaving_id
     FROM row AS r
     JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
     LEFT JOIN known AS k ON k.key = p.key
@@ -292,7 +296,7 @@ UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, ?)
 WHERE run_no = ? AND lane_no = ? AND row_no > ? AND row_no <= ? AND state = 'planned'
 
 -- name: regenerate_row
-UPDATE row SET generation = ?, token = ?, intent_at = ?, sent_there = ?, spent = 0
+UPDATE row SET generation = ?, token = ?, intent_at = ?, sent_there = ?, sent_before = ?, spent = 0
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed' AND generation < ?
 
 -- name: settle_row
@@ -303,13 +307,14 @@ UPDATE row SET state = ?, outcome = ?, attempts = ?, remote_id = ?, remote_state
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
 -- name: put_back_row
--- A send that is on record and never left the machine is none.
+-- Without `sent_there` no send of it has worked: what is on record of sends counts for nothing.
 UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = coalesce(first_sent_at, ?),
-               spent = max(spent, ?), sent_there = ?, told_there = coalesce(?, told_there)
+               spent = max(spent, ?), sent_there = ?5, told_there = CASE WHEN ?5 IS NOT NULL THEN coalesce(?, told_there) END,
+               sent_before = CASE WHEN ?5 IS NOT NULL THEN sent_before END
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
 -- name: mark_sent
-UPDATE row SET sent_there = ?, told_there = ?
+UPDATE row SET sent_there = ?, told_there = ?, sent_before = ?
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed'
 
 -- name: plan_vanished
@@ -344,7 +349,7 @@ ORDER BY r.row_no
 
 -- name: select_rows
 SELECT r.row_no, p.line, r.state, p.scope, p.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id,
-       r.remote_id, r.made, r.sent_there, r.told_there, d.deleted_id, d.remote_id
+       r.remote_id, r.made, r.sent_there, r.told_there, r.sent_before, d.deleted_id, d.leaving_id, d.remote_id
 FROM json_each(:numbers) AS n
 CROSS JOIN row AS r ON r.run_no = :run_no AND r.lane_no = :lane_no AND r.row_no = n.value
 CROSS JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
@@ -376,7 +381,7 @@ WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'planned'
 -- name: match_keys
 -- Rows that are settled too: what else stands at a row's place is to be said.
 SELECT r.row_no, p.line, r.state, p.scope, k.key, p.spec, r.intent_at, r.attempts, r.http_status, r.request_id,
-       r.remote_id, r.made, r.sent_there, r.told_there, d.deleted_id, d.remote_id
+       r.remote_id, r.made, r.sent_there, r.told_there, r.sent_before, d.deleted_id, d.leaving_id, d.remote_id
 FROM row_key AS k
 CROSS JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
 CROSS JOIN plan AS p ON p.plan_id = (k.run_no << 32) + k.row_no
