@@ -70,7 +70,7 @@ async def look_for(context: LaneContext, look_ups: LookUps, work: Work) -> Found
     first = context.listed_at.get(row.scope) if work.missed_at is None else work.missed_at
     if first is None or now - first >= context.policy.listing_lag_s:
         listed, listing = await look_ups.find(row)
-        remotes = await without_gone(context, row, row.believed_id, listed)
+        remotes = await without_gone(context, row, row.believed_id, listed, is_old=first is not None)
         if any(not is_leaving(remote, row.deleted_id) for remote in remotes):
             return Found(remotes)
         if not listing.complete:
@@ -87,22 +87,29 @@ async def look_for(context: LaneContext, look_ups: LookUps, work: Work) -> Found
 
 
 async def without_gone(
-    context: LaneContext, row: ClaimedRow | LedgerRow, known_id: str | None, remotes: Sequence[Remote]
+    context: LaneContext, row: ClaimedRow | LedgerRow, known_id: str | None, remotes: Sequence[Remote], *, is_old: bool
 ) -> list[Remote]:
     """What a listing shows at a row's place, without what the provider, asked for its id, says is gone.
 
     Asked for is what this ledger may have deleted: whose delete was sent and never seen to work; and, at a place from
-    which it has deleted something, what no run has known to stand there since (`known_id`).
+    which it has deleted something, what no run has known to stand there since (`known_id`). Where the provider does not
+    tell, the former counts as standing only if the listing `is_old` enough to lack it.
     """
-    return [remote for remote in remotes if not await _is_gone(context, row, known_id, remote)]
-
-
-async def _is_gone(context: LaneContext, row: ClaimedRow | LedgerRow, known_id: str | None, remote: Remote) -> bool:
-    is_known = row.deleted_id is None or remote.remote_id in (row.deleted_id, known_id)
-    if is_leaving(remote) or (is_known and remote.remote_id != row.leaving_id):
-        return False
-    shown = await show(context, row.scope, remote.remote_id)
-    return isinstance(shown, Shown) and (shown.remote is None or is_leaving(shown.remote))
+    left: list[Remote] = []
+    for remote in remotes:
+        is_doubted = remote.remote_id == row.leaving_id
+        is_strange = row.deleted_id is not None and remote.remote_id not in (row.deleted_id, known_id)
+        if is_leaving(remote) or not (is_doubted or is_strange):
+            left.append(remote)
+            continue
+        shown = await show(context, row.scope, remote.remote_id)
+        if isinstance(shown, Shown):
+            stands = shown.remote is not None and not is_leaving(shown.remote)
+        else:
+            stands = is_old or not is_doubted
+        if stands:
+            left.append(remote)
+    return left
 
 
 async def show(context: LaneContext, scope: str, remote_id: str) -> Shown | Refused | None:

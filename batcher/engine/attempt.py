@@ -239,7 +239,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
 async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> bool:
     """Settle a row by what the listing shows; True if it is looked for again later."""
     listed, listing = await look_ups.find(work.row)
-    remotes = await without_gone(context, work.row, work.row.believed_id, listed)
+    is_old = work.looks_until is not None and context.clock.steady() >= work.looks_until
+    remotes = await without_gone(context, work.row, work.row.believed_id, listed, is_old=is_old)
     if remotes and await _settle_found(context, work, remotes):
         return False
     if not listing.complete:

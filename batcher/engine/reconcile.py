@@ -178,7 +178,7 @@ async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remo
     Of a row that was taken under an id only that id tells anything: a listing may lack it for a while.
     """
     if row.state is RowState.PLANNED:
-        remotes = await without_gone(context, row, row.known_id, remotes)
+        remotes = await without_gone(context, row, row.known_id, remotes, is_old=False)
     elif row.state is RowState.ACCEPTED and all(each.remote_id != row.remote_id for each in remotes):
         return None, False
     if not remotes:

@@ -157,7 +157,8 @@ class _Rounds:
                 continue  # another one stands there: whether the run's own does too, a closer look tells
             seen.add(row.row_no)
             self._tell(row, others_standing(shown[row.key], remote, deleted_id=row.deleted_id))
-            if row.row_no in self._deleted and remote.state != DELETED:
+            was_taken = row.row_no in self._deleted or row.state is RowState.ACCEPTED  # a delete of it
+            if was_taken and remote.state != DELETED:
                 stale.append(row.row_no)
             elif self._judge(row, remote, rivals.get(row.key)):
                 due.append((row, remote))

@@ -210,7 +210,7 @@ class Case:
         if removal is None:
             return False
         is_late = removal.at > removal.left_at + self.night.answer_timeout_s  # nobody waited for its answer any more
-        return is_late or removal.machine != self.machine or not self.covers(removal.at)
+        return is_late or removal.machine != self.machine or not self.covers(removal.left_at)
 
     def _is_on_record(self, maker: Send) -> bool:
         """Whether the ledger has the answer to a create that told what it has made."""

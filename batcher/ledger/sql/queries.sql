@@ -115,8 +115,8 @@ SELECT k.key, r.generation, r.spent, r.intent_at,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN 'absent' ELSE r.remote_state END,
        coalesce(r.settled_at, r.intent_at),
        CASE WHEN r.outcome IN ('deleted', 'absent') THEN r.remote_id END,
-       CASE WHEN o.operation = 'undo' AND (r.state IN ('claimed', 'accepted') OR r.outcome IN ('unverified', 'in_doubt'))
-            THEN r.remote_id END,
+       CASE WHEN o.operation = 'undo' AND (r.state = 'claimed' OR r.first_sent_at IS NOT NULL)
+                 AND (r.outcome IS NULL OR r.outcome NOT IN ('deleted', 'absent')) THEN r.remote_id END,
        CASE WHEN o.operation = 'undo' THEN coalesce(r.settled_at, r.first_sent_at, o.started_at) END
 FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
