@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.undo_worlds.witness import Made, Witness
 
-SECOND_S = 3.0
+SECOND_S = 2.5
 """A date is cut to the second (1 s), the provider's time is known from dates that are cut as well (1.3 s with the way
 there), its clocks may differ (0.2 s), and a send is marked on a disk with much to do before it leaves (0.5 s).
 
