@@ -9,7 +9,7 @@ What proves that it is gone:
 Meanwhile the row waits, without holding a worker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from batcher.engine.context import LaneContext
@@ -36,6 +36,12 @@ class Misses:
             return []
         self._missed[scope] = (began, RowSet(missing))
         return [row_no for row_no in missing if row_no in before]
+
+    def forget(self, scope: str, row_nos: Iterable[int]) -> None:
+        """What was missed of these rows counts no more: it was seen since, or they are made again."""
+        if scope in self._missed:
+            for row_no in row_nos:
+                self._missed[scope][1].discard(row_no)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,11 @@ class RowSet:
             self._bits.extend(bytes(at + 1 - len(self._bits)))
         self._bits[at] |= 1 << (row_no & 7)
 
+    def discard(self, row_no: int) -> None:
+        """Take a row out, if it is in. Repeatable."""
+        if row_no in self:
+            self._bits[row_no >> 3] &= ~(1 << (row_no & 7))
+
     def __contains__(self, row_no: int) -> bool:
         at = row_no >> 3
         return at < len(self._bits) and bool(self._bits[at] >> (row_no & 7) & 1)

@@ -70,6 +70,7 @@ class Follower:
         if not gone:
             return False
         await context.commit.flush()
+        self._misses.forget(scope, gone)
         vanished = await context.ledger.plan_vanished(context.lease, gone)
         context.accepted[scope] -= vanished
         return vanished > 0
@@ -83,6 +84,8 @@ class Follower:
                 break  # it may not be asked, or not now: a second listing tells as well
             if shown.remote is None or is_leaving(shown.remote, row.deleted_id):
                 gone.append(row.row_no)
+            else:
+                self._misses.forget(row.scope, [row.row_no])
             if shown.remote is None or shown.remote.key != row.key:
                 continue
             to_amend, _ = await settle_by(context, row, [shown.remote])
