@@ -33,6 +33,8 @@ THERE_S = 7200.0
 THERE = T0 + THERE_S
 NORTH, SOUTH = LaneKey("default", "cn-north-4", "0" * 32), LaneKey("default", "cn-south-1", "0" * 32)
 COLUMNS = (("AttachmentID", "resource_id"), ("Owner", "Owner"))
+Times = tuple[tuple[float, float], ...]
+"""From when to when processes sent a row, in the provider's time."""
 
 
 def run_record(run_id: str, *, started_at: float = T0, parent: str | None = None) -> RunRecord:
@@ -87,9 +89,9 @@ async def open_run(
     return run.run_id
 
 
-async def taken_back(ledger: Ledger, parent: RunId, name: str = "undo") -> int:
+async def taken_back(ledger: Ledger, parent: RunId, name: str = "undo", *, started_at: float = T0) -> int:
     """A run that takes back another one, planned and open; how many rows it has."""
-    run = dataclasses.replace(run_record(name, parent=parent), operation="undo")
+    run = dataclasses.replace(run_record(name, started_at=started_at, parent=parent), operation="undo")
     await ledger.create_run(run)
     copied = await ledger.copy_made(run.run_id, parent)
     await ledger.index_keys(run.run_id)
@@ -123,7 +125,9 @@ def put_back(row_no: int, **known: Any) -> Settlement:
     return Settlement(row_no, RowState.CLAIMED, RowState.PLANNED, **known)
 
 
-def next_row(row_no: int, generation: int, *, name: str = "", sent_there: float | None = None) -> ClaimedRow:
+def next_row(
+    row_no: int, generation: int, *, name: str = "", sent_there: float | None = None, sent_before: Times = ()
+) -> ClaimedRow:
     """A claimed row as it is under another generation."""
     name = name or f"row-{row_no}"
     return ClaimedRow(
@@ -136,18 +140,29 @@ def next_row(row_no: int, generation: int, *, name: str = "", sent_there: float 
         generation=generation,
         due_generation=generation,
         sent_there=sent_there,
+        sent_before=sent_before,
     )
 
 
 async def regenerate(
-    ledger: Ledger, lease: Lease, row_no: int, generation: int, *, now: float, sent_there: float | None = None
+    ledger: Ledger,
+    lease: Lease,
+    row_no: int,
+    generation: int,
+    *,
+    now: float,
+    sent_there: float | None = None,
+    sent_before: Times = (),
 ) -> None:
     """Record the next generation of one claimed row."""
-    await ledger.regenerate_rows(lease, [(next_row(row_no, generation, sent_there=sent_there), now)])
+    work = next_row(row_no, generation, sent_there=sent_there, sent_before=sent_before)
+    await ledger.regenerate_rows(lease, [(work, now)])
 
 
-def send(lease: Lease, row_no: int, sent_there: float = THERE, left_there: float = THERE + 1.0) -> Send:
-    return Send(lease, row_no, sent_there, left_there)
+def send(
+    lease: Lease, row_no: int, sent_there: float = THERE, left_there: float = THERE + 1.0, before: Times = ()
+) -> Send:
+    return Send(lease, row_no, sent_there, left_there, before)
 
 
 async def write(ledger: Ledger, lease: Lease, *settlements: Settlement, sends: Sequence[Send] = ()) -> None:

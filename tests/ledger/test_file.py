@@ -122,7 +122,8 @@ OF_VERSION_2 = (
     """INSERT INTO run (run_no, run_id, state, operation, inventory_name, inventory_sha256, fingerprint, columns,
                         settings, started_at, folded)
        VALUES (1, 'r1', 'open', 'flow_log', 'i.csv', '5e', 'f1', '[]', '{}', 5.0, 0)""",
-    "INSERT INTO lane VALUES (1, 1, 'default', 'cn-north-4', 'p1', 'dead', 4, 99.0)",
+    """INSERT INTO lane (run_no, lane_no, account, region, project_id, owner, epoch, leased_until)
+       VALUES (1, 1, 'default', 'cn-north-4', 'p1', 'dead', 4, 99.0)""",
     *(
         f"INSERT INTO plan VALUES ({(1 << 32) + n}, {n + 1}, 1, 'er-1', X'{n:032x}', '[\"row-{n}\"]', '{{}}')"
         for n in (1, 2, 3)
@@ -134,9 +135,42 @@ OF_VERSION_2 = (
               (1, 1, 2, 'accepted', NULL, 't2', 7.0, 1, 'fl-2', 202, 7.5, NULL),
               (1, 1, 3, 'claimed', NULL, 't3', 7.0, 0, NULL, NULL, NULL, NULL)""",
     "INSERT INTO row_count VALUES (1, 'settled', 'created', 1), (1, 'accepted', '', 1), (1, 'claimed', '', 1)",
-    "INSERT INTO known VALUES (X'00000000000000000000000000000001', 0, 0, 3.0, 'fl-1', 'available', 4.0)",
+    """INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at)
+       VALUES (X'00000000000000000000000000000001', 0, 0, 3.0, 'fl-1', 'available', 4.0)""",
     "INSERT INTO lane_call VALUES ('default', 'cn-north-4', 'p1', 6.0, 1)",
 )
+OF_VERSION_3 = (
+    *OF_VERSION_2,
+    """INSERT INTO lane (run_no, lane_no, account, region, project_id, er_endpoint, tenant)
+       VALUES (1, 2, 'default', 'cn-north-4', 'p2', 'https://er.test', 'ak'),
+              (1, 3, 'default', 'cn-north-4', 'p3', 'https://er.test', 'ak')""",
+    "INSERT INTO lane_call VALUES ('default', 'cn-north-4', 'p2', 6.0, 0)",
+    "UPDATE row SET made = 1, sent_there = 7207.0, told_there = 7208.0 WHERE row_no < 3",
+    "UPDATE row SET sent_there = 7209.0, told_there = 7209.5 WHERE row_no = 3",
+    "UPDATE known SET deleted_id = 'fl-0'",
+    "INSERT INTO identity VALUES ('0123456789abcdef')",
+)
+"""The last lane is of a place that was never called."""
+UNDO_OF_VERSION_3 = (
+    """INSERT INTO run (run_no, run_id, parent, state, operation, inventory_name, inventory_sha256, fingerprint,
+                        columns, settings, started_at, folded)
+       VALUES (2, 'undo', 'r1', 'open', 'undo', 'i.csv', '5e', 'f2', '[]', '{}', 20.0, 0)""",
+    """INSERT INTO lane (run_no, lane_no, account, region, project_id, owner, epoch, leased_until)
+       VALUES (2, 1, 'default', 'cn-north-4', 'p1', 'dead', 1, 99.0)""",
+    *(
+        statement
+        for n, state in ((1, "claimed"), (2, "planned"))
+        for statement in (
+            f"INSERT INTO plan VALUES ({(2 << 32) + n}, {n + 1}, 1, 'er-1', X'{n:032x}', '[\"row-{n}\"]', '{{}}')",
+            f"INSERT INTO row_key VALUES (2, X'{n:032x}', 1, {n})",
+            f"""INSERT INTO row (run_no, lane_no, row_no, state, token, intent_at, remote_id, made, sent_there,
+                                 told_there)
+                VALUES (2, 1, {n}, '{state}', 't{n}', 7.0, 'fl-{n}', 1, 7207.0, 7208.0)""",
+            f"INSERT INTO row_count VALUES (2, '{state}', '', 1)",
+        )
+    ),
+)
+"""An undo that was killed: the delete of the first row may have been sent."""
 
 
 async def test_what_a_ledger_of_version_2_knew_it_knows_still_and_of_the_rest_it_says_so(
@@ -173,6 +207,57 @@ async def test_a_ledger_of_version_2_goes_on_as_a_new_one(place: Path) -> None:
             ("fl-2", None, None, None),
             ("fl-3", True, THERE, THERE + 1),
         ]
+
+
+async def test_what_a_ledger_of_version_3_knew_of_sends_and_calls_it_knows_still(place: Path, tmp_path: Path) -> None:
+    make_older(place, 3, *OF_VERSION_3)
+    run_id = RunId("r1")
+    async with open_ledger(str(place)) as ledger:
+        assert await ledger.identity() == "0123456789abcdef"
+        assert await states(ledger, run_id) == "1 settled/created, 2 accepted, 3 claimed"
+        await assert_counters_hold(ledger, run_id)
+        leases = [await lease_of(ledger, run_id, lane_no) for lane_no in (1, 2, 3)]
+        assert [lease.was_called for lease in leases] == [True, True, False]
+        again = [await lease_of(ledger, run_id, lane_no, owner="heir") for lane_no in (1, 2, 3)]
+        assert [lease.was_called for lease in again] == [True, True, True]
+        found = await ledger.match(again[0], [NaturalKey(bytes(15) + bytes([n])) for n in (1, 2, 3)])
+        assert [(r.made, r.sent_there, r.told_there) for r in found] == [
+            (True, 7207.0, 7208.0),
+            (True, 7207.0, 7208.0),
+            (None, 7209.0, 7209.5),
+        ]
+        assert [r.deleted_id for r in found] == ["fl-0", None, None]
+        assert {(r.sent_before, r.leaving_id) for r in found} == {((), None)}
+        (work,) = await ledger.recover(again[0], after=0, limit=9)
+        assert (work.row_no, work.sent_there, work.told_there, work.sent_before) == (3, 7209.0, 7209.5, ())
+    await make_ledger(tmp_path / "fresh.db")
+    assert tables_of(place) == tables_of(tmp_path / "fresh.db")
+    assert shape(place)[1:] == shape(tmp_path / "fresh.db")[1:]
+
+
+async def test_a_ledger_of_version_3_goes_on_as_a_new_one(place: Path) -> None:
+    """What its last process has sent stays on record beside what the next one sends, and reaches an undo."""
+    make_older(place, 3, *OF_VERSION_3)
+    run_id, undo = RunId("r1"), RunId("undo")
+    async with open_ledger(str(place)) as ledger:
+        lease = await lease_of(ledger, run_id)
+        await write(ledger, lease, sends=[send(lease, 3, before=((7209.0, 7209.5),))])
+        assert await taken_back(ledger, run_id) == 3
+        rows = await ledger.rows(await lease_of(ledger, undo), [1, 2, 3])
+        assert [(r.remote_id, r.sent_there, r.told_there, r.sent_before) for r in rows] == [
+            ("fl-1", 7207.0, 7208.0, ()),
+            ("fl-2", 7207.0, 7208.0, ()),
+            (None, THERE, THERE + 1, ((7209.0, 7209.5),)),
+        ]
+
+
+async def test_what_an_undo_of_version_3_may_have_deleted_is_in_doubt(place: Path) -> None:
+    make_older(place, 3, *OF_VERSION_3, *UNDO_OF_VERSION_3)
+    keys = [NaturalKey(bytes(15) + bytes([n])) for n in (1, 2)]
+    async with open_ledger(str(place)) as ledger:
+        await end(ledger, RunId("undo"))
+        found = await ledger.match(await lease_of(ledger, RunId("undo")), keys)
+        assert [r.leaving_id for r in found] == ["fl-1", None]
 
 
 def test_migrations_are_numbered_without_gaps() -> None:

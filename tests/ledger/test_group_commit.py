@@ -100,6 +100,11 @@ class Desk:
         await reader.close()
         return sum(record.state == "settled" for record in rows)
 
+    async def sends(self) -> dict[int, float]:
+        """When another reader of the file sees that rows were sent."""
+        with contextlib.closing(sqlite3.connect(self.heard.path)) as connection:
+            return dict(connection.execute("SELECT row_no, sent_there FROM row WHERE sent_there IS NOT NULL"))
+
 
 @pytest.fixture
 async def desk(place: Path) -> AsyncIterator[Desk]:
@@ -331,3 +336,101 @@ async def test_a_flush_does_not_wait_for_what_others_queue_after_it(desk: Desk) 
         commits = len(desk.ledger.commits)
         desk.commit.close()
     assert commits <= 2
+
+
+# --- sends that nobody waits for --------------------------------------------------------------------------
+
+
+async def test_a_send_that_is_noted_is_durable_after_a_flush(desk: Desk) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.commit.serve)
+        for row_no in (1, 2):
+            desk.commit.note_send(send(desk.lease, row_no, THERE + row_no))
+            await desk.commit.flush()
+            assert await desk.sends() == {n: THERE + n for n in range(1, row_no + 1)}
+        desk.commit.close()
+
+
+async def test_noting_a_send_waits_for_nobody(desk: Desk) -> None:
+    """Nobody writes yet; what was noted of a row last is what is on record once somebody does."""
+    for seconds in range(BACKLOG_MAX):
+        desk.commit.note_send(send(desk.lease, 1, THERE + seconds))
+    assert await desk.sends() == {}
+    assert not desk.commit.is_full
+    desk.commit.close()
+    await desk.commit.serve()
+    assert await desk.sends() == {1: THERE + BACKLOG_MAX - 1}
+    assert desk.ledger.commits == [0]
+
+
+async def test_a_send_that_is_noted_with_its_settlement_is_on_record_before_it(desk: Desk) -> None:
+    desk.settle(1)
+    desk.commit.note_send(send(desk.lease, 1))
+    desk.commit.close()
+    await desk.commit.serve()
+    assert desk.ledger.commits == [1]
+    assert await desk.sends() == {1: THERE}
+
+
+@pytest.mark.parametrize("first", ["a send", "a settlement"])
+async def test_a_flush_waits_for_each_send_that_was_noted_before_it(desk: Desk, first: str) -> None:
+    """One write is on its way, and a send is noted for the next: neither of them alone is enough."""
+    gates = [(anyio.Event(), anyio.Event()) for _ in range(2)]
+    left = iter(gates)
+    flushed: list[dict[int, float]] = []
+
+    async def write_when_told(*group: Any, **named: Any) -> None:
+        begun, may_end = next(left)
+        begun.set()
+        await may_end.wait()
+        await CountingLedger.write(desk.ledger, *group, **named)
+
+    async def flush() -> None:
+        await desk.commit.flush()
+        flushed.append(await desk.sends())
+
+    desk.ledger.write = write_when_told  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.commit.serve)
+        if first == "a send":
+            desk.commit.note_send(send(desk.lease, 1))
+        else:
+            desk.settle(1)
+        await gates[0][0].wait()
+        desk.commit.note_send(send(desk.lease, 2))
+        tasks.start_soon(flush)
+        gates[0][1].set()
+        await gates[1][0].wait()
+        for _ in range(10):
+            await anyio.sleep(0)
+        assert flushed == []
+        gates[1][1].set()
+        desk.commit.close()
+    assert flushed == [{1: THERE, 2: THERE} if first == "a send" else {2: THERE}]
+
+
+async def test_a_flush_does_not_wait_for_sends_that_are_noted_after_it(desk: Desk) -> None:
+    others = iter(range(2, 22))
+
+    async def write_slowly(*group: Any, **named: Any) -> None:
+        await CountingLedger.write(desk.ledger, *group, **named)
+        for row_no in itertools.islice(others, 1):
+            desk.commit.note_send(send(desk.lease, row_no))
+
+    desk.ledger.write = write_slowly  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.commit.serve)
+        desk.commit.note_send(send(desk.lease, 1))
+        await desk.commit.flush()
+        commits = len(desk.ledger.commits)
+        desk.commit.close()
+    assert commits <= 2
+    assert len(await desk.sends()) == 21
+
+
+async def test_a_noted_send_of_a_lane_that_was_taken_over_fails_the_writer(desk: Desk) -> None:
+    await lease_of(desk.ledger, R1, owner="other")
+    desk.commit.note_send(send(desk.lease, 1))
+    with pytest.raises(StaleLeaseError):
+        await desk.commit.serve()
+    assert await desk.sends() == {}

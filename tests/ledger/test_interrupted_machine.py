@@ -33,7 +33,7 @@ from batcher.model import (
     RunId,
     Window,
 )
-from tests.ledger.book import COLUMNS, NORTH, SOUTH, TTL_S, end, key_of, next_row, row, run_record, settled
+from tests.ledger.book import COLUMNS, NORTH, SOUTH, TTL_S, accepted, end, key_of, next_row, row, run_record, settled
 from tests.ledger.machines import live
 from tests.ledger.test_ledger_machine import KINDS, PICK, PLANS, RUNS_MAX, BookRow, BookRun, LedgerMachine
 
@@ -126,10 +126,11 @@ class InterruptedMachine(LedgerMachine):
         now = self.tick()
         for line in run.of(lease, RowState.CLAIMED)[:1]:
             due = max(self.told(line)[0], line.generation + 1)
-            work = self.ledger.regenerate_rows(lease, [(next_row(line.row_no, due, name=line.name), now)])
+            row = next_row(line.row_no, due, name=line.name, sent_before=line.sent_before)
+            work = self.ledger.regenerate_rows(lease, [(row, now)])
             self.cancel(lambda work=work: work, begun=begun)  # type: ignore[misc]
             if begun:
-                self.note_regenerated(line, due, now, None)
+                self.note_regenerated(line, row, now)
 
     @rule(pick=PICK, begun=st.booleans())
     def a_take_over_is_cancelled(self, pick: int, begun: bool) -> None:
@@ -230,15 +231,16 @@ class InterruptedMachine(LedgerMachine):
 
     def shown(self, found: LedgerRow) -> tuple[Any, ...]:
         """What the ledger says of a row to whoever compares it with a listing."""
-        known = (found.remote_id, found.made, found.sent_there, found.told_there, found.deleted_id)
-        return (found.row_no, found.state, found.intent_at, *known)
+        sends = (found.sent_there, found.told_there, found.sent_before)
+        known = (found.remote_id, found.made, found.deleted_id, found.leaving_id, found.known_id)
+        return (found.row_no, found.state, found.intent_at, *sends, *known)
 
     def expected(self, line: BookRow) -> tuple[Any, ...]:
         """What the book says of it."""
         known = self.known.get((line.lane, line.name))
-        deleted_id = known.deleted_id if known else None
-        evidence = (line.remote_id, line.made, line.sent_there, line.told_there, deleted_id)
-        return (line.row_no, line.state, line.intent_at, *evidence)
+        ids = (known.deleted_id, known.leaving_id, known.remote_id) if known else (None, None, None)
+        sends = (line.sent_there, line.told_there, line.sent_before)
+        return (line.row_no, line.state, line.intent_at, *sends, line.remote_id, line.made, *ids)
 
     @precondition(lambda self: any(run.operation == "undo" and run.leases for run in self.runs))
     @rule(pick=PICK)
@@ -304,6 +306,7 @@ class InterruptedMachine(LedgerMachine):
                 made=line.made,
                 sent_there=line.sent_there,
                 told_there=line.told_there,
+                sent_before=line.sent_before,
                 intent_at=min(moments) if moments else None,
             )
             found.append(taken)
@@ -325,7 +328,7 @@ class InterruptedMachine(LedgerMachine):
         for older in self.runs:
             if not older.folded:
                 self.fold(older)
-        run = BookRun(name, rows, operation=operation, parent=parent.run_id, lanes=dict(parent.lanes))
+        run = BookRun(name, rows, record.started_at, operation, parent.run_id, lanes=dict(parent.lanes))
         self.runs.append(run)
         for lane_no in run.lanes:
             self.take(run, lane_no, "one")
@@ -359,6 +362,36 @@ class InterruptedMachine(LedgerMachine):
         self.note_settled(lines, known)
 
     # --- rules: whole nights, which single steps seldom come to ----------------------------------------
+
+    @precondition(lambda self: len(self.runs) < RUNS_MAX)
+    @rule(
+        plan=PLANS,
+        is_taken=st.booleans(),
+        then=st.sampled_from(["nothing", "claimed", "settled", "the undo ends"]),
+    )
+    def an_undo_is_killed(self, plan: list[tuple[str, LaneKey]], is_taken: bool, then: str) -> None:
+        """Its deletes were sent and are not seen to have worked; then another run of the same comes, or it goes on."""
+        self.plan(plan)
+        parent = self.runs[-1]
+        self.work_through(parent, ["created"] * 5)
+        if len(self.runs) == RUNS_MAX:
+            return
+        self.follow(parent, "undo", self.made(parent))
+        undo = self.runs[-1]
+        for lease in undo.leases.values():
+            self.claim_in(undo, lease, limit=9, after=0)
+            lines = undo.of(lease, RowState.CLAIMED) if is_taken else []
+            batch = [
+                accepted(line.row_no, line.remote_id or "", first_sent_at=self.tick(), attempts=line.attempts + 1)
+                for line in lines
+            ]
+            self.do(self.ledger.write(undo.run_id, [(lease, each) for each in batch], {}))
+            self.note_settled(lines, batch)
+        if then == "the undo ends":
+            self.end_sitting(len(self.runs) - 1)
+        elif then != "nothing" and len(self.runs) < RUNS_MAX:
+            self.plan(plan)
+            self.work_through(self.runs[-1], ["there"] * 5 if then == "settled" else [])
 
     def work_through(self, run: BookRun, kinds: list[str], sends: int = 0) -> None:
         """Claim all of a run's rows, send some, and settle as many as there are kinds."""

@@ -3,17 +3,18 @@
 What happens: runs are planned over keys that they share, lanes are taken and taken over, rows are claimed, sent,
 settled, put back, given a next generation and skipped; stale workers write; batches name a wrong state; sittings end
 and runs are opened again; the process is killed, and the next one opens what the disk has. After each step the ledger's
-rows and counters are those of the book, and so is what is on record of sends and of who made what; whoever claims a row
-is told what the book knows of its key.
+rows and counters are those of the book, and so is what is on record of sends and of who made what, and what is known of
+each key; whoever claims a row is told what the book knows of its key.
 """
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +37,9 @@ from tests.ledger.book import (
     T0,
     THERE_S,
     TTL_S,
+    Times,
     everything,
+    key_of,
     next_row,
     open_run,
     row,
@@ -67,6 +70,7 @@ KINDS = st.sampled_from(
     ]
 )
 """What may become of a row that was sent."""
+GONE = frozenset({Outcome.DELETED, Outcome.ABSENT})
 
 
 @dataclass
@@ -89,6 +93,7 @@ class BookRow:
     made: bool | None = None
     sent_there: float | None = None
     told_there: float | None = None
+    sent_before: Times = ()
 
 
 @dataclass
@@ -101,6 +106,8 @@ class Known:
     seen_at: float
     remote_id: str | None = None
     deleted_id: str | None = None
+    leaving_id: str | None = None
+    leaving_since: float | None = None
 
 
 @dataclass
@@ -109,6 +116,7 @@ class BookRun:
 
     run_id: RunId
     rows: list[BookRow]
+    started_at: float
     operation: str = "flow_log"
     parent: RunId | None = None
     state: RunState = RunState.OPEN
@@ -191,14 +199,17 @@ class LedgerMachine(RuleBasedStateMachine):
                 continue
             if line.outcome is Outcome.SKIPPED and line.first_sent_at is None:
                 continue
-            is_gone = line.spent and line.outcome in (Outcome.DELETED, Outcome.ABSENT)
+            is_gone = line.spent and line.outcome in GONE
             remote_id = None if is_gone else line.remote_id
-            deleted_id = line.remote_id if line.outcome in (Outcome.DELETED, Outcome.ABSENT) else None
+            deleted_id = line.remote_id if line.outcome in GONE else None
             old = self.known.get(key)
+            leaving = self.leaving(run, line, old)
             if old is None or line.generation > old.generation:
                 deleted_id = deleted_id or (old.deleted_id if old else None)
-                self.known[key] = Known(line.generation, line.spent, line.intent_at, seen_at, remote_id, deleted_id)
+                known = Known(line.generation, line.spent, line.intent_at, seen_at, remote_id, deleted_id, *leaving)
+                self.known[key] = known
                 continue
+            old.leaving_id, old.leaving_since = leaving
             newer, older = (
                 (deleted_id, old.deleted_id) if line.generation == old.generation else (old.deleted_id, deleted_id)
             )
@@ -209,6 +220,18 @@ class LedgerMachine(RuleBasedStateMachine):
             if seen_at >= old.seen_at:
                 old.remote_id = remote_id if is_gone or remote_id is not None else old.remote_id
             old.seen_at = max(old.seen_at, seen_at)
+
+    def leaving(self, run: BookRun, line: BookRow, old: Known | None) -> tuple[str | None, float | None]:
+        """What is leaving, and since when that is known: an undo's delete tells, and a row that was settled later."""
+        was_sent = run.operation == "undo" and (line.state is RowState.CLAIMED or line.first_sent_at is not None)
+        leaving_id = line.remote_id if was_sent and line.outcome not in GONE else None
+        began = run.started_at if line.first_sent_at is None else line.first_sent_at
+        since = line.settled_at if line.settled_at is not None else began if was_sent else None
+        if old is None or leaving_id is not None:
+            return leaving_id, since
+        is_later = since is not None and old.leaving_since is not None and since >= old.leaving_since
+        is_seen_gone = line.outcome in GONE and line.remote_id is not None and line.remote_id == old.leaving_id
+        return (None, since) if is_later or is_seen_gone else (old.leaving_id, old.leaving_since)
 
     def told(self, line: BookRow) -> tuple[int, float | None, float | None]:
         """The generation that is due for a row, and since when its token may be out: in any run, and in this one."""
@@ -224,10 +247,11 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (work.due_generation, work.used_at, work.intent_at) == self.told(line), work
             assert (work.generation, work.token) == (line.generation, token_of(line.name, line.generation))
             assert (work.attempts, work.first_sent_at) == (line.attempts, line.first_sent_at)
-            assert work.sent_there == line.sent_there, work
+            sends = (line.sent_there, line.told_there, line.sent_before)
+            assert (work.sent_there, work.told_there, work.sent_before) == sends, work
             known = self.known.get((line.lane, line.name))
-            believed = (known.remote_id, known.deleted_id) if known else (None, None)
-            assert (work.believed_id, work.deleted_id) == believed, work
+            ids = (known.remote_id, known.deleted_id, known.leaving_id) if known else (None, None, None)
+            assert (work.believed_id, work.deleted_id, work.leaving_id) == ids, work
 
     # --- rules: runs ----------------------------------------------------------------------------------
 
@@ -241,7 +265,7 @@ class LedgerMachine(RuleBasedStateMachine):
         name = f"run-{len(self.runs)}"
         rows = [row(n, key, lane=lane) for n, (key, lane) in enumerate(plan, start=1)]
         run_id = self.do(open_run(self.ledger, name, rows, started_at=self.tick()))
-        run = BookRun(run_id, [BookRow(n, key, lane) for n, (key, lane) in enumerate(plan, start=1)])
+        run = BookRun(run_id, [BookRow(n, key, lane) for n, (key, lane) in enumerate(plan, start=1)], self.now)
         run.lanes = dict(enumerate(dict.fromkeys(lane for _, lane in plan), start=1))
         for older in self.runs:
             if not older.folded:
@@ -284,6 +308,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 line.state, line.outcome, line.settled_at, line.error_code = RowState.PLANNED, None, None, ""
                 if line.first_sent_at is None and run.operation != "undo":
                     line.intent_at = line.sent_there = None
+                    line.sent_before = ()
 
     @rule(pick=PICK)
     def end_sitting(self, pick: int) -> None:
@@ -368,16 +393,19 @@ class LedgerMachine(RuleBasedStateMachine):
     def regenerate(self, pick: int, rows: int, still_counts: bool) -> None:
         run, lease = self.lease_of(pick)
         for line in run.of(lease, RowState.CLAIMED)[:rows]:
-            sent_there = line.sent_there if still_counts else None
-            self.regenerate_in(lease, line, max(self.told(line)[0], line.generation + 1), sent_there)
+            due = max(self.told(line)[0], line.generation + 1)
+            self.regenerate_in(lease, line, due, *((line.sent_there, line.sent_before) if still_counts else ()))
 
-    def regenerate_in(self, lease: Lease, line: BookRow, generation: int, sent_there: float | None = None) -> None:
-        work = next_row(line.row_no, generation, name=line.name, sent_there=sent_there)
+    def regenerate_in(
+        self, lease: Lease, line: BookRow, generation: int, sent_there: float | None = None, sent_before: Times = ()
+    ) -> None:
+        work = next_row(line.row_no, generation, name=line.name, sent_there=sent_there, sent_before=sent_before)
         self.do(self.ledger.regenerate_rows(lease, [(work, self.tick())]))
-        self.note_regenerated(line, generation, self.now, sent_there)
+        self.note_regenerated(line, work, self.now)
 
-    def note_regenerated(self, line: BookRow, generation: int, now: float, sent_there: float | None) -> None:
-        line.generation, line.spent, line.intent_at, line.sent_there = generation, False, now, sent_there
+    def note_regenerated(self, line: BookRow, work: ClaimedRow, now: float) -> None:
+        line.generation, line.spent, line.intent_at = work.generation, False, now
+        line.sent_there, line.sent_before = work.sent_there, work.sent_before
 
     @precondition(has_leases)
     @rule(pick=PICK)
@@ -455,18 +483,29 @@ class LedgerMachine(RuleBasedStateMachine):
         self.note_settled(lines, [known for _, known in batch])
 
     def sends(self, run: BookRun, lease: Lease, number: int) -> list[Send]:
-        """First sends of rows of the lane, the claimed ones before those of which a send says nothing."""
+        """Sends of rows of the lane, the claimed ones before those of which a send says nothing."""
         lines = [*run.of(lease, RowState.CLAIMED)[::-1], *run.of(lease, *set(RowState) - {RowState.CLAIMED})]
-        return [
-            Send(lease, line.row_no, self.there - n / 8, self.there + n % 2) for n, line in enumerate(lines[:number])
-        ]
+        return [self.send(lease, line, n) for n, line in enumerate(lines[:number])]
+
+    def send(self, lease: Lease, line: BookRow, n: int) -> Send:
+        """The first of its row, one of another process, which keeps those before it, or one that is taken off again."""
+        first, last = self.there - n / 8, self.there + n % 2
+        match (int(self.now) + n) % 4:
+            case 0:
+                return Send(lease, line.row_no, first, last)
+            case 1:
+                return Send(lease, line.row_no, None, None, line.sent_before)
+            case _:
+                has_send = line.sent_there is not None and line.told_there is not None
+                process = [(line.sent_there or 0.0, line.told_there or 0.0)] if has_send else []
+                return Send(lease, line.row_no, first, last, (*line.sent_before, *process))
 
     def note_sent(self, run: BookRun, lease: Lease, sends: list[Send]) -> None:
         """Sends are on record before whatever is settled in the same group."""
         for each in sends:
             line = next(line for line in run.rows if line.row_no == each.row_no)
             if line.state is RowState.CLAIMED:
-                line.sent_there, line.told_there = each.sent_there, each.left_there
+                line.sent_there, line.told_there, line.sent_before = each.sent_there, each.left_there, each.before
 
     def note_settled(self, lines: list[BookRow], settlements: list[Settlement]) -> None:
         for line, known in zip(lines, settlements, strict=True):
@@ -476,6 +515,8 @@ class LedgerMachine(RuleBasedStateMachine):
             line.told_there = line.told_there if known.told_there is None else known.told_there
             if known.state is RowState.PLANNED:
                 line.intent_at, line.sent_there = known.intent_at, known.sent_there
+                if known.sent_there is None:
+                    line.told_there, line.sent_before = None, ()
             else:
                 line.made = line.made if known.made is None else known.made
                 line.sent_there = known.sent_there if line.sent_there is None else line.sent_there
@@ -571,14 +612,34 @@ class LedgerMachine(RuleBasedStateMachine):
         """Read from the file, by another program: reports have nothing of it."""
         with closing(sqlite3.connect(self.ledger._path)) as file:
             rows = file.execute(
-                "SELECT run_id, row_no, intent_at, spent, made, sent_there, told_there "
+                "SELECT run_id, row_no, intent_at, spent, made, sent_there, told_there, sent_before "
                 "FROM row JOIN run USING (run_no) ORDER BY run_no, row_no"
             ).fetchall()
-        assert rows == [
-            (run.run_id, line.row_no, line.intent_at, line.spent, line.made, line.sent_there, line.told_there)
+        assert [(*values, json.loads(before or "[]")) for *values, before in rows] == [
+            (
+                run.run_id,
+                line.row_no,
+                line.intent_at,
+                line.spent,
+                line.made,
+                line.sent_there,
+                line.told_there,
+                [list(times) for times in line.sent_before],
+            )
             for run in self.runs
             for line in run.rows
         ]
+
+    @invariant()
+    def what_is_known_of_each_key_is_in_the_book(self) -> None:
+        with closing(sqlite3.connect(self.ledger._path)) as file:
+            rows = file.execute(
+                "SELECT key, generation, spent, used_at, seen_at, remote_id, deleted_id, leaving_id, leaving_since "
+                "FROM known"
+            ).fetchall()
+        assert {key: values for key, *values in rows} == {
+            key_of(name, lane): list(astuple(known)) for (lane, name), known in self.known.items()
+        }
 
     @invariant()
     def runs_and_their_counters_are_those_of_the_book(self) -> None:

@@ -174,16 +174,28 @@ async def test_a_row_that_is_put_back_forgets_a_send_that_never_left(ledger: Led
 
 async def test_what_was_told_last_of_a_row_is_kept_until_more_is_told(ledger: Ledger) -> None:
     lease = await three(ledger)
-    await write(ledger, lease, put_back(1, told_there=THERE + 1))
+    await write(ledger, lease, put_back(1, sent_there=THERE, told_there=THERE + 1))
     assert (await found(ledger, lease)).told_there == THERE + 1
     await claimed(ledger, lease, limit=1)
-    await write(ledger, lease, put_back(1))
+    await write(ledger, lease, put_back(1, sent_there=THERE))
     assert (await found(ledger, lease)).told_there == THERE + 1
     await claimed(ledger, lease, limit=1)
     await write(ledger, lease, accepted(1, told_there=THERE + 9, made=True))
     await write(ledger, lease, settled(1, expect=RowState.ACCEPTED))
     row_1 = await found(ledger, lease)
     assert (row_1.state, row_1.told_there, row_1.made) == (RowState.SETTLED, THERE + 9, True)
+
+
+@pytest.mark.parametrize("told_there", [None, THERE + 9])
+async def test_a_row_that_is_put_back_without_a_send_forgets_all_of_its_sends(
+    ledger: Ledger, told_there: float | None
+) -> None:
+    """Those of earlier processes, too: none of them has worked."""
+    lease = await three(ledger)
+    await write(ledger, lease, sends=[send(lease, 1, before=((THERE - 9, THERE - 8),))])
+    await write(ledger, lease, put_back(1, told_there=told_there))
+    row_1 = await found(ledger, lease)
+    assert (row_1.sent_there, row_1.told_there, row_1.sent_before) == (None, None, ())
 
 
 @pytest.mark.parametrize("still_counts", [None, THERE])

@@ -6,6 +6,7 @@ transaction, or find the file held by another. After each step every connection 
 """
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -30,6 +31,7 @@ from tests.ledger.book import (
     T0,
     THERE_S,
     TTL_S,
+    Times,
     accepted,
     next_row,
     open_run,
@@ -76,6 +78,8 @@ class BookRow:
     outcome: Outcome | None = None
     generation: int = 0
     sent_there: float | None = None
+    told_there: float | None = None
+    sent_before: Times = ()
 
 
 @dataclass
@@ -210,24 +214,32 @@ class SharedMachine(RuleBasedStateMachine):
                 self.through(lease).regenerate_rows(lease, [(work, self.now)])
 
             if self.attempt(lane, lease, write):
-                line.generation, line.sent_there = work.generation, None
+                line.generation, line.sent_there, line.sent_before = work.generation, None, ()
 
     @precondition(has_leases)
     @rule(pick=PICK, rows=st.integers(1, 3))
     def send(self, pick: int, rows: int) -> None:
-        """First sends, under any lease there was; of the lane's rows only those that are claimed are marked."""
+        """Sends under any lease there was; of the lane's rows only those that are claimed are marked.
+
+        Each keeps what is on record of those before it, as another process does.
+        """
         lane, lease = self.lease_of(pick)
         there = self.now + THERE_S
         lines = sorted(lane.rows, key=lambda line: line.state is not RowState.CLAIMED)[:rows]
-        sends = [Send(lease, line.row_no, there, there + 1) for line in lines]
+        sends = [Send(lease, line.row_no, there, there + 1, self.times_of(line)) for line in lines]
         if self.attempt(lane, lease, lambda: self.through(lease).write(RUN, [], {}, (), sends)):
-            self.note_sent(lane, lines)
+            self.note_sent(lane, sends)
 
-    def note_sent(self, lane: BookLane, lines: list[BookRow]) -> None:
-        there = self.now + THERE_S
-        for line in lines:
-            if line.state is RowState.CLAIMED:
-                line.sent_there = there
+    def times_of(self, line: BookRow) -> Times:
+        if line.sent_there is None or line.told_there is None:
+            return line.sent_before
+        return (*line.sent_before, (line.sent_there, line.told_there))
+
+    def note_sent(self, lane: BookLane, sends: list[Send]) -> None:
+        for each in sends:
+            for line in lane.of(RowState.CLAIMED):
+                if line.row_no == each.row_no:
+                    line.sent_there, line.told_there, line.sent_before = each[2:]
 
     @precondition(has_leases)
     @rule(pick=PICK, kinds=st.lists(KINDS, min_size=1, max_size=3))
@@ -241,7 +253,8 @@ class SharedMachine(RuleBasedStateMachine):
         if self.attempt(lane, lease, lambda: self.through(lease).write(RUN, batch, {})):
             for line, each in zip(lines, known, strict=True):
                 line.state, line.outcome = each.state, each.outcome
-                line.sent_there = None if each.state is RowState.PLANNED else line.sent_there
+                if each.state is RowState.PLANNED:
+                    line.sent_there, line.told_there, line.sent_before = None, None, ()
 
     def settlement(self, line: BookRow, kind: str) -> Settlement:
         makers: dict[str, Callable[[int], Settlement]] = {
@@ -273,8 +286,8 @@ class SharedMachine(RuleBasedStateMachine):
                 with pytest.raises(StaleLeaseError):
                     self.through(lease).write(RUN, group, {}, (), sends)
         elif self.attempt(lane, lease, lambda: self.through(lease).write(RUN, batch, {}, (), sends)):
-            self.note_sent(lane, mine)
-            self.note_sent(other, theirs)
+            self.note_sent(lane, sends[:1])
+            self.note_sent(other, sends[1:])
             for line in (*mine, *theirs):
                 line.state, line.outcome = RowState.SETTLED, Outcome.CREATED
 
@@ -344,7 +357,16 @@ class SharedMachine(RuleBasedStateMachine):
     @invariant()
     def every_connection_sees_the_book(self) -> None:
         rows = sorted(
-            (no, line.row_no, str(line.state), line.outcome and str(line.outcome), line.generation, line.sent_there)
+            (
+                no,
+                line.row_no,
+                str(line.state),
+                line.outcome and str(line.outcome),
+                line.generation,
+                line.sent_there,
+                line.told_there,
+                json.dumps(line.sent_before) if line.sent_before else None,
+            )
             for no, lane in self.lanes.items()
             for line in lane.rows
         )
@@ -352,7 +374,7 @@ class SharedMachine(RuleBasedStateMachine):
         counts = Counter((state, outcome or "") for _, _, state, outcome, *_ in rows)
         for worker in self.workers.values():
             read = worker.connection.execute
-            columns = "lane_no, row_no, state, outcome, generation, sent_there"
+            columns = "lane_no, row_no, state, outcome, generation, sent_there, told_there, sent_before"
             found = read(f"SELECT {columns} FROM row ORDER BY lane_no, row_no")
             assert found.fetchall() == rows
             columns = "lane_no, owner, epoch, leased_until"

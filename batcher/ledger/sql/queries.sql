@@ -108,7 +108,8 @@ ORDER BY p.plan_id LIMIT :limit
 
 -- name: fold
 -- What is spent stays so, whatever the clock says: it may have been set back since.
--- A flow log whose delete was sent, and that was not seen to be gone, is leaving until a later run has settled its row.
+-- A flow log whose delete was sent, and that was not seen to be gone, is leaving until a later run has settled its row:
+-- a row that is not settled, but for one of an undo whose delete was sent, tells nothing of that.
 INSERT INTO known (key, generation, spent, used_at, remote_id, remote_state, seen_at, deleted_id, leaving_id, leaving_since)
 SELECT k.key, r.generation, r.spent, r.intent_at,
        CASE WHEN r.spent = 1 AND r.outcome IN ('deleted', 'absent') THEN NULL ELSE r.remote_id END,
@@ -117,7 +118,9 @@ SELECT k.key, r.generation, r.spent, r.intent_at,
        CASE WHEN r.outcome IN ('deleted', 'absent') THEN r.remote_id END,
        CASE WHEN o.operation = 'undo' AND (r.state = 'claimed' OR r.first_sent_at IS NOT NULL)
                  AND (r.outcome IS NULL OR r.outcome NOT IN ('deleted', 'absent')) THEN r.remote_id END,
-       CASE WHEN o.operation = 'undo' THEN coalesce(r.settled_at, r.first_sent_at, o.started_at) END
+       CASE WHEN r.settled_at IS NOT NULL THEN r.settled_at
+            WHEN o.operation = 'undo' AND (r.state = 'claimed' OR r.first_sent_at IS NOT NULL)
+            THEN coalesce(r.first_sent_at, o.started_at) END
 FROM row_key AS k
 JOIN row AS r ON r.run_no = k.run_no AND r.lane_no = k.lane_no AND r.row_no = k.row_no
 JOIN run AS o ON o.run_no = k.run_no
@@ -143,10 +146,12 @@ ON CONFLICT (key) DO UPDATE SET
                    ELSE max(excluded.seen_at, known.seen_at) END,
     deleted_id = CASE WHEN excluded.generation < known.generation THEN coalesce(known.deleted_id, excluded.deleted_id)
                       ELSE coalesce(excluded.deleted_id, known.deleted_id) END,
-    leaving_id = CASE WHEN excluded.leaving_since IS NOT NULL THEN excluded.leaving_id
-                      WHEN excluded.seen_at < known.leaving_since THEN known.leaving_id END,
-    leaving_since = CASE WHEN excluded.leaving_since IS NOT NULL THEN excluded.leaving_since
-                         WHEN excluded.seen_at < known.leaving_since THEN known.leaving_since END
+    leaving_id = CASE WHEN excluded.leaving_id IS NOT NULL OR excluded.leaving_since >= known.leaving_since
+                        OR excluded.deleted_id = known.leaving_id
+                      THEN excluded.leaving_id ELSE known.leaving_id END,
+    leaving_since = CASE WHEN excluded.leaving_id IS NOT NULL OR excluded.leaving_since >= known.leaving_since
+                           OR excluded.deleted_id = known.leaving_id
+                         THEN excluded.leaving_since ELSE known.leaving_since END
 
 -- name: select_unfolded
 SELECT run_no FROM run WHERE folded = 0 ORDER BY run_no
