@@ -252,8 +252,9 @@ class InterruptedMachine(LedgerMachine):
         others = [each for each in self.runs if each is not parent and each.operation != "undo"]
         since: dict[NaturalKey, float] = {}
         for line in {(line.lane, line.name): line for line in parent.rows[::-1]}.values():
-            sent = [other.sent_there for each in others if (other := self.first_of(each, line)) is not None]
-            later = [at for at in sent if at is not None and line.sent_there is not None and at > line.sent_there]
+            began = self.first_sent(line)
+            sent = [self.first_sent(other) for each in others if (other := self.first_of(each, line)) is not None]
+            later = [at for at in sent if at is not None and began is not None and at > began]
             if later:
                 since[key_of(line.name, line.lane)] = min(later)
         keys = [key_of(name, lane) for name in "abc" for lane in (NORTH, SOUTH)]
@@ -311,6 +312,10 @@ class InterruptedMachine(LedgerMachine):
             )
             found.append(taken)
         return found
+
+    def first_sent(self, line: BookRow) -> float | None:
+        """When the first of all processes first sent a row."""
+        return line.sent_before[0][0] if line.sent_before else line.sent_there
 
     def first_of(self, run: BookRun, line: BookRow) -> BookRow | None:
         """The first row of a run with the key of another one's."""
