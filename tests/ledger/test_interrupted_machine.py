@@ -156,7 +156,7 @@ class InterruptedMachine(LedgerMachine):
         ledger, run_id = self.ledger, run.run_id
         works: list[Coroutine[Any, Any, Any]] = [
             ledger.claim(lease, after=0, limit=9, now=now),
-            ledger.claim_these(lease, [line.row_no for line in planned], now),
+            ledger.claim_these(lease, dict.fromkeys(line.row_no for line in planned), now),
             ledger.recover(lease, after=0, limit=9),
             ledger.skip_planned(lease, "BATCHER.LaneStopped", "no", now),
             ledger.plan_vanished(lease, [line.row_no for line in run.rows]),
@@ -191,8 +191,8 @@ class InterruptedMachine(LedgerMachine):
         now = self.tick()
         if others:
             with pytest.raises(LedgerError):
-                self.do(self.ledger.claim_these(lease, [line.row_no for line in [*planned, *others]], now))
-        self.do(self.ledger.claim_these(lease, [line.row_no for line in planned], now))
+                self.do(self.ledger.claim_these(lease, dict.fromkeys(line.row_no for line in [*planned, *others]), now))
+        self.do(self.ledger.claim_these(lease, dict.fromkeys(line.row_no for line in planned), now))
         self.note_claimed(planned)
 
     @precondition(LedgerMachine.has_leases)
@@ -349,7 +349,7 @@ class InterruptedMachine(LedgerMachine):
 
     def delete_in(self, run: BookRun, lease: Lease) -> None:
         lines, now = run.of(lease, RowState.PLANNED), self.tick()
-        self.do(self.ledger.claim_these(lease, [line.row_no for line in lines], now))
+        self.do(self.ledger.claim_these(lease, dict.fromkeys(line.row_no for line in lines), now))
         self.note_claimed(lines)
         known = [
             settled(
@@ -469,7 +469,7 @@ class InterruptedMachine(LedgerMachine):
         super().write_stale(run, lease)
         planned = [line.row_no for line in run.of(lease, RowState.PLANNED)]
         for work in (
-            self.ledger.claim_these(lease, planned, self.now),
+            self.ledger.claim_these(lease, dict.fromkeys(planned), self.now),
             self.ledger.plan_vanished(lease, [line.row_no for line in run.rows]),
         ):
             with pytest.raises(StaleLeaseError):

@@ -198,3 +198,22 @@ async def test_an_undo_is_told_what_is_leaving(ledger: Ledger) -> None:
     await leaving_id(ledger, "r2")
     (undone,) = await ledger.rows(await lease_of(ledger, UNDO, owner="heir"), [1])
     assert (undone.remote_id, undone.leaving_id, undone.known_id) == ("fl-1", "fl-1", "fl-1")
+
+
+async def test_a_row_without_an_id_gets_that_of_what_is_to_be_deleted_with_its_claim(ledger: Ledger) -> None:
+    """Its create was never answered, so only the listing told the undo what stands there."""
+    run_id = await open_run(ledger, "r1", [row(1)])
+    await claimed(ledger, await lease_of(ledger, run_id))
+    await end(ledger, run_id)
+    await taken_back(ledger, run_id, "undo", started_at=AT)
+    lease = await lease_of(ledger, UNDO, now=AT)
+    await ledger.claim_these(lease, {1: "fl-9"}, AT)
+    assert [each.remote_id for each in await ledger.rows(lease, [1])] == ["fl-9"]
+    await end(ledger, UNDO)
+    assert await leaving_id(ledger, "r2") == "fl-9"
+
+
+async def test_a_row_with_an_id_keeps_it_when_it_is_claimed(ledger: Ledger) -> None:
+    lease = await killed(ledger, RowState.PLANNED)
+    await ledger.claim_these(lease, {1: "fl-9"}, AT)
+    assert [each.remote_id for each in await ledger.rows(lease, [1])] == ["fl-1"]
