@@ -387,9 +387,8 @@ SELECT key, since FROM (
 ) WHERE since IS NOT NULL
 
 -- name: claim_these
-UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, :now)
-WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'planned'
-  AND row_no IN (SELECT value FROM json_each(:numbers))
+UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, ?), remote_id = coalesce(remote_id, ?)
+WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'planned'
 
 -- name: match_keys
 -- Rows that are settled too: what else stands at a row's place is to be said.
