@@ -170,7 +170,7 @@ def next_steps(result: "RunResult") -> list[str]:
         again = command_for(run, f"run {shlex.quote(run.inventory_name)} --fix-drift")
         steps.append(f"`{again}` puts right what is there otherwise than wished")
     if counts.get("invalid"):
-        steps.append("correct the rows of failed.csv, which says what is wrong with each and is an inventory itself, and run it")
+        steps.append("correct the rows of failed.csv, which says what is wrong with each, and run it as an inventory")
     barred = sum(group["count"] for group in groups if group["code"] == OwnCode.PROJECT_UNKNOWN)
     if barred:
         steps.append(f"run the inventory again once access is mended: {barred:,} rows could not be planned")
