@@ -20,7 +20,7 @@ from batcher.model import (
     Settlement,
 )
 from batcher.policy.selection import ALL, Selection
-from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
+from batcher.records import ChangedRow, Difference, RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 
 class Settler(Protocol):
@@ -173,6 +173,14 @@ class Ledger(Protocol):
 
     async def changes(self, older: RunId, newer: RunId) -> tuple[int, int, int]:
         """How two plans differ by natural key: (new, changed, gone)."""
+        ...
+
+    async def compare(self, older: RunId, newer: RunId) -> list[Difference]:
+        """How the rows of two runs ended, by natural key, counted; rows without a key are in neither."""
+        ...
+
+    async def changed(self, older: RunId, newer: RunId) -> list[ChangedRow]:
+        """Rows of both runs that did not end alike, or are asked for otherwise, in the order of the newer."""
         ...
 
     # --- lanes: work under a lease ----------------------------------------------------------------

@@ -86,6 +86,35 @@ class RunRecord:
     changes: tuple[tuple[float, str, str], ...] = ()
 
 
+class Ending(NamedTuple):
+    """How a row ended, open ones as what they amount to; `code` is empty where there is nothing to explain."""
+
+    outcome: Outcome
+    code: str
+
+
+class Difference(NamedTuple):
+    """So many rows, by natural key, ended in one run so and in another so (None: it has no such row).
+
+    `asks_otherwise`: the two inventories ask for the same flow log, but not alike.
+    """
+
+    before: Ending | None
+    after: Ending | None
+    asks_otherwise: bool
+    rows: int
+
+
+class ChangedRow(NamedTuple):
+    """A row that two runs have and that did not end alike in both, or is asked for otherwise; `spec` is the later."""
+
+    line_before: int
+    line_after: int
+    before: Ending | None
+    after: Ending | None
+    spec: str
+
+
 @dataclass(frozen=True, slots=True)
 class Twin:
     """A planned row whose natural key an earlier row of the inventory has already (`first_*`)."""

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from batcher.cli.commands import (
     ctl,
+    diff,
     discover,
     doctor,
     emulator,
@@ -38,6 +39,7 @@ COMMANDS = {
     "retry": retry,
     "status": status,
     "report": report,
+    "diff": diff,
     "undo": undo,
     "discover": discover,
     "doctor": doctor,

@@ -13,7 +13,8 @@ from batcher.ledger.lane_store import count_rows, settle_rows
 from batcher.ledger.store import Parameters, Store, legible, statements, translated
 from batcher.model import RUN_ID_PATTERN, LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement
 from batcher.policy.selection import Selection
-from batcher.records import RowRecord, RunRecord, RunSite, Site, Twin
+from batcher.policy.verdict import project_outcome
+from batcher.records import ChangedRow, Difference, Ending, RowRecord, RunRecord, RunSite, Site, Twin
 
 ROWS_MAX = 2**32 - 1
 """Rows of one run: `plan_id` keeps 32 bits for the row's number."""
@@ -281,6 +282,29 @@ class PlanStore:
             numbers = {"older": self._store.run_no(older), "newer": self._store.run_no(newer)}
             new, changed, gone = self._store.one("count_changes", numbers)
             return new, changed, gone
+
+    def compare(self, older: RunId, newer: RunId) -> list[Difference]:
+        with translated(self._store.path, "read"):
+            numbers = {"older": self._store.run_no(older), "newer": self._store.run_no(newer)}
+            return [
+                Difference(_ending(*values[:3]), _ending(*values[3:6]), bool(values[6]), values[7])
+                for values in self._store.all("compare_runs", numbers)
+            ]
+
+    def changed(self, older: RunId, newer: RunId) -> list[ChangedRow]:
+        with translated(self._store.path, "read"):
+            numbers = {"older": self._store.run_no(older), "newer": self._store.run_no(newer)}
+            return [
+                ChangedRow(values[1], values[2], _ending(*values[3:6]), _ending(*values[6:9]), values[9])
+                for values in self._store.all("select_changed", numbers)
+            ]
+
+
+def _ending(state: str | None, outcome: str | None, code: str | None) -> Ending | None:
+    if state is None:
+        return None
+    projected = project_outcome(_STATES[state], _OUTCOMES[outcome])
+    return Ending(projected, code or "")
 
 
 _STATES = {str(state): state for state in RowState}

@@ -33,7 +33,7 @@ from batcher.model import (
     Settlement,
 )
 from batcher.policy.selection import ALL, Selection
-from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
+from batcher.records import ChangedRow, Difference, RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 SQLITE_OLDEST = (3, 37, 0)
 """The first with STRICT tables (2021-11-27)."""
@@ -269,6 +269,12 @@ class SqliteLedger:
 
     async def run(self, run_id: RunId) -> RunRecord:
         return await self._call(self._plans.run, run_id)
+
+    async def compare(self, older: RunId, newer: RunId) -> list[Difference]:
+        return await self._call(self._plans.compare, older, newer)
+
+    async def changed(self, older: RunId, newer: RunId) -> list[ChangedRow]:
+        return await self._call(self._plans.changed, older, newer)
 
     async def owners(self) -> Mapping[RunId, str]:
         return await self._call(self._plans.owners)

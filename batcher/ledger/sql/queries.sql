@@ -241,6 +241,37 @@ SELECT (SELECT count(*) FROM row_key AS n WHERE n.run_no = :newer
        (SELECT count(*) FROM row_key AS o WHERE o.run_no = :older
         AND NOT EXISTS (SELECT 1 FROM row_key AS n WHERE n.run_no = :newer AND n.key = o.key))
 
+-- name: compare_runs
+-- By natural key; rows without one, which are invalid, are in neither. A side without the key is NULL.
+SELECT a.state, a.outcome, a.error_code, b.state, b.outcome, b.error_code, pa.spec <> pb.spec, count(*)
+FROM row_key AS ka
+JOIN row AS a ON a.run_no = ka.run_no AND a.lane_no = ka.lane_no AND a.row_no = ka.row_no
+JOIN plan AS pa ON pa.plan_id = (ka.run_no << 32) + ka.row_no
+LEFT JOIN row_key AS kb ON kb.run_no = :newer AND kb.key = ka.key
+LEFT JOIN row AS b ON b.run_no = kb.run_no AND b.lane_no = kb.lane_no AND b.row_no = kb.row_no
+LEFT JOIN plan AS pb ON pb.plan_id = (kb.run_no << 32) + kb.row_no
+WHERE ka.run_no = :older
+GROUP BY 1, 2, 3, 4, 5, 6, 7
+UNION ALL
+SELECT NULL, NULL, NULL, b.state, b.outcome, b.error_code, 0, count(*)
+FROM row_key AS kb
+JOIN row AS b ON b.run_no = kb.run_no AND b.lane_no = kb.lane_no AND b.row_no = kb.row_no
+WHERE kb.run_no = :newer AND NOT EXISTS (SELECT 1 FROM row_key AS ka WHERE ka.run_no = :older AND ka.key = kb.key)
+GROUP BY 4, 5, 6
+
+-- name: select_changed
+-- Rows of both runs that ended otherwise, or ask for something else; `plan_id` of the newer goes on after the last.
+SELECT kb.row_no, pa.line, pb.line, a.state, a.outcome, a.error_code, b.state, b.outcome, b.error_code, pb.spec
+FROM row_key AS kb
+JOIN row AS b ON b.run_no = kb.run_no AND b.lane_no = kb.lane_no AND b.row_no = kb.row_no
+JOIN plan AS pb ON pb.plan_id = (kb.run_no << 32) + kb.row_no
+JOIN row_key AS ka ON ka.run_no = :older AND ka.key = kb.key
+JOIN row AS a ON a.run_no = ka.run_no AND a.lane_no = ka.lane_no AND a.row_no = ka.row_no
+JOIN plan AS pa ON pa.plan_id = (ka.run_no << 32) + ka.row_no
+WHERE kb.run_no = :newer
+  AND (pa.spec <> pb.spec OR a.state <> b.state OR a.outcome IS NOT b.outcome OR a.error_code <> b.error_code)
+ORDER BY kb.row_no
+
 -- name: select_lanes
 SELECT l.lane_no, l.account, l.region, l.project_id, count(*)
 FROM row AS r JOIN lane AS l ON l.run_no = r.run_no AND l.lane_no = r.lane_no
