@@ -24,7 +24,7 @@ from batcher.model import UNDO, Outcome, RowState, RunId, RunState
 from batcher.ownership import check_folder, other_owner
 from batcher.planning.record import settle_twins
 from batcher.policy.selection import ALL, Selection, selection_of
-from batcher.records import RunRecord
+from batcher.records import RunRecord, RunSite
 from batcher.report.folder import check_run_folder
 from batcher.report.publish import Publication
 from batcher.report.summary import described_endpoints
@@ -197,13 +197,14 @@ async def _record_undo(
     return run.run_id
 
 
-async def made_by(run_id: str, session: Session) -> int:
-    """How many flow logs a run may have created, at most; works beside a run that is going on."""
+async def made_by(run_id: str, session: Session) -> tuple[RunRecord, int, list[RunSite]]:
+    """A run, how many flow logs it may have created at most, and where; works beside a run that is going on."""
     async with _readable(session) as ledger:
-        counts = named_run(await ledger.runs(), run_id).counts
+        run = named_run(await ledger.runs(), run_id)
+        counts, sites = run.counts, await ledger.sites(run.run_id)
         made = (Outcome.CREATED, Outcome.IN_DOUBT, Outcome.FAILED)
         under_way = sum(counts.get((state, ""), 0) for state in (RowState.CLAIMED, RowState.ACCEPTED))
-        return under_way + sum(counts.get((RowState.SETTLED, outcome), 0) for outcome in made)
+        return run, under_way + sum(counts.get((RowState.SETTLED, outcome), 0) for outcome in made), sites
 
 
 async def retry_run(

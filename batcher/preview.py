@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from batcher.forecast import Forecast, Knowledge, knowledge_of, records, survey_run
 from batcher.intake import fingerprint_of, new_run, record_run
 from batcher.ledger.open import open_ledger, temporary_ledger
 from batcher.model import Outcome
 from batcher.planning.record import record_plan
-from batcher.review import write_reviewable
+from batcher.review import planned_changes, write_reviewable
 from batcher.wiring import Session, flow_logs, open_cloud, open_source
 
 
@@ -42,11 +43,17 @@ async def check_inventory(path: str, session: Session, tell: Callable[[int, str,
 
 
 async def plan_inventory(
-    path: str, session: Session, *, out: Path | None = None, night_s: float | None = None
+    path: str,
+    session: Session,
+    *,
+    out: Path | None = None,
+    night_s: float | None = None,
+    tell: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Forecast:
     """What a run of an inventory would do now and what it would cost; reads only, and works beside a run.
 
     `out` is where the plan is written for `run_inventory`; only a whole one is. `night_s`: the time of one night.
+    `tell` hears of each row that would be changed, as the plan's file has it.
     """
     with open_source(path, session) as inventory:
         fingerprint = fingerprint_of(inventory, session)
@@ -56,6 +63,9 @@ async def plan_inventory(
             forecast, survey = await survey_run(ledger, run, cloud, session, await _knowledge(session))
             if out is not None:
                 await write_reviewable(out, forecast, survey, ledger, run.run_id, session=session, night_s=night_s)
+            if tell is not None:
+                async for change in planned_changes(ledger, run.run_id, session, survey):
+                    tell(change)
             return forecast
 
 

@@ -1,6 +1,6 @@
 """A forecast on paper: what a person reviews, and whether it still holds when the run comes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,12 +121,20 @@ async def write_reviewable(
 ) -> None:
     """Write a whole forecast with each row that would be changed. Raises `ReportError`, and as `whole`."""
     whole(forecast)
-    judge = Judge(session, survey)
     with write_plan(path, describe(forecast, night_s)) as file:
-        async for record in records(ledger, run_id):
-            prospect = judge.prospect(record, judge.scope_of(record))
-            if prospect in CHANGES:
-                file.change(_change(judge, record, prospect))
+        async for change in planned_changes(ledger, run_id, session, survey):
+            file.change(change)
+
+
+async def planned_changes(
+    ledger: Ledger, run_id: RunId, session: Session, survey: Survey
+) -> AsyncIterator[dict[str, Any]]:
+    """Each row that a run would change, in the inventory's order, as a plan's file has it."""
+    judge = Judge(session, survey)
+    async for record in records(ledger, run_id):
+        prospect = judge.prospect(record, judge.scope_of(record))
+        if prospect in CHANGES:
+            yield _change(judge, record, prospect)
 
 
 def _change(judge: Judge, record: RowRecord, prospect: Prospect) -> dict[str, Any]:

@@ -7,7 +7,6 @@ once, and aiohttp, pydantic and rich take most of half a second.
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from batcher.cli.commands import (
     ctl,
@@ -26,9 +25,9 @@ from batcher.cli.commands import (
     validate,
 )
 from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
-from batcher.cli.say import complain
+from batcher.cli.say import complain, say_json
+from batcher.cli.usage import Parser
 from batcher.errors import BatcherError, leaf
-from batcher.policy.defusing import printable
 from batcher.version import __version__
 
 COMMANDS = {
@@ -49,25 +48,13 @@ COMMANDS = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """Names the words that it does not know, but never their values: one may be a secret that was put there."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with 2."""
-        start, unknown, words = message.partition("unrecognized arguments: ")
-        if unknown:
-            names = [word.partition("=")[0] for word in words.split() if word.startswith("--")]
-            message = f"{start}{unknown}{' '.join(names) or 'there is a word too many'}"
-        super().error(printable(message))
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The whole command line; a test prints it for the documentation."""
     codes = "\n".join(f"  {code:<9} {meaning}" for code, meaning in EXIT_CODES)
-    parser = _Parser(
+    parser = Parser(
         prog="batcher",
         description="Provision Enterprise Router flow logs in bulk, safely, as often as you like.",
-        epilog=f"exit codes:\n{codes}",
+        epilog=f"`batcher help COMMAND` shows the words of one.\n\nexit codes:\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -83,23 +70,48 @@ def build_parser() -> argparse.ArgumentParser:
         )
         command.add_arguments(subparser)
         subparser.set_defaults(execute=command.execute)
+        parser.commands[name] = subparser
     return parser
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """A command line, understood. Raises `ConfigError` for one that is not; `--help` and `--version` exit."""
+    match list(words):
+        case ["help", *rest]:
+            words = [*rest[:1], "--help"]
+        case ["version"]:
+            words = ["--version"]
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        parser.commands[arguments.command].check_known(unknown)
+    return arguments
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    arguments = build_parser().parse_args(words)
+    words = sys.argv[1:] if words is None else words
     try:
+        arguments = parse(words)
         return int(arguments.execute(arguments))
     except BaseException as error:  # noqa: BLE001  # the last door: what it is decides the exit code
-        return _explain(leaf(error))
+        return _explain(leaf(error), as_json=_wants_json(words))
 
 
-def _explain(error: BaseException) -> int:
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether the result was to be JSON, also if the words are none that can be understood."""
+    text = " ".join(words)
+    return "--output json" in text or "--output=json" in text
+
+
+def _explain(error: BaseException, *, as_json: bool) -> int:
     """Say what ended the command, and give its exit code."""
     if isinstance(error, BatcherError):
         complain(f"batcher: {error}", *([f"hint: {error.hint}"] if error.hint else []))
-        return exit_code_of(error)
+        code = exit_code_of(error)
+        if as_json:
+            say_json({"error": str(error), "hint": error.hint or None, "exit_code": code})
+        return code
     if isinstance(error, SystemExit | GeneratorExit):
         raise error
     if isinstance(error, KeyboardInterrupt):

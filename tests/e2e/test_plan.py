@@ -148,7 +148,7 @@ async def test_a_check_ends_with_3_unless_all_is_as_wished(tmp_path: Path) -> No
             (plan(sky, tmp_path, inventory, "--check"), plan(sky, tmp_path, twice, "--check"))
         )
         assert (right.code, twins.code) == (0, 0), right.out + twins.out
-        says(twins.out, "3 there as wished", "1 duplicate", "quota", "0 to create")
+        says(twins.out, "3 there as wished", "1 duplicate")
 
 
 async def test_it_works_beside_a_run_that_holds_the_ledger(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ async def test_accounts_are_told_apart_and_one_with_wrong_keys_hides_no_other(tm
         ended = await batcher(tmp_path, *sky.words("plan", str(inventory)))
         assert ended.code == 7, ended.err
         says(ended.err, "stopped: BATCHER.AccessRefused account `east`: APIGW.0301")
-        says(ended.out, "account `north`: 3 create;", "account `north`: no limit", "account `east`: 3 unknown;")
+        says(ended.out, "account `north`: 3 create;", "account `east`: 3 unknown;")
 
 
 @pytest.mark.parametrize("code", ["APIGW.0302", "ER.04031001"])
@@ -272,6 +272,26 @@ async def test_a_quota_that_may_not_be_read_holds_up_nothing(tmp_path: Path, cod
         ended = await plan(sky, tmp_path, inventory, "--out", "plan.json")
         assert ended.code == 0, ended.err
         says(ended.out, "3 to create", f"not known: {code} denied")
+
+
+async def test_the_rows_that_would_be_changed_are_listed_and_a_dry_run_is_a_plan(tmp_path: Path) -> None:
+    wishes = some_rows(3)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud() as sky:
+        await sky.seed_ground(*wishes)
+        await sky.seed(wishes[0], name="otherwise")
+        await sky.seed(wishes[1])
+        ended = await plan(sky, tmp_path, inventory, "--rows", "--fix-drift")
+        assert ended.code == 0, ended.err
+        assert [line for line in ended.out.splitlines() if line[0] in "+~"] == [
+            f"~ line 2 {wishes[0]['name']}: name: wished `{wishes[0]['name']}`, there is `otherwise`",
+            f"+ line 4 {wishes[2]['name']}",
+        ]
+        typed = json.loads((await plan(sky, tmp_path, inventory, "--rows", "--output", "json")).out)
+        assert [change["line"] for change in typed["changes"]] == [4]
+        dry = await sky.run(tmp_path, "run", str(inventory), "--dry-run")
+        assert (dry.code, "1 to create" in dry.out) == (0, True)
+        assert await sky.creates() == 0
 
 
 @pytest.mark.parametrize("words", [(), ("--out", "plan.json")])

@@ -1,6 +1,7 @@
 """What batcher will not begin: the message, the exit code 2, and that nothing was sent or left behind."""
 
 import json
+import re
 from pathlib import Path
 
 from tests.e2e.clouds import cloud
@@ -69,8 +70,46 @@ async def test_words_it_does_not_know_are_refused(tmp_path: Path) -> None:
     wrong_values = ("run x.csv --reconcile sometimes", "run x.csv --concurrency many")
     for ended in await side_by_side(batcher(tmp_path, *line.split()) for line in (*lines, *wrong_values)):
         assert (ended.code, ended.out) == (2, "")
-        assert ended.err.startswith("usage: batcher")
+        assert re.match(r"batcher: `batcher( \w+)?`: .+\nhint: .*`batcher( \w+)? --help` explains it\n$", ended.err), (
+            ended.err
+        )
     assert list(tmp_path.iterdir()) == []
+
+
+MEANT = {
+    "rn x.csv": ("unknown command `rn`", "did you mean `run`?"),
+    "run x.csv --raet 5/s": ("`batcher run`: unknown option `--raet`", "did you mean `--rate`?"),
+    "run x.csv --secret-key=TOPSECRET": ("unknown option `--secret-key`", "did you mean `--secret-key-env`?"),
+    "run x.csv TOPSECRET": ("`batcher run`: unexpected argument", "`batcher run --help` explains it"),
+    "ctl paus": ("ACTION `paus` is not one of status, rate, pause,", "did you mean `pause`?"),
+    "run": ("`batcher run`: missing argument: INVENTORY", "`batcher run --help` explains it"),
+}
+
+
+async def test_the_wrong_word_is_named_with_the_one_that_may_be_meant(tmp_path: Path) -> None:
+    for words, said in MEANT.items():
+        ended = await batcher(tmp_path, *words.split())
+        assert (ended.code, ended.out) == (2, "")
+        assert len(ended.err.splitlines()) == 2
+        assert all(part in ended.err for part in said), ended.err
+        assert "TOPSECRET" not in ended.err
+
+
+async def test_an_error_is_json_where_the_result_would_be(tmp_path: Path) -> None:
+    for words in ("status nope --output json", "run --output=json", "run absent.csv --emulator --output json"):
+        ended = await batcher(tmp_path, *words.split())
+        found = json.loads(ended.out)
+        assert (ended.code, found["exit_code"]) == (2, 2)
+        hint = [f"hint: {found['hint']}"] if found["hint"] else []
+        assert ended.err.splitlines() == [f"batcher: {found['error']}", *hint]
+
+
+async def test_help_and_version_are_commands_too(tmp_path: Path) -> None:
+    ended = await batcher(tmp_path, "help", "run")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == (await batcher(tmp_path, "run", "--help")).out
+    assert (await batcher(tmp_path, "help")).out == (await batcher(tmp_path, "--help")).out
+    assert (await batcher(tmp_path, "version")).out == (await batcher(tmp_path, "--version")).out
 
 
 SENSELESS = [

@@ -3,8 +3,8 @@
   status    how far it is, at what pace, whether it is paused or ends
   rate      another pace for every project, from now on: 5/s, 100/min, auto; a limit of the provider's still holds
   pause     begin no call; what is in flight settles
-  continue  end a pause
-  drain     take no more rows, settle what is in flight, write the report and end; `batcher resume` goes on
+  continue  end a pause; also `resume`
+  drain     take no more rows, settle what is in flight, write the report and end; also `stop`
 
 A change holds until the batch ends; it is recorded in the ledger, and `batcher status RUN` and the summary show it.
 """
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 HELP = "change a running batch: rate, pause, drain, status"
 
 
+ACTIONS = ("status", "rate", "pause", "continue", "drain")
+"""The words of `policy.control.Action`, which is not loaded for `--help`; a test holds them equal."""
+SAME = {"resume": "continue", "stop": "drain"}
+"""Second names, as people try them."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's words."""
-    # The words of `policy.control.Action`, which is not loaded for `--help`; a test holds them equal.
-    parser.add_argument(
-        "action", metavar="ACTION", choices=("status", "rate", "pause", "continue", "drain"), help="as above"
-    )
+    parser.add_argument("action", metavar="ACTION", choices=(*ACTIONS, *SAME), help="as above")
     parser.add_argument("value", metavar="RATE", nargs="?", help="of `rate`: most calls in a time, or `auto`")
     parser.add_argument("--emulator", action="store_true", help="of a rehearsal")
     add_talk_options(parser)
@@ -63,7 +66,7 @@ async def _ask(action: str, value: str, session: "Session") -> "LiveStatus":
     from batcher import live  # late, as above
     from batcher.policy.control import Action
 
-    match Action(action):
+    match Action(SAME.get(action, action)):
         case Action.STATUS:
             return await live.live_status(session)
         case Action.RATE:

@@ -6,8 +6,9 @@ What is there is listed, attachments, log groups and streams are checked. `--out
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batcher.cli.exit_codes import FAULTY, REFUSED, UNFINISHED
 from batcher.cli.options import (
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inventory_options(parser)
     group = parser.add_argument_group("plan")
     group.add_argument("--out", metavar="FILE", help="write the plan there, for `batcher run --plan FILE`")
+    group.add_argument("--rows", action="store_true", help="list them: `+` is created, `~` is put right")
     group.add_argument("--check", action="store_true", help="end with 3 unless everything is there as wished")
     group.add_argument("--for", dest="night", metavar="TIME", help="time of a night, as 6h or 90min: how many it takes")
     group.add_argument("--fix-drift", action="store_true", help="plan to put right what is there otherwise than wished")
@@ -71,18 +73,21 @@ def execute(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"`--for`: {error}") from None
     out = None if arguments.out is None else _writable(Path(arguments.out), arguments.inventory)
 
+    changes: list[Mapping[str, Any]] = []
+
     async def command(session: "Session") -> "Forecast":
         from batcher.preview import plan_inventory  # late: it imports everything
 
-        return await plan_inventory(arguments.inventory, session, out=out, night_s=night_s)
+        tell = changes.append if arguments.rows else None
+        return await plan_inventory(arguments.inventory, session, out=out, night_s=night_s, tell=tell)
 
     forecast = supervise(arguments, command, if_stopped="nothing was changed")
     if isinstance(forecast, int):
         return forecast
     if arguments.output == "json":
-        say_json(describe(forecast, night_s))
+        say_json({**describe(forecast, night_s), **({"changes": changes} if arguments.rows else {})})
     else:
-        say(*lines_of(forecast, night_s))
+        say(*map(_changed_row, changes), *lines_of(forecast, night_s))
         if out is not None:
             again = f"batcher run {shlex.quote(arguments.inventory)} --plan {shlex.quote(str(out))}"
             say(f"plan     {out}", f"hint     review it, then, with the same settings, `{again}`")
@@ -120,7 +125,8 @@ def lines_of(forecast: "Forecast", night_s: float | None) -> list[str]:
     lines += [f"  {count:>10,} {PROSPECTS[prospect]}" for prospect, count in sorted(rows.items(), key=_order)]
     lines += _routers(forecast)
     lines += _costs(forecast, night_s)
-    lines += _limited("quota", [_quota(lane) for lane in forecast.lanes], LANES_SHOWN_MAX)
+    quotas = [_quota(lane) for lane in forecast.lanes]
+    lines += _limited("quota", [quota for quota in quotas if quota], LANES_SHOWN_MAX)
     found = [
         f"{finding.count:,} {finding.prospect}"
         + (f", {finding.code}" if finding.code else "")
@@ -130,6 +136,13 @@ def lines_of(forecast: "Forecast", night_s: float | None) -> list[str]:
     ]
     lines += _limited("finding", found, FINDINGS_SHOWN_MAX)
     return lines + _limited("warning", list(forecast.warnings), FINDINGS_SHOWN_MAX)
+
+
+def _changed_row(change: "Mapping[str, Any]") -> str:
+    """A row that would be changed, as text."""
+    differences = change.get("differences")
+    sign = "+" if differences is None else "~"
+    return f"{sign} line {change['line']} {change['name']}" + (f": {differences}" if differences else "")
 
 
 def _order(item: "tuple[Prospect, int]") -> int:
@@ -178,14 +191,14 @@ def _costs(forecast: "Forecast", night_s: float | None) -> list[str]:
 
 
 def _quota(lane: "LaneForecast") -> str:
-    """The quota of a lane against what is to be created there."""
+    """The quota of a lane against what is to be created there; empty where there is no limit."""
     from batcher.model import Quota, Refused  # late, as above
 
     project = _place(lane.lane)
     if isinstance(lane.quota, Quota):
         limit, used = lane.quota
         if limit < 0:
-            return f"{project}: no limit, used {used:,}, {lane.to_create:,} to create"
+            return ""
         refused = lane.refused_by_quota
         rest = f": {refused:,} will be refused" if refused else ""
         return f"{project}: quota {limit:,}, used {used:,}, {lane.to_create:,} to create{rest}"

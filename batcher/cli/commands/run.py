@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batcher.cli.commands import plan
 from batcher.cli.options import (
     add_inventory_options,
     add_output_options,
@@ -15,6 +16,7 @@ from batcher.cli.options import (
     add_work_options,
 )
 from batcher.cli.work import work
+from batcher.errors import ConfigError
 
 if TYPE_CHECKING:
     from batcher.sitting import RunResult
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan", metavar="FILE", help="do exactly what `batcher plan --out FILE` planned, or nothing if it has moved"
     )
+    parser.add_argument("--dry-run", action="store_true", help="send nothing: the same as `batcher plan`")
     add_work_options(parser)
     add_output_options(parser)
     add_settings_options(parser)
@@ -37,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.dry_run:
+        return _dry_run(arguments)
 
     async def command(session: "Session") -> "RunResult":
         from batcher.app import run_inventory  # late: it imports everything
@@ -45,3 +50,10 @@ def execute(arguments: argparse.Namespace) -> int:
         return await run_inventory(arguments.inventory, session, plan=plan)
 
     return work(arguments, command)
+
+
+def _dry_run(arguments: argparse.Namespace) -> int:
+    if arguments.plan is not None:
+        raise ConfigError("`--dry-run` and `--plan` do not go together", hint="`batcher plan` looks anew")
+    asked = {**vars(arguments), "out": None, "rows": False, "check": False, "night": arguments.time, "time": None}
+    return plan.execute(argparse.Namespace(**asked))

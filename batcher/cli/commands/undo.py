@@ -19,6 +19,7 @@ from batcher.cli.options import (
     add_settings_options,
     read_settings,
 )
+from batcher.cli.say import say
 from batcher.cli.work import work
 from batcher.errors import ConfigError
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from batcher.sitting import RunResult
     from batcher.wiring import Session
 
+PLACES_SHOWN_MAX = 10
+"""Of a run, before it is asked whether it is to be undone."""
 HELP = "delete the flow logs that a run created, and only those"
 
 
@@ -79,7 +82,14 @@ def _is_confirmed(arguments: argparse.Namespace) -> bool:
     from batcher.wiring import Session
 
     session = Session(settings=read_settings(arguments).settings, emulator=arguments.emulator)
-    count = anyio.run(made_by, arguments.run_id, session)
-    question = f"delete the flow logs that run {arguments.run_id} created, {count:,} at most? [y/N] "
+    run, count, sites = anyio.run(made_by, arguments.run_id, session)
+    only = _selection(arguments).words
+    places = [
+        f"  account `{site.account}`, {site.region}, at {site.site.er or 'the endpoint of the region'}"
+        for site in sites
+    ]
+    more = [f"  and {len(places) - PLACES_SHOWN_MAX:,} more places"] if len(places) > PLACES_SHOWN_MAX else []
+    say(f"run {run.run_id} of {run.inventory_name}, on:", *places[:PLACES_SHOWN_MAX], *more, out=sys.stderr)
+    question = f"delete the flow logs that it created{only}, {count:,} at most? [y/N] "
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
