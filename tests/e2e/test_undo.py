@@ -218,7 +218,9 @@ async def test_on_a_terminal_it_asks(tmp_path: Path, keys: bytes, code: int) -> 
     async with cloud() as sky:
         run = await made(sky, tmp_path, WISHES)
         ended, shown = await on_terminal(tmp_path, *sky.words("undo", run), keys=keys)
-        assert f"run {run} created, 6 at most? [y/N]" in shown
+        assert f"run {run} of routers.csv, on:" in shown
+        assert f"  account `default`, cn-north-4, at {sky.url}" in shown
+        assert "delete the flow logs that it created, 6 at most? [y/N]" in shown
         assert ended == code, shown
         assert ("6 deleted" in shown) is (code == 0)
         assert ("nothing was deleted" in shown) is (code == 2)
