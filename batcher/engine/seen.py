@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from batcher.engine.limiter import LaneLimiter
 from batcher.engine.row_queue import Work
 from batcher.model import Applied, Refused
+from batcher.policy.following import Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,27 @@ class Seen:
 class Whose:
     """What was seen of things that somebody else has made.
 
-    `unsure`: the provider took it, and it may have been made within the same second by somebody else; `others`: rows
-    that the provider took and of which that is known. `standing_twice` places have more than one thing.
+    `unsure`, by row number: the provider took it, and it may have been made within the same second by somebody else;
+    `others`: rows that the provider took and of which that is known. `standing_twice` places have more than one thing.
     """
 
-    unsure: list[tuple[Work, Applied]] = field(default_factory=list)
+    unsure: dict[int, tuple[Work, Applied]] = field(default_factory=dict)
     others: set[int] = field(default_factory=set)
     standing_twice: int = 0
+
+
+@dataclass(slots=True)
+class Looks:
+    """What a lane has looked at of what the provider took: by scope, since its first row was taken.
+
+    `closed_at`: when the lane began to close (steady clock). `are_last`: it makes calls though it closes, for its last
+    looks.
+    """
+
+    sights: dict[str, Sight] = field(default_factory=dict)
+    closed_at: float | None = None
+    are_last: bool = False
+
+    def close(self, now: float) -> None:
+        """The lane begins to close. Repeatable: the first moment stays."""
+        self.closed_at = now if self.closed_at is None else self.closed_at
