@@ -244,8 +244,11 @@ class Ledger(Protocol):
         """The lane's rows with these numbers that are not settled, in their order."""
         ...
 
-    async def claim_these(self, lease: Lease, numbers: Sequence[int], now: float) -> None:
-        """As `claim`, of the rows with these numbers, all of which must be planned. Raises `StaleLeaseError`."""
+    async def claim_these(self, lease: Lease, ids: Mapping[int, str | None], now: float) -> None:
+        """As `claim`, of these rows, all of which must be planned: by number the id of what is to be deleted for each.
+
+        A row that has no id gets it: whatever becomes of the process, that thing may be gone. Raises `StaleLeaseError`.
+        """
         ...
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:

@@ -15,6 +15,7 @@ from batcher.engine.drift import put_right
 from batcher.engine.listing import unreadable
 from batcher.engine.look_up import LookUps
 from batcher.engine.row_queue import Work
+from batcher.engine.sends import mark, on_record, sendings_of, sent_there_of, unmark
 from batcher.engine.settling import (
     ended,
     found_settlement,
@@ -23,7 +24,7 @@ from batcher.engine.settling import (
     tell_of_others,
     whose,
 )
-from batcher.engine.taken import sendings_of, sent_there_of, take, unmark
+from batcher.engine.taken import take
 from batcher.events import RowRetried
 from batcher.model import Applied, ClaimedRow, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
 from batcher.policy.breaker import skip_code, skip_message
@@ -77,7 +78,7 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     async def ready(waits: bool) -> bool:  # noqa: FBT001  # the engine calls it by its place
         if _is_expired(context, work):  # it waited for its turn for so long
             return False
-        await context.mark(work.row, work.sent, waits=waits)
+        await mark(context, work, waits=waits)
         return True
 
     async def apply() -> Applied | Refused:
@@ -172,8 +173,8 @@ async def _take_generation(context: LaneContext, work: Work, generation: int, si
     work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=since)
     if since is None:
         work.row = replace(work.row, sent_there=None, told_there=None, sent_before=())
-    on_record = work.row if since is None else replace(work.row, sent_there=sent_there_of(context, work))
-    await context.ledger.regenerate_rows(context.lease, [(on_record, first_use)])
+    row = work.row if since is None else on_record(context, work)
+    await context.ledger.regenerate_rows(context.lease, [(row, first_use)])
 
 
 async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> list[ClaimedRow]:

@@ -16,9 +16,8 @@ from batcher.engine.seen import Looks, Seen, Whose
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
-from batcher.model import CallClass, ClaimedRow, ClockOffset, Kind, Lease, Limit, Page, Refused, Send, Stops, Window
+from batcher.model import CallClass, ClockOffset, Kind, Lease, Limit, Page, Refused, Stops, Window
 from batcher.policy.breaker import QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
-from batcher.policy.evidence import times_before
 from batcher.policy.pace import JITTER_S, class_of, pause_s
 from batcher.policy.retry import RetryBudget
 from batcher.policy.threshold import Tolerance
@@ -189,17 +188,6 @@ class LaneContext:
         offset = self.clock_offset
         return None if offset is None else self.clock.steady() + offset.high
 
-    async def mark(self, row: ClaimedRow, first: float | None, *, waits: bool) -> None:
-        """Put on record that a row is about to be sent, if the time there is known; `waits` until that is durable.
-
-        `first` is when a send of this sitting left first that may have taken effect (steady clock; None: none has).
-        """
-        offset, now = self.clock_offset, self.clock.steady()
-        if offset is not None:
-            sent_there = (now if first is None else first) + offset.low
-            send = Send(self.lease, row.row_no, sent_there, now + offset.high, times_before(row))
-            await self.commit.mark(send) if waits else self.commit.note_send(send)
-
     @property
     def closing(self) -> bool:
         """Whether the lane takes no more rows."""
@@ -213,7 +201,6 @@ class LaneContext:
 
     def close(self) -> None:
         """Take no more rows: a stop was requested, or the whole lane was refused. Repeatable."""
-        self.looks.close(self.clock.steady())
         for act in self._when_closing:
             act()
 

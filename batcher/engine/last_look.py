@@ -41,7 +41,7 @@ async def look_last(context: LaneContext, look_at: Callable[[Sequence[str]], Awa
     context.looks.are_last = True
     context.limiter.open()
     try:
-        with anyio.move_on_after(_left_s(context)):
+        with anyio.move_on_after(_time_s(context)):
             newest = max(sights[scope].newest for scope in scopes)
             await anyio.sleep(max(0.0, newest + RIPE_S - now))
             await look_at(scopes)
@@ -60,9 +60,6 @@ def _may_look(context: LaneContext) -> bool:
     return context.stopped is None or context.stopped.code == QUOTA_CODE
 
 
-def _left_s(context: LaneContext) -> float:
-    """How much time is left for looks. Where the lane alone was stopped nobody waits for its end."""
-    if not context.stop.is_requested:
-        return context.policy.verify_s_max
-    now = context.clock.steady()
-    return (now if context.looks.closed_at is None else context.looks.closed_at) + context.stop.look_s - now
+def _time_s(context: LaneContext) -> float:
+    """How long looks may take. Where the lane alone was stopped nobody waits for its end."""
+    return context.stop.look_s if context.stop.is_requested else context.policy.verify_s_max

@@ -36,16 +36,10 @@ class Whose:
 
 @dataclass(slots=True)
 class Looks:
-    """What a lane has looked at of what the provider took: by scope, since its first row was taken.
+    """What a lane has looked at of what the provider took, by scope, since its first row was taken.
 
-    `closed_at`: when the lane began to close (steady clock). `are_last`: it makes calls though it closes, for its last
-    looks.
+    `are_last`: the lane makes calls though it closes, for its last looks.
     """
 
     sights: dict[str, Sight] = field(default_factory=dict)
-    closed_at: float | None = None
     are_last: bool = False
-
-    def close(self, now: float) -> None:
-        """The lane begins to close. Repeatable: the first moment stays."""
-        self.closed_at = now if self.closed_at is None else self.closed_at

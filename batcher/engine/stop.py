@@ -18,7 +18,7 @@ class Stop:
     def __init__(self) -> None:
         self.code = ""
         self.look_s = STOP_LOOK_S
-        """How long from now on last looks may take."""
+        """How long last looks may take once what was in flight is settled."""
         self._requested = anyio.Event()
 
     @property

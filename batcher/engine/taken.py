@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from batcher.engine.context import LaneContext
 from batcher.engine.row_queue import Work
+from batcher.engine.sends import sendings_of, sent_there_of
 from batcher.engine.settling import elapsed_ms, record
-from batcher.model import Applied, Outcome, RowState, Send, Settlement
-from batcher.policy.evidence import Maker, Sending, maker_of, sendings_before, times_before
+from batcher.model import Applied, Outcome, RowState, Settlement
+from batcher.policy.evidence import Maker, maker_of
 from batcher.policy.found import AVAILABLE, FAILED
 
 
@@ -70,37 +71,6 @@ def _outcome(context: LaneContext, answer: Applied, maker: Maker) -> tuple[Outco
     if not answer.as_wished or (answer.state != AVAILABLE and context.policy.verify):
         return None, "", ""
     return Outcome.CREATED, "", ""
-
-
-def sendings_of(context: LaneContext, work: Work) -> list[Sending]:
-    """All times in which the run was sending a row: in processes that ended, as far as that is on record, and here."""
-    offset, found = context.clock_offset, sendings_before(work.row, context.policy.answer_s_max)
-    if offset is not None:
-        found.extend(
-            Sending(sent + offset.low, sent + offset.high, until + offset.high) for sent, until in work.doubtful
-        )
-        if work.left is not None:
-            found.append(Sending(work.left + offset.low, work.left + offset.high))
-    return found
-
-
-def unmark(context: LaneContext, work: Work) -> None:
-    """Take the last send off the record, which is known to have done nothing; those that may have stay on it."""
-    offset, answer_s = context.clock_offset, context.policy.answer_s_max
-    if offset is None:
-        return
-    here = [(sent + offset.low, until + offset.high - answer_s) for sent, until in work.doubtful]
-    times = [*times_before(work.row), *here]
-    first, last = times[-1] if times else (None, None)
-    context.commit.note_send(Send(context.lease, work.row.row_no, first, last, tuple(times[:-1])))
-
-
-def sent_there_of(context: LaneContext, work: Work) -> float | None:
-    """The row's first send in the provider's time, at the earliest; None: it was not sent, or that is not known."""
-    if work.row.sent_there is not None:
-        return work.row.sent_there
-    offset = context.clock_offset
-    return None if work.sent is None or offset is None else work.sent + offset.low
 
 
 async def settle_unsure(context: LaneContext, *, is_last: bool) -> None:

@@ -285,7 +285,7 @@ class _Rounds:
         context = self._context
         if not due or context.closing:
             return
-        planned = [row.row_no for row, _ in due if row.state is RowState.PLANNED]
+        planned = {row.row_no: remote.remote_id for row, remote in due if row.state is RowState.PLANNED}
         await context.ledger.claim_these(context.lease, planned, context.clock.now())
         pairs = iter(due)
         async with anyio.create_task_group() as tasks:

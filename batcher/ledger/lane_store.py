@@ -168,13 +168,15 @@ class LaneStore:
             place = {"run_no": run_no, "lane_no": lease.lane_no, "numbers": json.dumps(list(numbers))}
             return [_ledger_row(values) for values in self._store.all("select_rows", place)]
 
-    def claim_these(self, lease: Lease, numbers: Sequence[int], now: float) -> None:
+    def claim_these(self, lease: Lease, ids: Mapping[int, str | None], now: float) -> None:
         with self._store.transaction():
             run_no = self._check(lease)
-            place = {"run_no": run_no, "lane_no": lease.lane_no, "numbers": json.dumps(list(numbers)), "now": now}
-            claimed = self._store.run("claim_these", place)
-            if claimed != len(set(numbers)):
-                raise LedgerError(f"{len(set(numbers)) - claimed} rows of lane {lease.lane_no} were not planned")
+            rows: list[tuple[object, ...]] = [
+                (now, remote_id, run_no, lease.lane_no, row_no) for row_no, remote_id in ids.items()
+            ]
+            claimed = self._store.many("claim_these", rows)
+            if claimed != len(ids):
+                raise LedgerError(f"{len(ids) - claimed} rows of lane {lease.lane_no} were not planned")
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): -claimed, (RowState.CLAIMED, ""): claimed})
 
     def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:

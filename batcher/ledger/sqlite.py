@@ -326,8 +326,8 @@ class SqliteLedger:
     async def rows(self, lease: Lease, numbers: Sequence[int]) -> list[LedgerRow]:
         return await self._call(self._lanes.rows, lease, numbers)
 
-    async def claim_these(self, lease: Lease, numbers: Sequence[int], now: float) -> None:
-        await self._step(self._lanes.claim_these, lease, numbers, now)
+    async def claim_these(self, lease: Lease, ids: Mapping[int, str | None], now: float) -> None:
+        await self._step(self._lanes.claim_these, lease, ids, now)
 
     async def match(self, lease: Lease, keys: Sequence[NaturalKey]) -> list[LedgerRow]:
         return await self._call(self._lanes.match, lease, keys)

@@ -29,7 +29,7 @@ FIRST_S = 12.0
 TURN_SHARE = 0.1
 
 STOP_LOOK_S = 6.0
-"""How long after a stop was asked for last looks may take: a service manager gives 10 s, and some is for the report."""
+"""How long last looks may take once what was in flight is settled: a stop is to take 8 s, and the report some of it."""
 RIPE_S = 1.0
 """A last look waits until the newest row was accepted so long ago: at once the last rows would still be `pending`."""
 FRESH_S = 5.0

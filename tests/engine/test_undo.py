@@ -368,7 +368,7 @@ async def test_what_a_dead_sitting_had_claimed_still_knows_since_when_it_may_be_
         await claimed(work.ledger, other, now=T0 + 100)
         await write(work.ledger, other, settled(1, Outcome.FAILED, http_status=400, spent=True, settled_at=T0 + 101))
         await end(work.ledger, other.run_id)
-        await work.ledger.claim_these(await lease_of(work.ledger, UNDO), [1], T0 + 50)
+        await work.ledger.claim_these(await lease_of(work.ledger, UNDO), dict.fromkeys([1]), T0 + 50)
         (record,) = await work.undo()
         assert (record.outcome, record.remote_id, cloud.deleted) == (Outcome.DELETED, "fl-1", ["fl-1"])
 

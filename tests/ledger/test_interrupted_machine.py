@@ -156,7 +156,7 @@ class InterruptedMachine(LedgerMachine):
         ledger, run_id = self.ledger, run.run_id
         works: list[Coroutine[Any, Any, Any]] = [
             ledger.claim(lease, after=0, limit=9, now=now),
-            ledger.claim_these(lease, [line.row_no for line in planned], now),
+            ledger.claim_these(lease, dict.fromkeys(line.row_no for line in planned), now),
             ledger.recover(lease, after=0, limit=9),
             ledger.skip_planned(lease, "BATCHER.LaneStopped", "no", now),
             ledger.plan_vanished(lease, [line.row_no for line in run.rows]),
@@ -191,8 +191,8 @@ class InterruptedMachine(LedgerMachine):
         now = self.tick()
         if others:
             with pytest.raises(LedgerError):
-                self.do(self.ledger.claim_these(lease, [line.row_no for line in [*planned, *others]], now))
-        self.do(self.ledger.claim_these(lease, [line.row_no for line in planned], now))
+                self.do(self.ledger.claim_these(lease, dict.fromkeys(line.row_no for line in [*planned, *others]), now))
+        self.do(self.ledger.claim_these(lease, dict.fromkeys(line.row_no for line in planned), now))
         self.note_claimed(planned)
 
     @precondition(LedgerMachine.has_leases)
@@ -252,8 +252,9 @@ class InterruptedMachine(LedgerMachine):
         others = [each for each in self.runs if each is not parent and each.operation != "undo"]
         since: dict[NaturalKey, float] = {}
         for line in {(line.lane, line.name): line for line in parent.rows[::-1]}.values():
-            sent = [other.sent_there for each in others if (other := self.first_of(each, line)) is not None]
-            later = [at for at in sent if at is not None and line.sent_there is not None and at > line.sent_there]
+            began = self.first_sent(line)
+            sent = [self.first_sent(other) for each in others if (other := self.first_of(each, line)) is not None]
+            later = [at for at in sent if at is not None and began is not None and at > began]
             if later:
                 since[key_of(line.name, line.lane)] = min(later)
         keys = [key_of(name, lane) for name in "abc" for lane in (NORTH, SOUTH)]
@@ -312,6 +313,10 @@ class InterruptedMachine(LedgerMachine):
             found.append(taken)
         return found
 
+    def first_sent(self, line: BookRow) -> float | None:
+        """When the first of all processes first sent a row."""
+        return line.sent_before[0][0] if line.sent_before else line.sent_there
+
     def first_of(self, run: BookRun, line: BookRow) -> BookRow | None:
         """The first row of a run with the key of another one's."""
         return next((each for each in run.rows if (each.lane, each.name) == (line.lane, line.name)), None)
@@ -344,7 +349,7 @@ class InterruptedMachine(LedgerMachine):
 
     def delete_in(self, run: BookRun, lease: Lease) -> None:
         lines, now = run.of(lease, RowState.PLANNED), self.tick()
-        self.do(self.ledger.claim_these(lease, [line.row_no for line in lines], now))
+        self.do(self.ledger.claim_these(lease, dict.fromkeys(line.row_no for line in lines), now))
         self.note_claimed(lines)
         known = [
             settled(
@@ -464,7 +469,7 @@ class InterruptedMachine(LedgerMachine):
         super().write_stale(run, lease)
         planned = [line.row_no for line in run.of(lease, RowState.PLANNED)]
         for work in (
-            self.ledger.claim_these(lease, planned, self.now),
+            self.ledger.claim_these(lease, dict.fromkeys(planned), self.now),
             self.ledger.plan_vanished(lease, [line.row_no for line in run.rows]),
         ):
             with pytest.raises(StaleLeaseError):

@@ -92,7 +92,7 @@ async def test_who_lost_the_lane_can_write_nothing(ledger: Ledger) -> None:
         ledger.recover(stale, after=0, limit=9),
         ledger.regenerate_rows(stale, [(next_row(1, 1), T0 + 5)]),
         ledger.plan_vanished(stale, [1, 2]),
-        ledger.claim_these(stale, [3], T0 + 5),
+        ledger.claim_these(stale, dict.fromkeys([3]), T0 + 5),
         ledger.skip_planned(stale, "BATCHER.QuotaExhausted", "", T0 + 5),
         ledger.write(R1, [(stale, settled(1))], {("create", "202"): 1}),
         ledger.write(R1, [], {("create", "202"): 1}, (), [send(stale, 1)]),

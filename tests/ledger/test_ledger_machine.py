@@ -496,9 +496,9 @@ class LedgerMachine(RuleBasedStateMachine):
             case 1:
                 return Send(lease, line.row_no, None, None, line.sent_before)
             case _:
-                has_send = line.sent_there is not None and line.told_there is not None
-                process = [(line.sent_there or 0.0, line.told_there or 0.0)] if has_send else []
-                return Send(lease, line.row_no, first, last, (*line.sent_before, *process))
+                began = first - 9 if line.sent_there is None else line.sent_there
+                ended = first - 8 if line.told_there is None else line.told_there
+                return Send(lease, line.row_no, first, last, (*line.sent_before, (began, ended)))
 
     def note_sent(self, run: BookRun, lease: Lease, sends: list[Send]) -> None:
         """Sends are on record before whatever is settled in the same group."""

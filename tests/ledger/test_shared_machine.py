@@ -192,7 +192,7 @@ class SharedMachine(RuleBasedStateMachine):
         lane, lease = self.lease_of(pick)
         lines = lane.of(RowState.PLANNED)[1:]
         numbers = [line.row_no for line in lines]
-        if self.attempt(lane, lease, lambda: self.through(lease).claim_these(lease, numbers, self.now)):
+        if self.attempt(lane, lease, lambda: self.through(lease).claim_these(lease, dict.fromkeys(numbers), self.now)):
             self.move(lines, RowState.CLAIMED)
 
     @precondition(has_leases)

@@ -260,7 +260,7 @@ async def test_neither_the_run_itself_nor_an_undo_is_a_rival(ledger: Ledger) -> 
     await write(ledger, lease, sends=[send(lease, 1)])
     await taken_back(ledger, R1, "first")
     first = await lease_of(ledger, RunId("first"))
-    await ledger.claim_these(first, [1], T0 + 90)
+    await ledger.claim_these(first, dict.fromkeys([1]), T0 + 90)
     await write(ledger, first, sends=[send(first, 1, THERE + 90)])
     await taken_back(ledger, R1)
     assert await ledger.rivals(await lease_of(ledger, UNDO), [key_of("row-1")]) == {}
@@ -324,7 +324,7 @@ async def test_these_rows_are_claimed_and_no_others(ledger: Ledger) -> None:
     await worked(ledger, {}, [row(n) for n in range(1, 5)])
     await taken_back(ledger, R1)
     lease = await lease_of(ledger, UNDO)
-    await ledger.claim_these(lease, [2, 4], T0 + 50)
+    await ledger.claim_these(lease, dict.fromkeys([2, 4]), T0 + 50)
     assert await states(ledger, UNDO) == "1 planned, 2 claimed, 3 planned, 4 claimed"
     assert {each.intent_at for each in await ledger.rows(lease, [1, 2, 3, 4])} == {T0 + 2}
     await assert_counters_hold(ledger, UNDO)
@@ -334,9 +334,9 @@ async def test_a_claim_of_what_is_not_planned_is_refused_whole(ledger: Ledger) -
     await worked(ledger, {}, [row(n) for n in range(1, 4)])
     await taken_back(ledger, R1)
     lease = await lease_of(ledger, UNDO)
-    await ledger.claim_these(lease, [2], T0 + 50)
+    await ledger.claim_these(lease, dict.fromkeys([2]), T0 + 50)
     with pytest.raises(LedgerError, match="1 rows of lane 1 were not planned"):
-        await ledger.claim_these(lease, [1, 2, 3], T0 + 51)
+        await ledger.claim_these(lease, dict.fromkeys([1, 2, 3]), T0 + 51)
     assert await states(ledger, UNDO) == "1 planned, 2 claimed, 3 planned"
     await assert_counters_hold(ledger, UNDO)
 
@@ -347,7 +347,7 @@ async def test_who_lost_the_lane_claims_nothing(ledger: Ledger) -> None:
     stale = await lease_of(ledger, UNDO)
     await lease_of(ledger, UNDO, owner="other")
     with pytest.raises(StaleLeaseError):
-        await ledger.claim_these(stale, [1], T0 + 50)
+        await ledger.claim_these(stale, dict.fromkeys([1]), T0 + 50)
     assert await states(ledger, UNDO) == "1 planned"
 
 

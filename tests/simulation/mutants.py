@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batcher.cloud.skew import EndpointClock
-from batcher.engine import attempt, lane, limiter, taken
+from batcher.engine import attempt, lane, limiter, sends, taken
 from batcher.engine.absence import Misses
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
@@ -92,7 +92,7 @@ def evidence_by_claim_time() -> Iterator[None]:
     def since_the_claim(context: LaneContext, work: Work) -> list[Sending]:
         return [replace(sending, earliest=sending.earliest - 60.0) for sending in plain(context, work)]
 
-    plain = taken.sendings_of
+    plain = sends.sendings_of
     with pytest.MonkeyPatch.context() as patch:
         for module in (taken, attempt):
             patch.setattr(module, "sendings_of", since_the_claim)

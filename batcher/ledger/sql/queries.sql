@@ -364,13 +364,16 @@ ORDER BY r.row_no
 
 -- name: select_rivals
 -- Of rows of a run that takes another one back: when yet another run first sent the same, after that one began to.
+-- The first send of all is the first of `sent_before`, where there is any.
 SELECT key, since FROM (
     SELECT k.key AS key,
-           (SELECT min(r.sent_there)
+           (SELECT min(coalesce(json_extract(r.sent_before, '$[0][0]'), r.sent_there))
             FROM run AS o
             CROSS JOIN row_key AS ok ON ok.run_no = o.run_no AND ok.key = k.key
             CROSS JOIN row AS r ON r.run_no = ok.run_no AND r.lane_no = ok.lane_no AND r.row_no = ok.row_no
-            WHERE o.run_no NOT IN (u.run_no, p.run_no) AND o.operation <> 'undo' AND r.sent_there > pr.sent_there) AS since
+            WHERE o.run_no NOT IN (u.run_no, p.run_no) AND o.operation <> 'undo'
+              AND coalesce(json_extract(r.sent_before, '$[0][0]'), r.sent_there)
+                  > coalesce(json_extract(pr.sent_before, '$[0][0]'), pr.sent_there)) AS since
     FROM run AS u
     JOIN run AS p ON p.run_id = u.parent
     JOIN row_key AS k ON k.run_no = p.run_no
@@ -379,9 +382,8 @@ SELECT key, since FROM (
 ) WHERE since IS NOT NULL
 
 -- name: claim_these
-UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, :now)
-WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'planned'
-  AND row_no IN (SELECT value FROM json_each(:numbers))
+UPDATE row SET state = 'claimed', intent_at = coalesce(intent_at, ?), remote_id = coalesce(remote_id, ?)
+WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'planned'
 
 -- name: match_keys
 -- Rows that are settled too: what else stands at a row's place is to be said.
