@@ -5,13 +5,14 @@ They raise `BatcherError` for what ends them before or instead of a report.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
+from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, undone_by
 from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
 from batcher.intake import PROJECTS, fingerprint_of, new_run, record_run
@@ -21,13 +22,14 @@ from batcher.ledger_port import Ledger
 from batcher.model import UNDO, Outcome, RowState, RunId, RunState
 from batcher.ownership import check_folder, other_owner
 from batcher.planning.record import settle_twins
+from batcher.policy.selection import ALL, Selection, selection_of
 from batcher.records import RunRecord
 from batcher.report.folder import check_run_folder
 from batcher.report.publish import Publication
 from batcher.report.summary import described_endpoints
 from batcher.review import Review, Reviewed, read_reviewed
 from batcher.sites import check_site, is_recalled, misplaced
-from batcher.sitting import RunResult, publish_run, work
+from batcher.sitting import REPLACES_FAILED, RunResult, publish_run, replaces_failed, work
 from batcher.wiring import Cloud, Session, flow_logs, open_cloud, open_source, run_ledger
 
 NOT_OF_AN_UNDO = ("verify", "max_failures", "until", "time")
@@ -50,7 +52,7 @@ async def run_inventory(path: str, session: Session, *, plan: Path | None = None
                 if run.state is RunState.PLANNING:
                     await ledger.drop_run(run.run_id)
             unfit = []
-            for begun in [run for run in runs if _goes_on(run, runs) and run.fingerprint == fingerprint]:
+            for begun in [run for run in runs if goes_on(run, runs) and run.fingerprint == fingerprint]:
                 continuing = session.continuing(begun)
                 async with open_cloud(continuing) as cloud:
                     if why := await _unfitness(ledger, begun, cloud, continuing):
@@ -104,24 +106,25 @@ async def resume_run(run_id: str | None, session: Session) -> RunResult:
     """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again."""
     async with _held_ledger(session) as ledger:
         runs = await ledger.runs()
-        run = await _choose(
-            ledger, run_id, lambda run: _is_unfinished(run) and not _undone_by(run, runs), "unfinished run"
+        run = await choose(
+            ledger, run_id, lambda run: is_unfinished(run) and not undone_by(run, runs), "unfinished run"
         )
-        _check_not_undone(run, runs)
+        check_not_undone(run, runs)
         session = session.continuing(run)
         async with open_cloud(session) as cloud:
             await check_site(ledger, run, cloud, session)
             return await _go_on(ledger, run, cloud, session)
 
 
-async def undo_run(run_id: str, session: Session, *, force: bool = False) -> RunResult:
-    """Delete the flow logs that a run created, and only those; goes on with an undo that was begun.
+async def undo_run(run_id: str, session: Session, *, force: bool = False, selection: Selection = ALL) -> RunResult:
+    """Delete the flow logs that a run created, and only those; goes on with an undo of the same that was begun.
 
-    `force`: also those that were changed since. The run that is undone is not gone on with any more.
+    `force`: also those that were changed since. `selection`: those of such rows alone. A run that is
+    undone whole is not gone on with any more.
     """
     async with _held_ledger(session) as ledger:
         runs = await ledger.runs()
-        parent = await _choose(ledger, run_id, lambda _: False, "run")
+        parent = await choose(ledger, run_id, lambda _: False, "run")
         if parent.operation == UNDO:
             raise ConfigError(
                 f"run `{run_id}` is an undo itself: what it deleted cannot be brought back",
@@ -131,7 +134,8 @@ async def undo_run(run_id: str, session: Session, *, force: bool = False) -> Run
         for run in undos:
             if run.state is RunState.PLANNING:
                 await ledger.drop_run(run.run_id)
-        begun = [run for run in undos if run.state is not RunState.PLANNING and _is_unfinished(run)]
+        begun = [run for run in undos if run.state is not RunState.PLANNING and is_unfinished(run)]
+        begun = [run for run in begun if selection_of(run.settings) == selection]
         if begun:
             session = session.continuing(begun[0])
             async with open_cloud(session) as cloud:
@@ -140,7 +144,7 @@ async def undo_run(run_id: str, session: Session, *, force: bool = False) -> Run
         session = _undoing(session, parent)
         async with open_cloud(session) as cloud:
             await check_site(ledger, parent, cloud, session)
-            run_id = await _record_undo(ledger, parent, cloud, session, runs=runs, force=force)
+            run_id = await _record_undo(ledger, parent, cloud, session, runs=runs, force=force, selection=selection)
             return await work(ledger, run_id, cloud, session)
 
 
@@ -153,9 +157,19 @@ def _undoing(session: Session, parent: RunRecord) -> Session:
 
 
 async def _record_undo(
-    ledger: Ledger, parent: RunRecord, cloud: Cloud, session: Session, *, runs: list[RunRecord], force: bool
+    ledger: Ledger,
+    parent: RunRecord,
+    cloud: Cloud,
+    session: Session,
+    *,
+    runs: list[RunRecord],
+    force: bool,
+    selection: Selection,
 ) -> RunId:
-    """Plan to take a run back; whatever goes wrong, nothing of that stays, and the run can still be gone on with."""
+    """Plan to take a run back; whatever goes wrong, nothing of that stays, and the run can still be gone on with.
+
+    Raises `RunNotFoundError` where nothing of it is selected.
+    """
     run = new_run(
         parent.inventory_name,
         parent.inventory_sha256,
@@ -165,11 +179,12 @@ async def _record_undo(
         ledger_id=await ledger.identity(),
         parent=parent.run_id,
         operation=UNDO,
-        extra={UNDO: {"force": force}},
+        extra={UNDO: {"force": force}, **selection.recorded()},
     )
     await ledger.create_run(run)
     try:
-        await ledger.copy_made(run.run_id, parent.run_id)
+        if not await ledger.copy_made(run.run_id, parent.run_id, selection) and not selection.is_all:
+            raise RunNotFoundError(f"run `{parent.run_id}` has created no flow log of a row{selection.words}")
         await ledger.index_keys(run.run_id)
         await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
         await ledger.open_run(run.run_id, parent.columns, {})
@@ -189,30 +204,43 @@ async def made_by(run_id: str, session: Session) -> int:
         return under_way + sum(counts.get((RowState.SETTLED, outcome), 0) for outcome in made)
 
 
-async def retry_run(run_id: str | None, session: Session) -> RunResult:
-    """A new run of the rows that ended failed or in doubt; an unfinished one of the same run goes on."""
+async def retry_run(
+    run_id: str | None, session: Session, *, selection: Selection = ALL, replace_failed: bool = False
+) -> RunResult:
+    """A new run of the rows that ended failed or in doubt; an unfinished one of the same run goes on.
+
+    `selection`: of such rows alone. `replace_failed`: flow logs that the provider keeps in state `failed` are deleted,
+    and created again once they are gone. Raises `ConfigError` where an unfinished retry was begun otherwise.
+    """
     async with _held_ledger(session) as ledger:
         runs = await ledger.runs()
-        retried = {run.parent for run in runs if run.state is RunState.FINISHED and run.operation != UNDO}
-        parent = await _choose(
+        retried = {
+            run.parent
+            for run in runs
+            if run.state is RunState.FINISHED and run.operation != UNDO and selection_of(run.settings).is_all
+        }
+        parent = await choose(
             ledger,
             run_id,
             lambda run: (
-                _has_retryable(run)
-                and run.run_id not in retried
-                and run.operation != UNDO
-                and not _undone_by(run, runs)
+                has_retryable(run) and run.run_id not in retried and run.operation != UNDO and not undone_by(run, runs)
             ),
             "run with rows that are `failed` or `in_doubt` and were not retried",
         )
-        _check_not_undone(parent, runs)
+        check_not_undone(parent, runs)
         if parent.operation == UNDO:
             raise ConfigError(
                 f"run `{parent.run_id}` is an undo, and a retry would make what it could not delete",
                 hint=f"`batcher undo {parent.parent}` tries that again",
             )
-        begun = [run for run in runs if run.parent == parent.run_id and _goes_on(run, runs)]
+        begun = [run for run in runs if run.parent == parent.run_id and goes_on(run, runs)]
         if begun:
+            asked = (selection, replace_failed)
+            if asked != (selection_of(begun[0].settings), replaces_failed(begun[0])):
+                raise ConfigError(
+                    f"retry `{begun[0].run_id}` of this run is not finished, and was begun with other options",
+                    hint=f"`batcher resume {begun[0].run_id}` finishes it",
+                )
             session = session.continuing(begun[0])
             async with open_cloud(session) as cloud:
                 await check_site(ledger, begun[0], cloud, session)
@@ -220,12 +248,21 @@ async def retry_run(run_id: str | None, session: Session) -> RunResult:
         session = session.continuing(parent)
         async with open_cloud(session) as cloud:
             await check_site(ledger, parent, cloud, session)
-            run_id = await _record_retry(ledger, parent, session, runs=runs)
+            extra = {**selection.recorded(), **({REPLACES_FAILED: True} if replace_failed else {})}
+            run_id = await _record_retry(ledger, parent, session, runs=runs, selection=selection, extra=extra)
             return await work(ledger, run_id, cloud, session)
 
 
-async def _record_retry(ledger: Ledger, parent: RunRecord, session: Session, *, runs: list[RunRecord]) -> RunId:
-    """Plan the rows of a run again that ended failed or in doubt. Raises `RunNotFoundError` where there are none."""
+async def _record_retry(
+    ledger: Ledger,
+    parent: RunRecord,
+    session: Session,
+    *,
+    runs: list[RunRecord],
+    selection: Selection,
+    extra: dict[str, object],
+) -> RunId:
+    """Plan the selected rows of a run again that failed or are in doubt. Raises `RunNotFoundError` if none are."""
     run = new_run(
         parent.inventory_name,
         parent.inventory_sha256,
@@ -234,11 +271,12 @@ async def _record_retry(ledger: Ledger, parent: RunRecord, session: Session, *, 
         runs=runs,
         ledger_id=await ledger.identity(),
         parent=parent.run_id,
+        extra=extra,
     )
     await ledger.create_run(run)
-    if await ledger.copy_rows(run.run_id, parent.run_id) == 0:
+    if await ledger.copy_rows(run.run_id, parent.run_id, selection) == 0:
         await ledger.drop_run(run.run_id)
-        raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`")
+        raise RunNotFoundError(f"run `{parent.run_id}` has no `failed` or `in_doubt` row{selection.words}")
     await settle_twins(ledger, flow_logs(None, session), run.run_id, session.clock)
     await ledger.open_run(run.run_id, parent.columns, {})
     return run.run_id
@@ -249,26 +287,6 @@ async def _go_on(ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session,
     check_run_folder(session.reports, run.run_id, await ledger.identity())
     await ledger.reopen(run.run_id)
     return await work(ledger, run.run_id, cloud, session, continued=True, force=force)
-
-
-def _undone_by(run: RunRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
-    """The run that takes this one back, if there is one; one that died over its plan has done nothing."""
-    undos = (each for each in runs if each.parent == run.run_id and each.operation == UNDO)
-    return next((each for each in undos if each.state is not RunState.PLANNING), None)
-
-
-def _goes_on(run: RunRecord, runs: Sequence[RunRecord]) -> bool:
-    """Whether work is left in a run, and it was not taken back."""
-    return run.state is RunState.OPEN and _undone_by(run, runs) is None
-
-
-def _check_not_undone(run: RunRecord, runs: Sequence[RunRecord]) -> None:
-    """Raise for a run that was taken back: to go on with it would make anew what is gone."""
-    undo = _undone_by(run, runs)
-    if undo is not None:
-        raise RunNotFoundError(
-            f"run `{run.run_id}` was taken back by `{undo.run_id}`", hint="run its inventory again for a new one"
-        )
 
 
 async def _unfitness(ledger: Ledger, run: RunRecord, cloud: Cloud, session: Session) -> str:
@@ -300,7 +318,7 @@ def _place(name: str) -> tuple[str, str]:
 async def write_report(run_id: str | None, session: Session) -> Publication:
     """Draw a run's reports again from the ledger; works beside a run that is going on."""
     async with _readable(session) as ledger:
-        run = await _choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
+        run = await choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
         return await publish_run(ledger, run, session)
 
 
@@ -334,25 +352,3 @@ async def run_endpoints(run_id: str, session: Session) -> list[dict[str, object]
     """Where a run is done, as `summary.json` has it; works beside a run that is going on."""
     async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
         return described_endpoints(await ledger.sites(RunId(run_id)))
-
-
-async def _choose(ledger: Ledger, run_id: str | None, fits: Callable[[RunRecord], bool], what: str) -> RunRecord:
-    if run_id is not None:
-        run = await ledger.run(RunId(run_id))
-        if run.state is RunState.PLANNING:
-            raise RunNotFoundError(
-                f"run `{run_id}` has no whole plan, and nothing of it was sent", hint="run its inventory again"
-            )
-        return run
-    for run in await ledger.runs():
-        if fits(run):
-            return run
-    raise RunNotFoundError(f"the ledger holds no {what}", hint="`batcher status` lists the runs")
-
-
-def _is_unfinished(run: RunRecord) -> bool:
-    return run.state is RunState.OPEN or run.counts.get((RowState.SETTLED, Outcome.SKIPPED), 0) > 0
-
-
-def _has_retryable(run: RunRecord) -> bool:
-    return any(run.counts.get((RowState.SETTLED, outcome), 0) for outcome in (Outcome.FAILED, Outcome.IN_DOUBT))

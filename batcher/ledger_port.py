@@ -19,6 +19,7 @@ from batcher.model import (
     Send,
     Settlement,
 )
+from batcher.policy.selection import ALL, Selection
 from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 
@@ -94,12 +95,12 @@ class Ledger(Protocol):
         """Where a run was planned to be done: each site once, in the order of accounts and regions."""
         ...
 
-    async def copy_rows(self, run_id: RunId, parent: RunId) -> int:
-        """Plan again the rows of `parent` that ended failed or in doubt; the number copied."""
+    async def copy_rows(self, run_id: RunId, parent: RunId, selection: Selection = ALL) -> int:
+        """Plan again the selected rows of `parent` that ended failed or in doubt; the number copied."""
         ...
 
-    async def copy_made(self, run_id: RunId, parent: RunId) -> int:
-        """Plan the rows of `parent` that it has made or may have made, to be taken back; the number copied.
+    async def copy_made(self, run_id: RunId, parent: RunId, selection: Selection = ALL) -> int:
+        """Plan the selected rows of `parent` that it has made or may have made, to be taken back; the number copied.
 
         Each keeps its token, the id under which it is known, who made that, and when the run was sending it.
         """

@@ -33,6 +33,8 @@ from batcher.report.publish import Publication, publish
 from batcher.report.summary import Origin
 from batcher.wiring import Cloud, Session, engine_policy, flow_logs
 
+REPLACES_FAILED = "replaces_failed"
+"""Among a run's settings: whether it deletes what the provider keeps in state `failed`, and creates it again."""
 PLAN = "plan"
 """Among a run's settings: the seal of the plan that it was made from."""
 SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
@@ -109,7 +111,7 @@ async def work(
     rate = session.settings.run.rate
     session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, rate, accepted))
     began, calls_before = clock.steady(), sum(run.calls.values())
-    policy = replace(engine_policy(session), reviewed=PLAN in run.settings)
+    policy = replace(engine_policy(session), reviewed=PLAN in run.settings, replaces_failed=replaces_failed(run))
     if known is not None:  # the survey has made the checks
         policy = replace(policy, preflight=False)
     guard = _failure_guard(run, session)
@@ -198,6 +200,11 @@ def _left_text(session: Session, before: int, left: int, worked_s: float) -> str
         return "no row is left"
     pace = "" if nights is None else f"; {nights:,} more such sitting{'s' if nights > 1 else ''} at this pace"
     return f"{left:,} rows are left{pace}"
+
+
+def replaces_failed(run: RunRecord) -> bool:
+    """Whether a run deletes what the provider keeps in state `failed`, and creates it again."""
+    return run.settings.get(REPLACES_FAILED) is True
 
 
 def _lane_work(run: RunRecord, *, force: bool) -> WorkLane:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,12 @@ def add_cloud_options(parser: argparse.ArgumentParser) -> None:
         ("auth-token", "a token, sent instead of signing"),
     ):
         group.add_argument(f"--{name}-env", metavar="NAME", help=f"environment variable that holds {what}")
+
+
+def add_selection_options(group: "argparse._ArgumentGroup", outcomes: Sequence[str]) -> None:
+    """Which rows of a run are taken up, by what its report says of them."""
+    group.add_argument("--code", default="", help="only rows that ended with this error code")
+    group.add_argument("--outcome", default="", choices=outcomes, help="only rows that ended so")
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

@@ -158,14 +158,19 @@ def next_steps(result: "RunResult") -> list[str]:
     if run.operation == UNDO:
         return _steps_after_undo(result)
     steps = []
+    groups = cast("list[dict[str, Any]]", result.publication.summary["failures"])
     if counts.get("failed") or counts.get("in_doubt"):
-        steps.append(f"`{command_for(run, f'retry {run.run_id}')}` tries the failed and doubtful rows again")
+        stuck = sum(group["count"] for group in groups if group["code"] == OwnCode.REMOTE_FAILED)
+        if stuck:
+            again = command_for(run, f"retry {run.run_id} --replace-failed")
+            steps.append(f"`{again}` deletes what the provider keeps in state `failed`, and creates it again")
+        if counts.get("failed", 0) + counts.get("in_doubt", 0) > stuck:
+            steps.append(f"`{command_for(run, f'retry {run.run_id}')}` tries the failed and doubtful rows again")
     if counts.get("drifted"):
         again = command_for(run, f"run {shlex.quote(run.inventory_name)} --fix-drift")
         steps.append(f"`{again}` puts right what is there otherwise than wished")
     if counts.get("invalid"):
-        steps.append("mend the rows of failed.csv, which is an inventory itself, and run it")
-    groups = cast("list[dict[str, Any]]", result.publication.summary["failures"])
+        steps.append("correct the rows of failed.csv, which says what is wrong with each, and run it as an inventory")
     barred = sum(group["count"] for group in groups if group["code"] == OwnCode.PROJECT_UNKNOWN)
     if barred:
         steps.append(f"run the inventory again once access is mended: {barred:,} rows could not be planned")

@@ -14,6 +14,7 @@ from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import unreadable
 from batcher.engine.look_up import LookUps
+from batcher.engine.replacing import is_gone, makes_way, remove_failed
 from batcher.engine.row_queue import Work
 from batcher.engine.sends import mark, on_record, sendings_of, sent_there_of, unmark
 from batcher.engine.settling import (
@@ -44,6 +45,8 @@ async def attempt(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
         return False
     if work.looks_until is not None and work.refused is not None:
         return await _settle_by_listing(context, look_ups, work, work.refused)
+    if work.leaving is not None and not await _has_made_way(context, work):
+        return work.leaving is not None
     match await _prepare(context, look_ups, work):
         case _Step.SEND:
             return await _send(context, look_ups, work)
@@ -141,7 +144,7 @@ async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step
         return _Step.SEND
     match await look_for(context, look_ups, work):
         case Found(remotes):
-            return _Step.DONE if await _settle_found(context, work, remotes) else _Step.WAIT
+            return await _found(context, work, remotes)
         case Wait(due):
             work.due = due
             return _Step.WAIT
@@ -153,6 +156,35 @@ async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step
             await _next_generation(context, work)
             work.new_generation = False
             return _Step.SEND
+
+
+async def _found(context: LaneContext, work: Work, remotes: Sequence[Remote]) -> _Step:
+    """Settle a row by what stands at its place, or delete that if it failed, so that the row can be sent again."""
+    failed = makes_way(context, work.row, work.row.believed_id, remotes)
+    if failed is None:
+        return _Step.DONE if await _settle_found(context, work, remotes) else _Step.WAIT
+    refused = await remove_failed(context, work, failed)
+    if work.leaving is not None:
+        return _Step.WAIT
+    if refused is None or context.closing:
+        _leave(context, work)
+    else:
+        message = f"the provider keeps `{failed.remote_id}` in state `failed`, and its delete was refused"
+        _settle(context, work, Outcome.FAILED, refused.code, f"{message}: {refused.message}")
+    return _Step.DONE
+
+
+async def _has_made_way(context: LaneContext, work: Work) -> bool:
+    """Whether what failed is gone, and the row goes under another token; else it waits, or is settled."""
+    if await is_gone(context, work):
+        work.note, work.leaving = f"replaces `{work.leaving}`, which the provider kept in state `failed`", None
+        await _next_generation(context, work)
+        return True
+    if context.clock.steady() >= work.leaves_until and not context.closing:
+        message = f"`{work.leaving}` was deleted, and is not gone yet: `batcher retry --replace-failed` again later"
+        _settle(context, work, Outcome.FAILED, "BATCHER.RemoteFailed", message)
+        work.leaving = None
+    return False
 
 
 async def _next_generation(context: LaneContext, work: Work) -> None:

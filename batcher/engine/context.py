@@ -40,7 +40,8 @@ class EnginePolicy:
 
     `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side,
     `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. A listing may lag for `listing_lag_s`.
-    `reviewed`: of what is there already only what a person has reviewed may be changed.
+    `reviewed`: of what is there already only what a person has reviewed may be changed. `replaces_failed`: what the
+    provider keeps in state `failed` is deleted, and made again.
     """
 
     window: Window | None
@@ -52,6 +53,7 @@ class EnginePolicy:
     fix_drift: bool = False
     preflight: bool = False
     reviewed: bool = False
+    replaces_failed: bool = False
     verify: bool = True
     verify_s_max: float = 300.0
     token_lifetime_s: float = 8 * 3600.0

@@ -19,6 +19,7 @@ from batcher.engine.context import LaneContext
 from batcher.engine.drift import put_right
 from batcher.engine.listing import ScopeListing, unreadable
 from batcher.engine.look_up import LOOK_UP_ROWS_MAX
+from batcher.engine.replacing import makes_way
 from batcher.engine.settling import (
     ended,
     found_settlement,
@@ -184,7 +185,7 @@ async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remo
         remotes = await without_gone(context, row, row.known_id, remotes, is_old=False)
     elif row.state is RowState.ACCEPTED and all(each.remote_id != row.remote_id for each in remotes):
         return None, False
-    if not remotes:
+    if not remotes or (row.state is not RowState.ACCEPTED and makes_way(context, row, row.known_id, remotes)):
         return None, False
     remote = standing_of(remotes, known_id=row.remote_id, deleted_id=row.deleted_id)
     if row.state is RowState.ACCEPTED:

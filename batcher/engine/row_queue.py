@@ -28,7 +28,8 @@ class Work:
     does not say that it surely has not.
     On the steady clock: `sent` is when a send of this sitting left first that may have taken effect, `used` when
     any did, `missed_at` when a look for it began that did not show it, and `looks_until` how long it is looked for once
-    the provider has said that it exists.
+    the provider has said that it exists. `leaving` is the id of a failed thing that was deleted to make way, and
+    `leaves_until` how long it is waited for; `note` is said of the row where there is nothing else to say.
     """
 
     row: ClaimedRow
@@ -47,6 +48,9 @@ class Work:
     looks_until: float | None = None
     looks: int = 0
     refused: Refused | None = None
+    leaving: str | None = None
+    leaves_until: float = 0.0
+    note: str = ""
 
 
 @dataclass(order=True, slots=True)

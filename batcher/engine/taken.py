@@ -13,7 +13,7 @@ from batcher.engine.sends import sendings_of, sent_there_of
 from batcher.engine.settling import elapsed_ms, record
 from batcher.model import Applied, Outcome, RowState, Settlement
 from batcher.policy.evidence import Maker, maker_of
-from batcher.policy.found import AVAILABLE, FAILED
+from batcher.policy.found import AVAILABLE, FAILED, REMOTE_FAILED
 
 
 def take(context: LaneContext, work: Work, answer: Applied) -> None:
@@ -48,7 +48,7 @@ def _taken(  # noqa: PLR0917  # what was taken, and what it amounts to
         remote_enabled=answer.enabled,
         http_status=answer.http_status,
         error_code=code,
-        error_message=message,
+        error_message=message or work.note,
         request_id=answer.request_id,
         first_sent_at=work.first_sent_at,
         settled_at=context.clock.now() if is_final else None,
@@ -67,7 +67,7 @@ def _outcome(context: LaneContext, answer: Applied, maker: Maker) -> tuple[Outco
     if maker in (Maker.OTHER, Maker.UNSURE):
         return None, "", ""
     if answer.state == FAILED:
-        return Outcome.FAILED, "BATCHER.RemoteFailed", "accepted, and shown in state `failed`: delete it, then retry"
+        return Outcome.FAILED, "BATCHER.RemoteFailed", REMOTE_FAILED
     if not answer.as_wished or (answer.state != AVAILABLE and context.policy.verify):
         return None, "", ""
     return Outcome.CREATED, "", ""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from batcher.errors import InventoryError
 from batcher.model import Fault
 from batcher.policy.defusing import harmless
+from batcher.policy.remarks import REMARK_COLUMNS
 
 COLUMNS_MAX = 1_000
 """Most columns of a file: far beyond any real inventory, and the names must fit in memory."""
@@ -51,7 +52,7 @@ class ColumnNames:
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
         """The columns seen so far as (name in the file, canonical or the same name)."""
-        return tuple((original, name) for name, original in self._seen.items() if name)
+        return tuple((original, name) for name, original in self._seen.items() if name and name not in REMARK_COLUMNS)
 
     def meaning(self, header: str) -> str:
         """The canonical name of a known column, else the trimmed header itself."""

@@ -16,6 +16,7 @@ from batcher.inventory.columns import COLUMNS_MAX, UNFIT, UNFIT_HINT, ColumnName
 from batcher.inventory.text import Text, unreadable
 from batcher.model import Fault, RawRow
 from batcher.policy.defusing import REPLACEMENT, undefuse
+from batcher.policy.remarks import REMARK_COLUMNS
 
 DELIMITERS = (",", ";", "\t")
 
@@ -51,7 +52,9 @@ class CsvSource:
         self._columns = tuple(names.see(header) if header else "" for header in self._header.names)
         if names.unfit:
             raise unreadable(text.name, self._header.line, UNFIT, hint=UNFIT_HINT)
-        self._users = tuple((at, name) for at, name in enumerate(self._columns) if name and name not in names.known)
+        self._remarks = tuple(at for at, name in enumerate(self._columns) if name in REMARK_COLUMNS)
+        ours = {*names.known, *REMARK_COLUMNS, ""}
+        self._users = tuple((at, name) for at, name in enumerate(self._columns) if name not in ours)
 
     def rows(self) -> Iterator[RawRow]:
         """Yield the rows from the first. Raises `InventoryError` at a broken quote or an overlong row."""
@@ -69,6 +72,8 @@ class CsvSource:
                 faults: tuple[Fault, ...] = ()
                 if odd or nameless or len(row) != width:
                     faults = self._mend(row)
+                for at in self._remarks:
+                    row[at] = ""
                 # What is ours is trimmed, what is the user's is not: most columns are ours.
                 fields = dict(zip(columns, map(str.strip, row), strict=True))
                 for at, column in users:

@@ -3,14 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 from batcher.errors import LedgerError, RunNotFoundError
 from batcher.ledger.identity import identity_of
 from batcher.ledger.lane_store import count_rows, settle_rows
-from batcher.ledger.store import Store, legible, statements, translated
+from batcher.ledger.store import Parameters, Store, legible, statements, translated
 from batcher.model import RUN_ID_PATTERN, LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement
+from batcher.policy.selection import Selection
 from batcher.records import RowRecord, RunRecord, RunSite, Site, Twin
 
 ROWS_MAX = 2**32 - 1
@@ -78,12 +80,12 @@ class PlanStore:
             count_rows(self._store, run_no, counts)
         lanes.update(new_lanes)
 
-    def copy_rows(self, run_id: RunId, parent: RunId) -> int:
+    def copy_rows(self, run_id: RunId, parent: RunId, selection: Selection) -> int:
         with self._store.transaction():
             run_no, parent_no = self._store.run_no(run_id), self._store.run_no(parent)
             self._store.run("copy_lanes", {"run_no": run_no, "parent_no": parent_no})
             row_no = 0
-            for page in _pages(self._store, "select_retried", (parent_no,)):
+            for page in _pages(self._store, "select_retried", {"run_no": parent_no, **asdict(selection)}):
                 plans: list[tuple[object, ...]] = []
                 states: list[tuple[object, ...]] = []
                 for line, lane_no, scope, key, spec, carried, token, generation in page:
@@ -95,12 +97,12 @@ class PlanStore:
             count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
         return row_no
 
-    def copy_made(self, run_id: RunId, parent: RunId) -> int:
+    def copy_made(self, run_id: RunId, parent: RunId, selection: Selection) -> int:
         with self._store.transaction():
             run_no, parent_no = self._store.run_no(run_id), self._store.run_no(parent)
             self._store.run("copy_lanes", {"run_no": run_no, "parent_no": parent_no})
             row_no = 0
-            for page in _pages(self._store, "select_made", (parent_no,)):
+            for page in _pages(self._store, "select_made", {"run_no": parent_no, **asdict(selection)}):
                 plans: list[tuple[object, ...]] = []
                 states: list[tuple[object, ...]] = []
                 for line, lane_no, scope, key, spec, carried, *known in page:
@@ -292,7 +294,7 @@ def _row_record(values: tuple[Any, ...]) -> RowRecord:
     return RowRecord(row_no, line, lane, spec, carried, _STATES[state], _OUTCOMES[outcome], *rest)
 
 
-def _pages(store: Store, name: str, parameters: tuple[object, ...]) -> Iterable[list[tuple[Any, ...]]]:
+def _pages(store: Store, name: str, parameters: Parameters) -> Iterable[list[tuple[Any, ...]]]:
     """A query's rows a few thousand at a time, on a cursor of its own."""
     cursor = store.connection.execute(statements()[name], parameters)
     while page := cursor.fetchmany(2000):

@@ -32,6 +32,7 @@ from batcher.model import (
     Send,
     Settlement,
 )
+from batcher.policy.selection import ALL, Selection
 from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 SQLITE_OLDEST = (3, 37, 0)
@@ -215,11 +216,11 @@ class SqliteLedger:
     async def sites(self, run_id: RunId) -> list[RunSite]:
         return await self._call(self._plans.sites, run_id)
 
-    async def copy_rows(self, run_id: RunId, parent: RunId) -> int:
-        return await self._call(self._plans.copy_rows, run_id, parent)
+    async def copy_rows(self, run_id: RunId, parent: RunId, selection: Selection = ALL) -> int:
+        return await self._call(self._plans.copy_rows, run_id, parent, selection)
 
-    async def copy_made(self, run_id: RunId, parent: RunId) -> int:
-        return await self._call(self._plans.copy_made, run_id, parent)
+    async def copy_made(self, run_id: RunId, parent: RunId, selection: Selection = ALL) -> int:
+        return await self._call(self._plans.copy_made, run_id, parent, selection)
 
     async def index_keys(self, run_id: RunId) -> int:
         return await self._call(self._plans.index_keys, run_id)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from batcher.model import Outcome, Remote
 
 AVAILABLE, FAILED, DELETED = "available", "failed", "deleted"
+REMOTE_FAILED = (
+    "the provider keeps it in state `failed`: `batcher retry --replace-failed` deletes it and creates it again"
+)
 LEAVING = frozenset({"deleting", DELETED})
 
 
@@ -54,8 +57,7 @@ def judge(remote: Remote, differences: Sequence[str], *, amend_due: bool, ours: 
     if remote.state in LEAVING:
         return None
     if remote.state == FAILED:
-        advice = "the provider shows it in state `failed`: delete it, then `batcher retry`"
-        return Found(Outcome.FAILED, "BATCHER.RemoteFailed", advice)
+        return Found(Outcome.FAILED, "BATCHER.RemoteFailed", REMOTE_FAILED)
     if ours and (amend_due or remote.state != AVAILABLE):
         return Found(None)
     if differences:

@@ -82,7 +82,7 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.CONFLICT: "an earlier row asks for the same flow log otherwise; the differences are named",
     OwnCode.DUPLICATE: "an earlier row asks for the same",
     OwnCode.DRIFTED: "it stands there already, but otherwise than wished; each difference is named",
-    OwnCode.REMOTE_FAILED: "the provider shows it in state `failed`",
+    OwnCode.REMOTE_FAILED: "the provider keeps it in state `failed`; see `retry --replace-failed`",
     OwnCode.UNREACHABLE: "no connection to the provider came about, so nothing was sent",
     OwnCode.NO_ANSWER: "the connection failed or the time for an answer ran out",
     OwnCode.BAD_ANSWER: "an answer came that is not the API's, such as a proxy's page or broken JSON",
@@ -120,6 +120,9 @@ DONE: frozenset[str] = frozenset(
     {Outcome.CREATED, Outcome.EXISTS, Outcome.UPDATED, Outcome.DUPLICATE, Outcome.DELETED, Outcome.ABSENT}
 )
 """The outcomes that need nothing more from anybody."""
+
+PENDING: frozenset[str] = frozenset({Outcome.UNVERIFIED, Outcome.SKIPPED})
+"""Those of rows in which nothing is wrong, as far as is known: they were not attempted, or their end was not seen."""
 
 _PROJECTED: Mapping[RowState, Outcome] = {
     RowState.PLANNED: Outcome.SKIPPED,

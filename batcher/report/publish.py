@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeVar
 from batcher.errors import ReportError
 from batcher.model import RunId
 from batcher.policy.defusing import printable_json
+from batcher.policy.verdict import PENDING
 from batcher.records import RowRecord, RunRecord
 from batcher.report.csv_report import CsvLayout, csv_line
 from batcher.report.folder import ReportFolder
@@ -20,7 +21,7 @@ from batcher.report.rows import ReportRow, RowProjection, SpecReader
 from batcher.report.summary import NO_ORIGIN, Advise, Origin, Tally, command_for, no_advice, summarize
 
 FILES_OF_FORMAT: Final[Mapping[str, tuple[str, ...]]] = {
-    "csv": ("report.csv", "failed.csv"),
+    "csv": ("report.csv", "failed.csv", "pending.csv"),
     "jsonl": ("report.jsonl",),
 }
 SUMMARY_FILE: Final = "summary.json"
@@ -80,19 +81,20 @@ class _Draft:
             self._folder.begin(name)
         if "report.csv" in self._names:
             self._folder.write("report.csv", self._csv.header)
-            self._folder.write("failed.csv", csv_line(self._projection.inventory_header))
+            for name in ("failed.csv", "pending.csv"):
+                self._folder.write(name, csv_line(self._projection.again_header))
 
     def add(self, page: Sequence[RowRecord]) -> None:
         """Append a page of rows to every file."""
         lines: dict[str, list[str]] = {name: [] for name in self._names}
-        report, failed, jsonl = (lines.get(name) for name in ("report.csv", "failed.csv", "report.jsonl"))
+        report, jsonl = lines.get("report.csv"), lines.get("report.jsonl")
         for record in page:
             row = self._project(record)
             self._tally.add(row)
             if report is not None:
                 report.append(self._csv.line(row))
-            if failed is not None and row.again is not None:
-                failed.append(csv_line(row.again))
+            if report is not None and row.again is not None:
+                lines["pending.csv" if row.outcome in PENDING else "failed.csv"].append(csv_line(row.again))
             if jsonl is not None:
                 jsonl.append(self._jsonl.line(row))
         for name, texts in lines.items():
@@ -131,8 +133,8 @@ async def publish(
 ) -> Publication:
     """Write the reports of `run` to `<directory>/<run_id>/` and let `<directory>/latest` lead there.
 
-    `formats` are any of `FILES_OF_FORMAT`; `failed.csv` comes with `csv`, `summary.json` always; `advise` tells what
-    to do about an error, `origin` which ledger holds the run, and where it is done. Memory is that of a page of rows.
+    `formats` are any of `FILES_OF_FORMAT`; `summary.json` is written always; `advise` tells what to do about an error,
+    `origin` which ledger holds the run, and where it is done. Memory is that of a page of rows.
     May be repeated at any time. Raises `ReportError` where a file cannot be written or the folder is another ledger's,
     and `LedgerError` where a row cannot be read; the old report stays then. Cancelled, it
     leaves the old report or the new one, whole.

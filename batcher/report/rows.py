@@ -14,18 +14,17 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from batcher.model import Outcome, RowState
+from batcher.policy.remarks import REMARK_COLUMNS
 from batcher.policy.verdict import DONE, open_cause, project_outcome
 from batcher.records import RowRecord, RunRecord
 
-PLACE_COLUMNS = ("row", "line")
+FIRST_COLUMNS = ("row", "line", "outcome", "error_code", "error_message", "name")
+"""What one looks at first stands first."""
 FATE_COLUMNS = (
-    "outcome",
     "flow_log_id",
     "flow_log_state",
     "enabled",
     "http_status",
-    "error_code",
-    "error_message",
     "request_id",
     "attempts",
     "generation",
@@ -69,8 +68,8 @@ class ReportRow(NamedTuple):
     """A row as every format sees it.
 
     `texts` stand in the order of `RowProjection.columns`, empty for what is unknown or not applicable; `user` in
-    that of `RowProjection.user_names`, None for what is absent. `again` are the cells of the row in the inventory's
-    own columns, None for a row that needs no second run.
+    that of `RowProjection.user_names`, None for what is absent. `again` are the cells of the row under
+    `RowProjection.again_header`, None for a row that needs no second run.
     """
 
     state: RowState
@@ -82,7 +81,7 @@ class ReportRow(NamedTuple):
 
 def report_columns(identity_columns: tuple[str, ...]) -> tuple[str, ...]:
     """The report's own columns in order; the user's come after them."""
-    return (*PLACE_COLUMNS, *identity_columns, *FATE_COLUMNS)
+    return (*FIRST_COLUMNS, *(name for name in identity_columns if name != "name"), *FATE_COLUMNS)
 
 
 _MILLISECONDS = tuple(f".{millisecond:03d}Z" for millisecond in range(1000))
@@ -117,7 +116,7 @@ class RowProjection:
     """Turns the ledger's records of one run into report rows.
 
     `columns` are the report's own, `user_names` the user's as the inventory calls them, `header` both as a
-    flat table names them, `inventory_header` the inventory's own columns.
+    flat table names them, `again_header` the inventory's own columns, and what became of the row.
     """
 
     def __init__(self, operation: SpecReader, run: RunRecord) -> None:
@@ -126,8 +125,9 @@ class RowProjection:
         self.columns = report_columns(operation.identity_columns)
         self.user_names = tuple(original for original, _ in users)
         self.header = (*self.columns, *_header_names(self.user_names, self.columns))
-        self.inventory_header = tuple(original for original, _ in run.columns)
+        self.again_header = (*(original for original, _ in run.columns), *REMARK_COLUMNS)
         self._identity = operation.identity_columns
+        self._name_at = self._identity.index("name")
         self._user_keys = tuple(key for _, key in users)
         self._inventory_keys = tuple(key for _, key in run.columns)
         self._identity_of = operation.identity_of
@@ -150,17 +150,20 @@ class RowProjection:
         if record.state != RowState.SETTLED:
             code, message = self._cause(record)
         status, first_sent_at, settled_at = record.http_status, record.first_sent_at, record.settled_at
+        at = self._name_at
         texts = [
             str(record.row_no),
             str(record.line),
-            *identity,
             outcome,
+            code,
+            message,
+            identity[at],
+            *identity[:at],
+            *identity[at + 1 :],
             record.remote_id or "",
             record.remote_state or "",
             _BOOLEANS[record.remote_enabled],
             "" if status is None else str(status),
-            code,
-            message,
             record.request_id,
             str(record.attempts),
             str(record.generation),
@@ -171,7 +174,7 @@ class RowProjection:
             self._run_id,
         ]
         user = [carried.get(key) for key in self._user_keys]
-        again = None if outcome in DONE else self._again(record, carried)
+        again = None if outcome in DONE else [*self._again(record, carried), outcome, code, message]
         return ReportRow(record.state, outcome, texts, user, again)
 
     def _cause(self, record: RowRecord) -> tuple[str, str]:

@@ -208,13 +208,14 @@ def beside_the_ledger(report: Path, ledger: Path, run_id: str) -> list[str]:
     typed = [json.loads(line) for line in (report / "report.jsonl").read_text(encoding="utf-8").splitlines()]
     summary = json.loads((report / "summary.json").read_text(encoding="utf-8"))
     outcomes = {name: number for name, number in summary["rows"]["by_outcome"].items() if number}
-    left = [row["owner"] for row in rows if row["outcome"] not in DONE]
+    left = sorted(row["owner"] for row in rows if row["outcome"] not in DONE)
     checks = {
         "report.csv is not the ledger": shown == kept,
         "report.jsonl is not report.csv": [(str(row["row"]), row["outcome"]) for row in typed]
         == [(row["row"], row["outcome"]) for row in rows],
         "summary.json counts otherwise": outcomes == Counter(row["outcome"] for row in rows),
-        "failed.csv has other rows": left == [row["owner"] for row in rows_of(report / "failed.csv")],
+        "failed.csv and pending.csv have other rows": left
+        == sorted(row["owner"] for name in ("failed.csv", "pending.csv") for row in rows_of(report / name)),
     }
     return [f"{run_id}: {said}" for said, is_so in checks.items() if not is_so]
 

@@ -26,7 +26,7 @@ needs_strace = pytest.mark.skipif(tracer() is None, reason="`strace` is not ther
 SORTS = (Sort.THERE, Sort.DRIFTED, Sort.INVALID, Sort.DOOMED, Sort.SWITCHED_OFF, *[Sort.PLAIN] * 40)
 BUSY = {"operation": "create", "fault": "status", "status": 400, "code": "ER.04008502", "times": 3}
 TOKEN = re.compile(rb"X-Client-Token: ([0-9a-f-]{36})", re.IGNORECASE)
-FILES = ("report.csv", "failed.csv", "report.jsonl", "summary.json")
+FILES = ("report.csv", "failed.csv", "pending.csv", "report.jsonl", "summary.json")
 
 
 @asynccontextmanager
@@ -110,8 +110,8 @@ async def test_intents_are_committed_with_a_sync_before_they_are_sent(tmp_path: 
     assert lines.index("end_sitting.after") < lines.index("draft.before")
     published = [line for line in lines[lines.index("draft.before") :] if line.endswith(".after")]
     assert [line for line in published if not line.startswith("draft")] == [
-        *["sync.after"] * 4,
-        *["rename.after"] * 4,
+        *["sync.after"] * 5,
+        *["rename.after"] * 5,
         *("sync.after", "sync.after"),
         *("rename.after", "sync.after"),
     ]

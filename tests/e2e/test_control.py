@@ -238,7 +238,7 @@ async def test_a_drained_batch_reports_and_is_gone_on_with_exactly_once(tmp_path
         found = summary(tmp_path)
         assert (found["exit_code"], found["state"], found["stop_code"]) == (5, "open", "BATCHER.Drained")
         assert journal(tmp_path) == [("drain", None)]
-        assert len(report_rows(tmp_path, "failed.csv")) == 300 - done
+        assert len(report_rows(tmp_path, "pending.csv")) == 300 - done
 
         ended = await sky.run(tmp_path, "resume")
         assert ended.code == 0, ended.err

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+from batcher.policy.remarks import REMARK_COLUMNS
 from tests.e2e.commands import batcher, report_rows, side_by_side, summary
 from tests.e2e.inventories import some_uuid, write_rows
 
@@ -46,7 +47,7 @@ async def test_bad_rows_are_named_and_good_ones_made_and_mended_ones_run(tmp_pat
 
     again = report_rows(tmp_path, "failed.csv")
     with FAULTY.open(newline="") as file:
-        assert list(again[0]) == next(csv.reader(file))
+        assert list(again[0]) == [*next(csv.reader(file)), *REMARK_COLUMNS]
     failed = tmp_path / "failed.csv"
     failed.write_bytes((tmp_path / "reports" / "latest" / "failed.csv").read_bytes())
     checked = await batcher(tmp_path, "validate", str(failed), "--endpoint", "https://er.example.com")

@@ -63,7 +63,7 @@ async def test_failed_and_pending_rows_are_reported_as_such_and_resume_settles_t
             {"BATCHER.Unverified"},
             {""},
         ]
-        assert all("delete it, then `batcher retry`" in row["error_message"] for row in rows[:100])
+        assert all("`batcher retry --replace-failed`" in row["error_message"] for row in rows[:100])
         assert len({row["flow_log_id"] for row in rows} - {""}) == 300
         assert "batcher resume" in ended.out
         calls = (await sky.statistics())["calls"]
@@ -157,5 +157,5 @@ async def test_failed_at_once_is_failed_without_waiting(tmp_path: Path) -> None:
         assert column(tmp_path, "outcome") == ["failed", "created"]
         row = report_rows(tmp_path)[0]
         assert (row["error_code"], row["flow_log_state"]) == ("BATCHER.RemoteFailed", "failed")
-        assert "delete it, then" in row["error_message"]
+        assert "`batcher retry --replace-failed`" in row["error_message"]
         assert_created_once(await sky.statistics(), 2)

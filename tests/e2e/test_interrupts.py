@@ -42,7 +42,7 @@ async def stopped_and_resumed(folder: Path, number: signal.Signals, code: int, n
         assert outcomes == ["created"] * done + ["skipped"] * (ROWS - done)
         assert set(column(folder, "error_code")) == {"", name}
         assert (summary(folder)["state"], summary(folder)["exit_code"]) == ("open", code)
-        assert len(report_rows(folder, "failed.csv")) == ROWS - done
+        assert len(report_rows(folder, "pending.csv")) == ROWS - done
         assert "resume" in ended.out
 
         ended = await sky.run(folder, "resume")

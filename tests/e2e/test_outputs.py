@@ -96,6 +96,7 @@ async def test_status_and_report_tell_of_runs_in_both_forms(tmp_path: Path) -> N
     assert [Path(line.removeprefix("report: ")).name for line in text.out.splitlines()] == [
         "report.csv",
         "failed.csv",
+        "pending.csv",
         "report.jsonl",
         "summary.json",
     ]
@@ -110,7 +111,7 @@ async def test_talk_goes_to_stderr_and_as_much_as_was_asked_for(tmp_path: Path) 
         (folder := tmp_path / str(number)).mkdir()
         ended = await batcher(folder, "run", str(inventory), *RUN, *words)
         assert ended.code == 0, ended.err
-        assert re.fullmatch(r"run \S+: 3 created; 3 calls\n(report: \S+\n){4}", ended.out)
+        assert re.fullmatch(r"run \S+: 3 created; 3 calls\n(report: \S+\n){5}", ended.out)
         return ended
 
     plain, quiet, without, verbose, very = await asyncio.gather(

@@ -58,8 +58,10 @@ async def test_rows_without_ground_are_named_and_not_sent(tmp_path: Path) -> Non
         assert f"has no stream `{some_uuid('other stream')}`" in lines[5]["error_message"]
         assert [line["first_sent_at"] for line in lines[1:]] == [""] * 5
         assert calls_made(tmp_path) == {"attachments": 1, "create": 1, "log_groups": 1, "log_streams": 1}
-        failed = report_rows(tmp_path, "failed.csv")
-        assert [line["resource_id"] for line in failed] == [line["resource_id"] for line in odd]
+        failed, waiting = (report_rows(tmp_path, name) for name in ("failed.csv", "pending.csv"))
+        ids = [line["resource_id"] for line in odd]
+        assert [line["resource_id"] for line in failed] == [*ids[:2], *ids[3:]]
+        assert [line["resource_id"] for line in waiting] == ids[2:3]
         says(ended.out, "tries the failed and doubtful rows again", "goes on with what is left")
 
         await attach(sky, wishes[3], state="available")

@@ -83,15 +83,15 @@ async def test_an_account_whose_look_up_is_refused_does_not_hold_up_the_others(t
         assert "batcher run routers.csv" in group["next"]
         assert "run the inventory again once access is mended: 20 rows" in ended.out
         assert "resume" not in ended.out
-        failed = tmp_path / "failed.csv"
-        failed.write_bytes((tmp_path / "reports" / "latest" / "failed.csv").read_bytes())
+        barred = tmp_path / "pending.csv"
+        barred.write_bytes((tmp_path / "reports" / "latest" / "pending.csv").read_bytes())
 
         resumed = await batcher(tmp_path, *sky.words("resume"))
         assert resumed.code == 3, resumed.err
         assert column(tmp_path, "outcome") == ["skipped", "created"] * 20
 
         write_profile(tmp_path, north=pair("AKNORTH"), east=pair("AKEAST"))
-        ended = await batcher(tmp_path, *sky.words("run", str(failed)))
+        ended = await batcher(tmp_path, *sky.words("run", str(barred)))
         assert ended.code == 0, ended.err
         ended = await batcher(tmp_path, *command)
         assert ended.code == 0, ended.err

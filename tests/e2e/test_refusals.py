@@ -108,7 +108,7 @@ async def test_a_router_that_is_gone_stops_its_own_rows_only(tmp_path: Path, mod
         assert all(
             "ER.04041001" in line["error_message"] for line in report_rows(tmp_path) if line["error_code"][0:1] == "B"
         )
-        assert len(report_rows(tmp_path, "failed.csv")) == 6
+        assert len(report_rows(tmp_path, "failed.csv")) + len(report_rows(tmp_path, "pending.csv")) == 6
 
         await sky.seed_attachments(*gone)
         ended = await sky.run(tmp_path, "resume")

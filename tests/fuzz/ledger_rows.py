@@ -70,7 +70,7 @@ def check(data: bytes) -> None:
 def _check_reports(run: Any, row: RowRecord) -> None:
     projection = RowProjection(OPERATION, run)
     projected = projection.project(row)
-    lines = [CsvLayout(projection).header, CsvLayout(projection).line(projected), csv_line(projection.inventory_header)]
+    lines = [CsvLayout(projection).header, CsvLayout(projection).line(projected), csv_line(projection.again_header)]
     lines += [] if projected.again is None else [csv_line(projected.again)]
     for line in lines:
         assert line.endswith("\n")
@@ -83,7 +83,7 @@ def _check_reports(run: Any, row: RowRecord) -> None:
     tally = Tally(projection.columns, "er_id")
     tally.add(projected)
     json.dumps(summarize(run, tally, ["report.csv"]), default=str)
-    header = projection.inventory_header
+    header = projection.again_header
     if (
         projected.again is not None
         and len({*map(folded, header)}) == len(header)
@@ -94,11 +94,11 @@ def _check_reports(run: Any, row: RowRecord) -> None:
 
 def _check_again(projection: RowProjection, again: list[str]) -> None:
     """A row of `failed.csv` is a row of an inventory, with the same values but for what no file should hold."""
-    text = csv_line(projection.inventory_header) + csv_line(again)
+    text = csv_line(projection.again_header) + csv_line(again)
     options = ReadOptions(input_format="csv", known=frozenset({"er_id", "name", "description"}))
     with open_inventory("-", options, stdin=io.BytesIO(text.encode())) as inventory:
         (row,) = inventory.rows()
     for name in ("name", "description"):
-        cell = again[projection.inventory_header.index(name)]
+        cell = again[projection.again_header.index(name)]
         if not MOVES_A_TERMINAL.search(cell):
             assert row.fields.get(name, "") == cell.strip()

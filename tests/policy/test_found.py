@@ -57,8 +57,7 @@ def test_a_thing_that_failed_fails_its_row_and_says_what_to_do(evidence: dict[st
     verdict = judge(remote("failed"), DRIFT, **{"amend_due": False, "ours": False, **evidence})
     assert verdict is not None
     assert (verdict.outcome, verdict.code) == (Outcome.FAILED, "BATCHER.RemoteFailed")
-    assert "delete it" in verdict.message
-    assert "`batcher retry`" in verdict.message
+    assert "`batcher retry --replace-failed`" in verdict.message
 
 
 STATES = st.sampled_from(["available", "failed", "pending", "deleting", "deleted", "mending"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import LedgerError, ReportError
-from batcher.model import Outcome, RunId
+from batcher.model import Outcome, RowState, RunId
 from batcher.policy.defusing import undefuse
 from batcher.records import RowRecord, RunRecord
 from batcher.report import publish as publish_module
@@ -36,7 +36,8 @@ from tests.report.world import (
 from tests.storage.disks import file_size_limit
 
 ALL = ("csv", "jsonl")
-NAMES = {"report.csv", "failed.csv", "report.jsonl", "summary.json"}
+REMARKS = ["batcher.outcome", "batcher.error_code", "batcher.error_message"]
+NAMES = {"report.csv", "failed.csv", "pending.csv", "report.jsonl", "summary.json"}
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -112,7 +113,7 @@ async def test_open_rows_are_reported_as_what_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("formats", "names"),
     [
-        (("csv",), {"report.csv", "failed.csv", "summary.json"}),
+        (("csv",), NAMES - {"report.jsonl"}),
         (("jsonl",), {"report.jsonl", "summary.json"}),
         ((), {"summary.json"}),
         (("jsonl", "csv", "csv"), NAMES),
@@ -132,7 +133,7 @@ async def test_a_format_that_is_there_is_written_again(tmp_path: Path) -> None:
 
 async def test_a_run_without_rows_has_headers_and_a_summary(tmp_path: Path) -> None:
     done = await publish_rows(tmp_path, [])
-    assert read_csv(done.directory / "failed.csv") == [["er_id", "resource_id", "Name"]]
+    assert read_csv(done.directory / "failed.csv") == [["er_id", "resource_id", "Name", *REMARKS]]
     assert len(read_csv(done.directory / "report.csv")) == 1
     assert (done.directory / "report.jsonl").read_bytes() == b""
     assert done.summary["exit_code"] == 0
@@ -140,7 +141,25 @@ async def test_a_run_without_rows_has_headers_and_a_summary(tmp_path: Path) -> N
 
 async def test_failed_csv_has_only_its_header_when_all_went_well(tmp_path: Path) -> None:
     done = await publish_rows(tmp_path, [record(1), record(2, Outcome.EXISTS)])
-    assert (done.directory / "failed.csv").read_text("utf-8") == "er_id,resource_id,Name\n"
+    assert (done.directory / "failed.csv").read_text("utf-8") == f"er_id,resource_id,Name,{','.join(REMARKS)}\n"
+
+
+async def test_rows_to_act_on_and_rows_that_only_wait_are_apart_with_their_causes(tmp_path: Path) -> None:
+    rows = [
+        record(1, Outcome.FAILED, error_code="ER.1", error_message="no, never"),
+        record(2, None, state=RowState.ACCEPTED),
+        unsent(3, Outcome.SKIPPED, error_code="BATCHER.Deadline", error_message="time was over"),
+        record(4, Outcome.IN_DOUBT),
+        unsent(5, Outcome.INVALID),
+        record(6, Outcome.DRIFTED),
+        record(7),
+    ]
+    done = await publish_rows(tmp_path, rows)
+    failed, pending = (read_csv(done.directory / name)[1:] for name in ("failed.csv", "pending.csv"))
+    assert [cells[-3] for cells in failed] == ["failed", "in_doubt", "invalid", "drifted"]
+    assert failed[0][-3:] == ["failed", "ER.1", "no, never"]
+    assert [cells[-3] for cells in pending] == ["unverified", "skipped"]
+    assert pending[1][-3:] == ["skipped", "BATCHER.Deadline", "time was over"]
 
 
 async def test_failed_csv_reads_back_as_the_inventory_was(tmp_path: Path) -> None:
@@ -157,8 +176,9 @@ async def test_failed_csv_reads_back_as_the_inventory_was(tmp_path: Path) -> Non
     ]
     done = await publish_rows(tmp_path, rows, run_record(columns=columns))
     header, *cells = [[undefuse(cell) for cell in row] for row in read_csv(done.directory / "failed.csv")]
-    assert header == ["Router", "=Owner", "NAME", "row"]
-    assert cells == [[ROUTER, owner, f"@{owner}", "x" if owner else ""] for owner in owners]
+    assert header == ["Router", "=Owner", "NAME", "row", *REMARKS]
+    remarks = ["failed", "", ""]
+    assert cells == [[ROUTER, owner, f"@{owner}", "x" if owner else "", *remarks] for owner in owners]
 
 
 async def test_half_a_surrogate_pair_does_not_lose_the_report(tmp_path: Path) -> None:
@@ -250,7 +270,7 @@ async def test_a_rename_that_fails_leaves_whole_files_only(tmp_path: Path) -> No
     (tmp_path / RUN_ID / "summary.json").mkdir()
     with pytest.raises(ReportError, match=r"summary\.json"):
         await publish_rows(tmp_path, [record(1)], formats=("csv",))
-    assert {path.name for path in (tmp_path / RUN_ID).iterdir()} == {"report.csv", "failed.csv", "summary.json"}
+    assert {path.name for path in (tmp_path / RUN_ID).iterdir()} == NAMES - {"report.jsonl"}
     assert (tmp_path / RUN_ID / "report.csv").read_bytes() == old["report.csv"]
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.model import Outcome, RowState
+from batcher.policy.remarks import REMARK_COLUMNS
 from batcher.policy.verdict import OWN_CODES
 from batcher.records import RowRecord
 from batcher.report.jsonl_report import JsonlLayout
@@ -35,8 +36,8 @@ def project(row: RowRecord, stop_code: str = "") -> dict[str, object]:
 
 def test_the_columns_are_those_of_the_contract() -> None:
     contract = (
-        "row, line, account, region, project_id, er_id, resource_id, log_group_id, log_stream_id, name, outcome, "
-        "flow_log_id, flow_log_state, enabled, http_status, error_code, error_message, request_id, attempts, "
+        "row, line, outcome, error_code, error_message, name, account, region, project_id, er_id, resource_id, "
+        "log_group_id, log_stream_id, flow_log_id, flow_log_state, enabled, http_status, request_id, attempts, "
         "generation, token, first_sent_at, settled_at, duration_ms, run_id"
     )
     assert ", ".join(RowProjection(OPERATION, run_record()).columns) == contract
@@ -142,7 +143,7 @@ def test_a_users_column_with_a_reports_name_is_told_apart() -> None:
 def test_a_renamed_column_is_not_the_users() -> None:
     projection = RowProjection(OPERATION, run_record(columns=(("AttachmentID", "resource_id"), ("Team", "Team"))))
     assert projection.user_names == ("Team",)
-    assert projection.inventory_header == ("AttachmentID", "Team")
+    assert projection.again_header == ("AttachmentID", "Team", *REMARK_COLUMNS)
 
 
 def again(row: RowRecord, *columns: tuple[str, str]) -> list[str] | None:
@@ -157,15 +158,15 @@ def test_rows_that_are_not_done_can_be_run_again(outcome: Outcome) -> None:
     assert (again(record(1, outcome), ("er_id", "er_id")) is None) is done
 
 
-def test_a_row_to_run_again_has_the_inventorys_columns_only() -> None:
-    row = record(4, Outcome.FAILED, carried='{"Owner": "net"}')
+def test_a_row_to_run_again_has_the_inventorys_columns_and_its_cause() -> None:
+    row = record(4, Outcome.FAILED, carried='{"Owner": "net"}', error_code="ER.1", error_message="no")
     cells = again(row, ("Owner", "Owner"), ("AttachmentID", "resource_id"), ("er_id", "er_id"))
-    assert cells == ["net", attachment(4), ROUTER]
+    assert cells == ["net", attachment(4), ROUTER, "failed", "ER.1", "no"]
 
 
 def test_an_invalid_row_is_run_again_as_it_was_written() -> None:
     row = unsent(4, Outcome.INVALID, spec=None, lane=None, token=None, carried='{"er_id": "-x", "Owner": "net"}')
-    assert again(row, ("er_id", "er_id"), ("name", "name"), ("Owner", "Owner")) == ["-x", "", "net"]
+    assert again(row, ("er_id", "er_id"), ("name", "name"), ("Owner", "Owner")) == ["-x", "", "net", "invalid", "", ""]
 
 
 @given(st.integers(min_value=0, max_value=4_000_000_000_000))

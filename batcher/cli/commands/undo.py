@@ -1,7 +1,8 @@
 """Delete the flow logs that RUN created, and only those: their ids are known, they were made by it, and are as made.
 
 What stood there before, and what was changed since, is kept. An undo is a run itself: it can be killed, `batcher
-resume` or the same command goes on, and it has a report. The run that is undone is not gone on with any more.
+resume` or the same command goes on, and it has a report. The run that is undone is not gone on with any more, unless
+`--only`, `--code` or `--outcome` names some of its rows: those alone are undone.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from batcher.cli.options import (
     add_limit_options,
     add_output_options,
     add_pace_options,
+    add_selection_options,
     add_settings_options,
     read_settings,
 )
@@ -21,6 +23,7 @@ from batcher.cli.work import work
 from batcher.errors import ConfigError
 
 if TYPE_CHECKING:
+    from batcher.policy.selection import Selection
     from batcher.sitting import RunResult
     from batcher.wiring import Session
 
@@ -33,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("work")
     group.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where there is no terminal")
     group.add_argument("--force", action="store_true", help="also delete what was changed since it was made")
+    group.add_argument("--only", choices=("failed",), help="only flow logs that the provider keeps in state `failed`")
+    add_selection_options(group, ("created", "in_doubt", "unverified", "failed", "drifted"))
     group.add_argument("--emulator", action="store_true", help="of a rehearsal")
     add_pace_options(group)
     group.add_argument("--no-verify", action="store_true", help="do not wait until what is deleted is gone")
@@ -51,9 +56,15 @@ def execute(arguments: argparse.Namespace) -> int:
     async def command(session: "Session") -> "RunResult":
         from batcher.app import undo_run  # late: it imports everything
 
-        return await undo_run(arguments.run_id, session, force=arguments.force)
+        return await undo_run(arguments.run_id, session, force=arguments.force, selection=_selection(arguments))
 
     return work(arguments, command)
+
+
+def _selection(arguments: argparse.Namespace) -> "Selection":
+    from batcher.policy.selection import Selection  # late, as all
+
+    return Selection(outcome=arguments.outcome, code=arguments.code, remote_state=arguments.only or "")
 
 
 def _is_confirmed(arguments: argparse.Namespace) -> bool:

@@ -59,7 +59,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: select_retried
 SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation
 FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
-WHERE r.run_no = ? AND r.outcome IN ('failed', 'in_doubt')
+WHERE r.run_no = :run_no AND r.outcome IN ('failed', 'in_doubt')
+  AND (:outcome = '' OR r.outcome = :outcome) AND (:code = '' OR r.error_code = :code)
+  AND (:remote_state = '' OR r.remote_state IS :remote_state)
 ORDER BY r.row_no
 
 -- name: select_made
@@ -70,9 +72,11 @@ SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generati
        min(coalesce(r.intent_at, r.first_sent_at), coalesce(r.first_sent_at, r.intent_at))
 FROM row AS r
 JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
-WHERE r.run_no = ? AND r.made IS NOT 0
+WHERE r.run_no = :run_no AND r.made IS NOT 0
   AND (r.state IN ('claimed', 'accepted') OR r.outcome IN ('created', 'in_doubt')
        OR (r.outcome IN ('failed', 'drifted') AND r.made = 1))
+  AND (:outcome = '' OR :outcome = coalesce(r.outcome, iif(r.state = 'claimed', 'in_doubt', 'unverified')))
+  AND (:code = '' OR r.error_code = :code) AND (:remote_state = '' OR r.remote_state IS :remote_state)
 ORDER BY r.row_no
 
 -- name: insert_made_row
@@ -306,7 +310,8 @@ WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed' AND genera
 
 -- name: settle_row
 UPDATE row SET state = ?, outcome = ?, attempts = ?, remote_id = ?, remote_state = ?, remote_enabled = ?, http_status = ?,
-               error_code = ?, error_message = ?, request_id = ?, first_sent_at = coalesce(first_sent_at, ?),
+               error_code = ?, error_message = coalesce(nullif(?, ''), iif(state = 'accepted', error_message, '')),
+               request_id = ?, first_sent_at = coalesce(first_sent_at, ?),
                settled_at = ?, duration_ms = ?, spent = max(spent, ?), made = coalesce(?, made), sent_there = coalesce(sent_there, ?),
                told_there = coalesce(?, told_there)
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?

@@ -1,0 +1,55 @@
+"""Which run a command means, and what its other runs say of it."""
+
+from collections.abc import Callable, Sequence
+
+from batcher.errors import RunNotFoundError
+from batcher.ledger_port import Ledger
+from batcher.model import UNDO, Outcome, RowState, RunId, RunState
+from batcher.policy.selection import selection_of
+from batcher.records import RunRecord
+
+
+async def choose(ledger: Ledger, run_id: str | None, fits: Callable[[RunRecord], bool], what: str) -> RunRecord:
+    """The run of this id, or the newest that `fits`. Raises `RunNotFoundError`; `what` names what was looked for."""
+    if run_id is not None:
+        run = await ledger.run(RunId(run_id))
+        if run.state is RunState.PLANNING:
+            raise RunNotFoundError(
+                f"run `{run_id}` has no whole plan, and nothing of it was sent", hint="run its inventory again"
+            )
+        return run
+    for run in await ledger.runs():
+        if fits(run):
+            return run
+    raise RunNotFoundError(f"the ledger holds no {what}", hint="`batcher status` lists the runs")
+
+
+def is_unfinished(run: RunRecord) -> bool:
+    """Whether rows are left that another invocation takes up."""
+    return run.state is RunState.OPEN or run.counts.get((RowState.SETTLED, Outcome.SKIPPED), 0) > 0
+
+
+def has_retryable(run: RunRecord) -> bool:
+    """Whether a retry of it has rows."""
+    return any(run.counts.get((RowState.SETTLED, outcome), 0) for outcome in (Outcome.FAILED, Outcome.IN_DOUBT))
+
+
+def undone_by(run: RunRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
+    """The run that takes this one back whole, if there is one; one that died over its plan has done nothing."""
+    undos = (each for each in runs if each.parent == run.run_id and each.operation == UNDO)
+    undos = (each for each in undos if selection_of(each.settings).is_all)
+    return next((each for each in undos if each.state is not RunState.PLANNING), None)
+
+
+def goes_on(run: RunRecord, runs: Sequence[RunRecord]) -> bool:
+    """Whether work is left in a run, and it was not taken back."""
+    return run.state is RunState.OPEN and undone_by(run, runs) is None
+
+
+def check_not_undone(run: RunRecord, runs: Sequence[RunRecord]) -> None:
+    """Raise for a run that was taken back: to go on with it would make anew what is gone."""
+    undo = undone_by(run, runs)
+    if undo is not None:
+        raise RunNotFoundError(
+            f"run `{run.run_id}` was taken back by `{undo.run_id}`", hint="run its inventory again for a new one"
+        )
