@@ -18,6 +18,7 @@ from tests.engine.rig import NIGHT, Cloud, Rig, rig, steady, there, virtual
 from tests.ledger.book import open_run, row
 
 FORBIDDEN = Refused(Kind.PERMANENT, Stops.ACCOUNT, "APIGW.0302", "not allowed to list", 403)
+QUOTA = Refused(Kind.PERMANENT, Stops.SUBJECT, "ER.04009008", "insufficient quota", 409, definitive=True)
 GONE = Refused(Kind.PERMANENT, Stops.SCOPE, "ER.04008001", "no such router", 404, definitive=True)
 
 
@@ -240,3 +241,39 @@ async def test_a_second_signal_ends_the_last_looks_at_once(tmp_path: Path) -> No
             await worked(one, 600, 3, stop)
         assert scope.cancelled_caught
         assert steady() < 10.1
+
+
+@virtual
+async def test_what_was_accepted_before_a_quota_ends_a_lane_is_looked_at(tmp_path: Path) -> None:
+    class Full(Slow):
+        async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied | Refused:
+            if len(self.things) >= 40:
+                self.answers.append(QUOTA)
+                return await Cloud.apply(self, lane, row)
+            return await super().apply(lane, row)
+
+        def subject(self, spec: str) -> str:
+            return spec
+
+    async with rig(tmp_path, Full(pending_s=0.5)) as one:
+        rows = await worked(one, 200, 2)
+        assert Counter(each.outcome for each in rows) == {Outcome.CREATED: 40, Outcome.FAILED: 3, Outcome.SKIPPED: 157}
+
+
+@virtual
+async def test_a_create_that_hangs_keeps_no_stop_from_looking(tmp_path: Path) -> None:
+    class Hung(Slow):
+        async def apply(self, lane: LaneKey, row: ClaimedRow) -> Applied | Refused:
+            answer = await super().apply(lane, row)
+            if len(self.things) == 50:
+                await anyio.sleep(20.0)
+            return answer
+
+    async with rig(tmp_path, Hung()) as one, anyio.create_task_group() as tasks:
+        stop = Stop()
+        tasks.start_soon(stopped_at, 8.0, stop, "BATCHER.Terminated")
+        rows = await worked(one, 600, 3, stop)
+        taken = [each for each in rows if each.state is not RowState.PLANNED]
+        assert len(taken) > 60
+        assert steady() > 20.0
+        assert all(each.outcome is Outcome.CREATED for each in taken)
