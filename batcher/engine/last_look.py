@@ -11,7 +11,7 @@ import anyio
 from batcher.engine.context import LaneContext
 from batcher.model import CallClass
 from batcher.policy.breaker import QUOTA_CODE
-from batcher.policy.following import LOOKED_AFTER, RIPE_S, Sight, kept_s, last_looks
+from batcher.policy.following import LOOKED_AFTER, RIPE_S, Sight, calls_of, kept_s, last_looks
 
 
 def waiting(context: LaneContext) -> dict[str, Sight]:
@@ -19,7 +19,7 @@ def waiting(context: LaneContext) -> dict[str, Sight]:
     now = context.clock.steady()
     for scope, rows in context.accepted.items():
         if rows > 0 and scope not in context.looks.sights:  # an earlier sitting's
-            context.looks.sights[scope] = Sight(now, now - RIPE_S)
+            context.looks.sights[scope] = Sight(now, now - RIPE_S, calls=calls_of(context.listed.get(scope, 0)))
     return {scope: context.looks.sights[scope] for scope, rows in context.accepted.items() if rows > 0}
 
 

@@ -13,6 +13,7 @@ A look is a listing of one scope, a router: it tells up to 2,000 rows a call. Wh
 Times are seconds on a steady clock.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,8 +23,10 @@ LOOK_SHARE = 0.01
 NEW_ROWS_A_CALL = 100
 """Accepted rows that make a call for them cost LOOK_SHARE of their creates."""
 LOOK_S_MIN = 5.0
-"""What was just accepted is not final yet, and a listing costs work here too, so a fast lane looks no more often."""
+"""For each call of a look: what was just accepted is not final yet, and a long listing costs work here too."""
 LOOK_S_MAX = 30.0
+PAGE_THINGS = 2000
+"""The most that a call shows ("Querying Flow Logs", 2025-11-11)."""
 FIRST_S = 12.0
 """Later than a flow log usually takes to become `available`, early enough for a run that fails from its first row."""
 TURN_SHARE = 0.1
@@ -71,9 +74,15 @@ class Sight:
 
 def due_at(sight: Sight) -> float:
     """When a scope in which rows wait is to be looked at."""
+    wait_s = LOOK_S_MAX if sight.was_looked_at else FIRST_S
     if sight.new >= NEW_ROWS_A_CALL * sight.calls:
-        return sight.since + LOOK_S_MIN
-    return sight.since + (LOOK_S_MAX if sight.was_looked_at else FIRST_S)
+        wait_s = min(wait_s, LOOK_S_MIN * sight.calls)
+    return sight.since + wait_s
+
+
+def calls_of(things: int) -> int:
+    """What a look takes of a scope that showed so many things when it was last read."""
+    return max(1, math.ceil(things / PAGE_THINGS))
 
 
 def due_looks(sights: Mapping[str, Sight], now: float) -> list[str]:

@@ -10,6 +10,7 @@ from batcher.policy.following import (
     STOP_LOOK_S,
     TURN_SHARE,
     Sight,
+    calls_of,
     due_at,
     due_looks,
     kept_s,
@@ -21,18 +22,20 @@ from batcher.policy.following import (
 @pytest.mark.parametrize(
     ("new", "calls", "was_looked_at", "due"),
     [
-        # the first look of a sitting: 12 s after its first row, or 5 s where 100 rows a call are there
+        # the first look of a sitting: 12 s after its first row, or 5 s a call where 100 rows a call are there
         (1, 1, False, 1012.0),
         (99, 1, False, 1012.0),
         (100, 1, False, 1005.0),
         (100, 2, False, 1012.0),
-        (200, 2, False, 1005.0),
+        (200, 2, False, 1010.0),
+        (300, 3, False, 1012.0),
         # later ones: after 30 s, or as above
         (0, 1, True, 1030.0),
         (99, 1, True, 1030.0),
         (100, 1, True, 1005.0),
         (999, 10, True, 1030.0),
-        (1000, 10, True, 1005.0),
+        (400, 4, True, 1020.0),
+        (1000, 10, True, 1030.0),
     ],
 )
 def test_a_scope_is_due_when_it_is_worth_a_look_or_in_time(
@@ -51,8 +54,13 @@ def test_what_tells_most_a_call_comes_first_and_what_is_not_due_not_at_all() -> 
         "just seen": Sight(11.0, 11.0, new=500, was_looked_at=True),
     }
     assert due_looks(sights, 12.0) == ["many", "large", "few"]
-    assert due_looks(sights, 11.9) == ["many", "large"]
+    assert due_looks(sights, 11.9) == ["many"]
     assert due_looks(sights, 4.9) == []
+
+
+@pytest.mark.parametrize(("things", "calls"), [(0, 1), (1, 1), (2000, 1), (2001, 2), (100_000, 50)])
+def test_a_look_takes_a_call_for_each_two_thousand_things(things: int, calls: int) -> None:
+    assert calls_of(things) == calls
 
 
 @pytest.mark.parametrize(
