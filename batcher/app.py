@@ -12,11 +12,12 @@ from pathlib import Path
 
 import anyio
 
-from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, undone_by
+from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, named_run, undone_by
 from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
 from batcher.intake import PROJECTS, fingerprint_of, new_run, record_run
 from batcher.inventory.open import Inventory
+from batcher.ledger.lock import holder_of
 from batcher.ledger.open import open_ledger
 from batcher.ledger_port import Ledger
 from batcher.model import UNDO, Outcome, RowState, RunId, RunState
@@ -30,6 +31,7 @@ from batcher.report.summary import described_endpoints
 from batcher.review import Review, Reviewed, read_reviewed
 from batcher.sites import check_site, is_recalled, misplaced
 from batcher.sitting import REPLACES_FAILED, RunResult, publish_run, replaces_failed, work
+from batcher.standing import Stand, stand_of, working_run
 from batcher.wiring import Cloud, Session, flow_logs, open_cloud, open_source, run_ledger
 
 NOT_OF_AN_UNDO = ("verify", "max_failures", "until", "time")
@@ -198,7 +200,7 @@ async def _record_undo(
 async def made_by(run_id: str, session: Session) -> int:
     """How many flow logs a run may have created, at most; works beside a run that is going on."""
     async with _readable(session) as ledger:
-        counts = (await ledger.run(RunId(run_id))).counts
+        counts = named_run(await ledger.runs(), run_id).counts
         made = (Outcome.CREATED, Outcome.IN_DOUBT, Outcome.FAILED)
         under_way = sum(counts.get((state, ""), 0) for state in (RowState.CLAIMED, RowState.ACCEPTED))
         return under_way + sum(counts.get((RowState.SETTLED, outcome), 0) for outcome in made)
@@ -276,7 +278,7 @@ async def _record_retry(
     await ledger.create_run(run)
     if await ledger.copy_rows(run.run_id, parent.run_id, selection) == 0:
         await ledger.drop_run(run.run_id)
-        raise RunNotFoundError(f"run `{parent.run_id}` has no `failed` or `in_doubt` row{selection.words}")
+        raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`{selection.words}")
     await settle_twins(ledger, flow_logs(None, session), run.run_id, session.clock)
     await ledger.open_run(run.run_id, parent.columns, {})
     return run.run_id
@@ -346,6 +348,16 @@ async def list_runs(session: Session) -> list[RunRecord]:
     """Every run in the ledger, newest first; works beside a run that is going on."""
     async with _readable(session) as ledger:
         return await ledger.runs()
+
+
+async def run_stands(session: Session) -> list[Stand]:
+    """How every run in the ledger stands, newest first; works beside a run that is going on."""
+    async with _readable(session) as ledger:
+        runs = await ledger.runs()
+        holder = holder_of(session.ledger_path)
+        at_work = working_run(runs, await ledger.owners(), None if holder is None else holder.owner)
+        now = session.clock.now()
+        return [stand_of(run, runs, works=run is at_work, now=now) for run in runs]
 
 
 async def run_endpoints(run_id: str, session: Session) -> list[dict[str, object]]:

@@ -4,15 +4,20 @@ from collections.abc import Callable, Sequence
 
 from batcher.errors import RunNotFoundError
 from batcher.ledger_port import Ledger
-from batcher.model import UNDO, Outcome, RowState, RunId, RunState
+from batcher.model import UNDO, Outcome, RowState, RunState
 from batcher.policy.selection import selection_of
 from batcher.records import RunRecord
 
+LATEST = "latest"
+"""How the newest run is named, as its folder of reports is."""
+NAMED_MAX = 5
+"""Runs that a message names."""
+
 
 async def choose(ledger: Ledger, run_id: str | None, fits: Callable[[RunRecord], bool], what: str) -> RunRecord:
-    """The run of this id, or the newest that `fits`. Raises `RunNotFoundError`; `what` names what was looked for."""
+    """The run that is named so, or the newest that `fits`. Raises `RunNotFoundError`; `what` is what was looked for."""
     if run_id is not None:
-        run = await ledger.run(RunId(run_id))
+        run = named_run(await ledger.runs(), run_id)
         if run.state is RunState.PLANNING:
             raise RunNotFoundError(
                 f"run `{run_id}` has no whole plan, and nothing of it was sent", hint="run its inventory again"
@@ -22,6 +27,23 @@ async def choose(ledger: Ledger, run_id: str | None, fits: Callable[[RunRecord],
         if fits(run):
             return run
     raise RunNotFoundError(f"the ledger holds no {what}", hint="`batcher status` lists the runs")
+
+
+def named_run(runs: Sequence[RunRecord], name: str) -> RunRecord:
+    """The run that a person means: by its id, by a beginning of it that no other has, or `latest`.
+
+    `runs` are those of the ledger, newest first. Raises `RunNotFoundError`.
+    """
+    if name == LATEST and runs:
+        return runs[0]
+    found = [run for run in runs if run.run_id == name] or [run for run in runs if name and run.run_id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise RunNotFoundError(f"the ledger holds no run `{name}`", hint="`batcher status` lists the runs")
+    shown = ", ".join(f"`{run.run_id}`" for run in found[:NAMED_MAX])
+    more = f" and {len(found) - NAMED_MAX:,} more" if len(found) > NAMED_MAX else ""
+    raise RunNotFoundError(f"`{name}` is the beginning of {len(found):,} runs: {shown}{more}", hint="write more of it")
 
 
 def is_unfinished(run: RunRecord) -> bool:

@@ -155,6 +155,10 @@ class Ledger(Protocol):
         """One run. Raises `RunNotFoundError`."""
         ...
 
+    async def owners(self) -> Mapping[RunId, str]:
+        """Who holds a lane of each unfinished run, or held one when it was killed."""
+        ...
+
     async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
         """The next `limit` rows after `row_no`, in inventory order."""
         ...

@@ -65,11 +65,11 @@ async def _nobody(session: Session) -> RunNotFoundError:
         )
     if await _is_planning(session):
         return RunNotFoundError(
-            f"the run of {holder} is still being planned, and nothing of it was sent",
+            f"the run of {holder.text} is still being planned, and nothing of it was sent",
             hint="it can be asked once it sends",
         )
     return RunNotFoundError(
-        f"the ledger `{ledger}` is worked by {holder}, which cannot be asked now",
+        f"the ledger `{ledger}` is worked by {holder.text}, which cannot be asked now",
         hint="it begins, ends, or could not open its socket and said so; signals reach it",
     )
 

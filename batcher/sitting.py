@@ -1,7 +1,5 @@
 """One sitting of a run: what is open of a planned run is done, judged, recorded and reported."""
 
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +19,7 @@ from batcher.errors import leaf
 from batcher.events import RunEnded, RunStarted, Warned
 from batcher.from_settings import advice
 from batcher.ledger.group_commit import GroupCommit
+from batcher.ledger.lock import owner_name
 from batcher.ledger_port import Ledger
 from batcher.model import UNDO, LaneKey, Outcome, RowState, RunId
 from batcher.policy.breaker import planning_stop_code
@@ -76,7 +75,7 @@ def new_engine(
         sink=session.sink,
         clock=session.clock,
         stop=session.stop,
-        owner=f"{socket.gethostname()}/{os.getpid()}",
+        owner=owner_name(),
         seed=session.chance().getrandbits(32),
         work_lane=work_lane,
         tolerance=tolerance,

@@ -18,7 +18,7 @@ import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from batcher.errors import ConfigError, LedgerHeldError
 
@@ -86,8 +86,15 @@ def was_made(ledger: Path) -> bool:
         return False
 
 
-def holder_of(ledger: Path) -> str | None:
-    """Who works a ledger, as people say it; None: nobody does. Raises `ConfigError`, `OSError`.
+class Holder(NamedTuple):
+    """Who works a ledger: `owner` is how its leases name the process (empty: not known), `text` is for people."""
+
+    owner: str
+    text: str
+
+
+def holder_of(ledger: Path) -> Holder | None:
+    """Who works a ledger; None: nobody does. Raises `ConfigError`, `OSError`.
 
     The lock is tried only where its text names a process that lives: for that moment nobody else could take it.
     """
@@ -102,7 +109,7 @@ def holder_of(ledger: Path) -> str | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _describe(text)
+            return Holder(_owner(text), _describe(text))
         return None
 
 
@@ -190,6 +197,19 @@ def _may_live(text: str) -> bool:
     except (ValueError, KeyError, TypeError, OverflowError, PermissionError):
         return True
     return True
+
+
+def owner_name() -> str:
+    """How this process is named in leases."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+def _owner(text: str) -> str:
+    try:
+        holder = _facts(text)
+        return f"{holder['host']}/{int(holder['pid'])}"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _describe(text: str) -> str:

@@ -214,6 +214,10 @@ class PlanStore:
             changes = self._changes()
             return [self._record(values, changes) for values in self._store.all("select_runs")]
 
+    def owners(self) -> dict[RunId, str]:
+        with translated(self._store.path, "read"):
+            return {RunId(run_id): owner for run_id, owner in self._store.all("select_owners")}
+
     def run(self, run_id: RunId) -> RunRecord:
         with translated(self._store.path, "read"):
             return self._record(self._store.one("select_run", (self._store.run_no(run_id),)), self._changes())

@@ -270,6 +270,9 @@ class SqliteLedger:
     async def run(self, run_id: RunId) -> RunRecord:
         return await self._call(self._plans.run, run_id)
 
+    async def owners(self) -> Mapping[RunId, str]:
+        return await self._call(self._plans.owners)
+
     async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
         return await self._call(self._plans.records, run_id, after, limit)
 

@@ -117,7 +117,7 @@ async def test_a_retry_and_an_undo_take_up_the_rows_that_are_named_by_how_they_e
         run = await made(sky, tmp_path, WISHES)
         assert Counter(column(tmp_path, "error_code")) == {"BATCHER.RemoteFailed": 2, "ER.0099": 1, "": 3}
         ended = await sky.run(tmp_path, "retry", run, "--code", "ER.9999")
-        assert "no `failed` or `in_doubt` row with error code `ER.9999`" in ended.err
+        assert "no row that is `failed` or `in_doubt` with error code `ER.9999`" in ended.err
         assert ended.code == 2
         ended = await sky.run(tmp_path, "retry", run, "--code", "ER.0099")
         assert ended.code == 0, ended.err

@@ -35,7 +35,8 @@ def test_a_holder_is_named_until_it_lets_go(place: Path) -> None:
     lock = LedgerLock(place)
     named = holder_of(place)
     assert named is not None
-    assert named.startswith(f"process {os.getpid()} on `{socket.gethostname()}` since ")
+    assert named is not None
+    assert named.text.startswith(f"process {os.getpid()} on `{socket.gethostname()}` since ")
     with pytest.raises(LedgerHeldError, match=f"process {os.getpid()} "):
         LedgerLock(place)
     lock.release()
@@ -49,7 +50,7 @@ def test_a_holder_that_was_killed_holds_nothing(place: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        assert (holder_of(place) or "").startswith(f"process {process.pid} ")
+        assert str(getattr(holder_of(place), "text", "")).startswith(f"process {process.pid} ")
         process.kill()
     assert json.loads(lock_path(place).read_text())["pid"] == process.pid
     assert holder_of(place) is None
@@ -78,5 +79,5 @@ def test_rubbish_in_a_lock_names_nobody_and_hides_nobody(place: Path, text: str)
     assert holder_of(place) is None
     lock = LedgerLock(place)
     lock_path(place).write_text(text)
-    assert holder_of(place) == "another process"
+    assert holder_of(place) == ("", "another process")
     lock.release()

@@ -247,6 +247,11 @@ FROM row AS r JOIN lane AS l ON l.run_no = r.run_no AND l.lane_no = r.lane_no
 WHERE r.run_no = ? AND r.state <> 'settled'
 GROUP BY r.lane_no ORDER BY r.lane_no
 
+-- name: select_owners
+SELECT DISTINCT r.run_id, l.owner
+FROM run AS r JOIN lane AS l ON l.run_no = r.run_no
+WHERE r.state = 'open' AND l.owner IS NOT NULL
+
 -- name: select_lease
 SELECT account, region, project_id, owner, epoch, leased_until FROM lane WHERE run_no = ? AND lane_no = ?
 
