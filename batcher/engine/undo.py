@@ -21,13 +21,12 @@ from batcher.engine.absence import Misses, show
 from batcher.engine.context import LaneContext
 from batcher.engine.deleting import Delete, is_final, leave, put_back, spent_if_gone
 from batcher.engine.lane import held, skip_rest
-from batcher.engine.last_look import look_last
+from batcher.engine.last_look import POLL_S_FIRST, POLL_S_MAX, look_last
 from batcher.engine.listing import ScopeListing, unreadable
 from batcher.engine.persist import persist
 from batcher.engine.reconcile import ROWS_AT_ONCE
 from batcher.engine.row_set import RowSet
 from batcher.engine.settling import ended, record, tell_of_others
-from batcher.engine.verify import POLL_S_FIRST, POLL_S_MAX
 from batcher.model import (
     CallClass,
     LedgerRow,

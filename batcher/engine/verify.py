@@ -17,7 +17,7 @@ import anyio
 
 from batcher.engine.absence import Misses, show
 from batcher.engine.context import LaneContext
-from batcher.engine.last_look import waiting
+from batcher.engine.last_look import POLL_S_FIRST, POLL_S_MAX, waiting
 from batcher.engine.listing import ScopeListing
 from batcher.engine.reconcile import settle_by, settle_listed
 from batcher.engine.row_set import RowSet
@@ -40,9 +40,6 @@ from batcher.policy.evidence import sendings_before
 from batcher.policy.following import due_looks, turn_s
 from batcher.policy.found import AVAILABLE, is_leaving
 
-POLL_S_FIRST = 1.0
-POLL_S_MAX = 15.0
-"""The wait between two readings doubles from the first to the last of these."""
 SHOWS_MAX = 20
 """Rows of a scope that are asked for by their ids after a reading: more are soon listed, or wait for a second one."""
 SCAN_S = 1.0

@@ -102,7 +102,7 @@ def turn_s(calls: int, rate_per_s: float) -> float:
 def last_looks(sights: Mapping[str, Sight], stop_code: str, now: float) -> list[str]:
     """The scopes to look at once more after a stop, those first where most is new.
 
-    `sights` are the scopes in which rows wait; `stop_code` is empty where the lane alone was stopped.
+    `sights` are the scopes in which rows wait.
     """
     is_asked = stop_code in ASKED
     left = [s for s, sight in sights.items() if is_asked or not sight.was_looked_at or now - sight.since > FRESH_S]

@@ -255,7 +255,7 @@ async def test_what_was_accepted_before_a_quota_ends_a_lane_is_looked_at(tmp_pat
         def subject(self, spec: str) -> str:
             return spec
 
-    async with rig(tmp_path, Full(pending_s=0.5)) as one:
+    async with rig(tmp_path, Full(pending_s=20.0)) as one:
         rows = await worked(one, 200, 2)
         assert Counter(each.outcome for each in rows) == {Outcome.CREATED: 40, Outcome.FAILED: 3, Outcome.SKIPPED: 157}
 

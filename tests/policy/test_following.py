@@ -79,9 +79,8 @@ def test_looks_leave_nine_tenths_of_the_pace_to_creates(calls: int, rate_per_s: 
         ("BATCHER.Terminated", ["new", "fresh", "old"]),
         ("BATCHER.Drained", ["new", "fresh", "old"]),
         ("BATCHER.Deadline", ["new", "fresh", "old"]),
-        # what the threshold or a quota stopped: not again what a look has just told
+        # what the threshold stopped: not again what a look has just told
         ("BATCHER.TooManyFailures", ["new", "old"]),
-        ("", ["new", "old"]),
     ],
 )
 def test_a_stop_looks_once_more_at_each_scope(code: str, scopes: list[str]) -> None:
