@@ -78,12 +78,15 @@ class Follower:
                 await self._look(due.pop(0), is_over.is_set)
                 next_at = now + turn_s(self._calls, context.limiter.rate_per_s(CallClass.READ))
             elif self._to_amend and may_call:
-                await _amend(context, *self._to_amend.pop(next(iter(self._to_amend))))
+                await self._amend_one()
             else:
                 wait_s = (max(next_at, now) if due else scan_at) - now
                 with anyio.move_on_after(wait_s if may_call else SCAN_S):
                     await is_over.wait()
         self._to_amend.clear()
+
+    async def _amend_one(self) -> None:
+        await _amend(self._context, *self._to_amend.pop(next(iter(self._to_amend))))
 
     def _is_open(self, scope: str) -> bool:
         context = self._context
@@ -93,8 +96,8 @@ class Follower:
         """Look at each of the scopes, again where that failed, and make the calls that rows there still need."""
         for _ in range(TRIES_MAX):
             scopes = [scope for scope in scopes if not await self._look(scope)]
-        for row, remote in self._to_amend.values():
-            await _amend(self._context, row, remote)
+        while self._to_amend:
+            await self._amend_one()
 
     async def _look(self, scope: str, is_over: Callable[[], bool] = lambda: False) -> bool:
         """Settle what a listing shows of what was accepted; whether it could be listed. `is_over` ends it early."""
