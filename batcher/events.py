@@ -7,13 +7,17 @@ from batcher.model import LaneKey, Outcome, RunId, Window
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A sitting of a run begins: `total` rows, of which `open_rows` are still to be done, at `rate`."""
+    """A sitting of a run begins: `total` rows, of which `open_rows` are still to be done, at `rate`.
+
+    `accepted` of these were taken in an earlier sitting.
+    """
 
     run_id: RunId
     total: int
     open_rows: int
     continued: bool
     rate: str
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class PlanProgress:
 
 @dataclass(frozen=True, slots=True)
 class RowSettled:
-    """A row's outcome is in the ledger."""
+    """A row's outcome is in the ledger. `was_accepted`: the provider had taken it before."""
 
     lane: LaneKey
     row_no: int
@@ -33,6 +37,7 @@ class RowSettled:
     outcome: Outcome
     code: str
     attempts: int
+    was_accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

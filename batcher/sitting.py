@@ -24,6 +24,7 @@ from batcher.ledger_port import Ledger
 from batcher.model import UNDO, LaneKey, Outcome, RowState, RunId
 from batcher.policy.breaker import planning_stop_code
 from batcher.policy.deadline import nights_left
+from batcher.policy.following import KEPT_SHARE_MAX
 from batcher.policy.threshold import FailureCount, tolerance_of
 from batcher.policy.verdict import OwnCode, exit_code
 from batcher.records import RunRecord
@@ -105,7 +106,9 @@ async def work(
     for warning in cloud.keyring.warnings:
         session.sink.emit(Warned(warning, ""))
     open_rows = sum(rows for _, _, rows in lanes)
-    session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, session.settings.run.rate))
+    accepted = run.counts.get((RowState.ACCEPTED, ""), 0)
+    rate = session.settings.run.rate
+    session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, rate, accepted))
     began, calls_before = clock.steady(), sum(run.calls.values())
     policy = replace(engine_policy(session), reviewed=PLAN in run.settings, replaces_failed=replaces_failed(run))
     if known is not None:  # the survey has made the checks
@@ -158,12 +161,19 @@ async def _work_in_time(engine: RunEngine, run: RunRecord, ledger: Ledger, sessi
     try:
         async with anyio.create_task_group() as tasks:
             if session.deadline is not None:
-                tasks.start_soon(stop_at, session.stop, session.deadline, clock.now)
+                kept_s_max = KEPT_SHARE_MAX * (session.deadline - session.began_at)
+                kept_s = partial(_kept_s, engine, kept_s_max)
+                tasks.start_soon(stop_at, session.stop, session.deadline, clock.now, kept_s)
             tasks.start_soon(serve, socket_path(session.ledger_path), steering.obey, warn)
             await engine.work()
             tasks.cancel_scope.cancel()
     except BaseException as error:
         raise leaf(error) from error
+
+
+def _kept_s(engine: RunEngine, kept_s_max: float) -> float:
+    """How long before the deadline sending ends, so that what was sent can be looked at once more."""
+    return min(engine.closing_s(), kept_s_max)
 
 
 def _failure_guard(run: RunRecord, session: Session) -> FailureGuard:

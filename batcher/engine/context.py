@@ -12,7 +12,7 @@ import anyio
 from batcher.engine.flow import Flow
 from batcher.engine.halt import Halt
 from batcher.engine.limiter import LaneLimiter
-from batcher.engine.seen import Seen, Whose
+from batcher.engine.seen import Looks, Seen, Whose
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.events import CallMade, LanePaused, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
@@ -151,13 +151,13 @@ class LaneContext:
         """Rows by scope whose thing was there when the plan was reviewed: they must not be made."""
         self.accepted: dict[str, int] = {}
         """Rows by scope that the provider took and that are not final yet."""
-        self.whose = Whose()
+        self.whose, self.looks = Whose(), Looks()
         self.stopped_scopes: dict[str, Refused] = dict(known.refused if known else {})
         self.stopped_subjects: dict[str, Refused] = {}
         """What of a scope is stopped alone."""
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
-        self._gate, self._in_line = gate, 0
+        self.gate, self._in_line = gate, 0
         self._own_line = self._alone = anyio.Lock()
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
         self.hold(lease)
@@ -193,7 +193,7 @@ class LaneContext:
     @property
     def closing(self) -> bool:
         """Whether the lane takes no more rows."""
-        return self.stopped is not None or self._gate.stopped is not None or self.stop.is_requested
+        return self.stopped is not None or self.gate.stopped is not None or self.stop.is_requested
 
     def when_closing(self, act: Callable[[], None]) -> None:
         """Have `act` done when the lane closes; at once if it is closing already."""
@@ -252,7 +252,7 @@ class LaneContext:
     async def _line(self) -> AsyncIterator[None]:
         """The lane's calls one at a time, in the order in which they came; who comes later does not overtake."""
         if not self._in_line:
-            self._alone = self._own_line if self.operation.is_trusted(self.lane) else self._gate.alone
+            self._alone = self._own_line if self.operation.is_trusted(self.lane) else self.gate.alone
         self._in_line += 1
         try:
             async with self._alone:
@@ -266,7 +266,8 @@ class LaneContext:
 
     async def _leave(self, call_class: CallClass, scope: str | None) -> bool:
         """Wait for the lane's pace; whether the call may be made now."""
-        if not await self.limiter.acquire(call_class) or self.closing or scope in self.stopped_scopes:
+        is_over = self.closing and not self.looks.are_last
+        if not await self.limiter.acquire(call_class) or is_over or scope in self.stopped_scopes:
             return False
         if self.clock.steady() >= self._held_until:
             self._close(Refused(Kind.TRANSIENT, Stops.LANE, "BATCHER.LeaseLost", "the lease ended", sent=False))
@@ -357,7 +358,7 @@ class LaneContext:
             self.sink.emit(ScopeStopped(str(refused.stops), refused.code, refused.message))
         self.close()
         if refused.stops is Stops.ACCOUNT:
-            self._gate.stop(refused)
+            self.gate.stop(refused)
         elif refused.stops is Stops.RUN:
             self.stop.request(stop_code(refused))
 

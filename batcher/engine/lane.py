@@ -7,6 +7,7 @@ import anyio
 
 from batcher.engine.attempt import attempt, put_back, take_due_generations
 from batcher.engine.context import LaneContext
+from batcher.engine.last_look import look_last
 from batcher.engine.look_up import LookUps
 from batcher.engine.preflight import preflight
 from batcher.engine.reconcile import reconcile, skip_moved
@@ -47,10 +48,11 @@ async def run_lane(context: LaneContext, open_rows: int) -> None:
             await preflight(context)
         follower = Follower(context)
         for turn in range(TURNS_MAX):
-            await _send(context, open_rows, takes_over=turn == 0)
-            await settle_unsure(context)
+            await _send(context, follower, open_rows, takes_over=turn == 0)
+            await settle_unsure(context, is_last=True)
             if not await follower.verify():
                 break
+        await look_last(context, follower.look_at)
         await skip_rest(context)
 
 
@@ -72,8 +74,11 @@ async def _keep_lease(context: LaneContext, is_over: anyio.Event) -> None:
         context.hold(await context.ledger.renew_lane(context.lease, now, context.policy.lease_s))
 
 
-async def _send(context: LaneContext, open_rows: int, *, takes_over: bool) -> None:
-    """Send the planned rows, and first those that a dead worker has left claimed if this `takes_over`."""
+async def _send(context: LaneContext, follower: Follower, open_rows: int, *, takes_over: bool) -> None:
+    """Send the planned rows, and first those that a dead worker has left claimed if this `takes_over`.
+
+    Meanwhile the `follower` looks what became of those that were taken.
+    """
     page_rows = page_rows_of(context.limiter.rate_per_s(CallClass.WRITE), context.policy.concurrency)
 
     async def claim(after: int) -> list[ClaimedRow]:
@@ -90,11 +95,14 @@ async def _send(context: LaneContext, open_rows: int, *, takes_over: bool) -> No
         looked_for = context.looked_up.union(context.listed)
         queue.put(Work(row, in_doubt=True, is_absent=row.scope in looked_for) for row in left)
     context.when_closing(queue.close)
-    look_ups = LookUps(context)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(queue.serve)
-        for _ in range(min(context.policy.concurrency, open_rows)):
-            tasks.start_soon(_work, context, look_ups, queue)
+    look_ups, is_over = LookUps(context), anyio.Event()
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(follower.follow, is_over)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.serve)
+            for _ in range(min(context.policy.concurrency, open_rows)):
+                tasks.start_soon(_work, context, look_ups, queue)
+        is_over.set()
     for work in queue.leftover():
         put_back(context, work)
 

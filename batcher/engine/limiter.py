@@ -86,6 +86,11 @@ class LaneLimiter:
         return self._halt.is_on or self._paused_until > self._clock.steady()
 
     @property
+    def is_halted(self) -> bool:
+        """Whether an operator's pause is on."""
+        return self._halt.is_on
+
+    @property
     def is_as_new(self) -> bool:
         """Whether one that the ledger's knowledge makes would keep the same pace: no pause is on, no rate was found."""
         is_searched = self.search is not None and self.search.window != RateSearch().window
@@ -202,6 +207,10 @@ class LaneLimiter:
         """Take over what was learnt in an earlier sitting."""
         for call_class, window in limits.items():
             self.learn(window, call_class)
+
+    def open(self) -> None:
+        """Let calls through again after `close`, at the same pace."""
+        self._closed = False
 
     def close(self) -> None:
         """Let nobody through any more, nor anyone who waits."""

@@ -54,8 +54,9 @@ def pays(load: ScopeLoad, mode: str, *, has_history: bool) -> bool:
 async def reconcile(context: LaneContext) -> None:
     """List the lane's scopes one after the other; what was read whole is noted in `context.listed`."""
     open_rows = await _open_rows(context) if await _was_listed(context) else None
-    for load in await context.ledger.scopes(context.lease):
-        context.accepted[load.scope] = load.accepted
+    loads = await context.ledger.scopes(context.lease)
+    context.accepted.update({load.scope: load.accepted for load in loads})
+    for load in loads:
         if context.closing:
             return
         if load.scope in context.listed or load.scope in context.stopped_scopes:
@@ -139,9 +140,9 @@ async def skip_moved(context: LaneContext) -> None:
 
 
 async def settle_listed(
-    context: LaneContext, items: tuple[Remote, ...]
+    context: LaneContext, items: tuple[Remote, ...], *, sends: bool = False
 ) -> tuple[list[tuple[LedgerRow, Remote]], list[int]]:
-    """Settle the lane's open rows that a page shows.
+    """Settle the lane's open rows that a page shows; while the lane `sends` those alone that the provider took.
 
     Back come those that still need a call to be as wished, and the row numbers of all that are accepted now.
     """
@@ -154,6 +155,8 @@ async def settle_listed(
     to_amend: list[tuple[LedgerRow, Remote]] = []
     accepted: list[int] = []
     for row in await context.ledger.match(context.lease, list(by_key)):
+        if sends and (row.state is not RowState.ACCEPTED or row.row_no in context.whose.unsure):
+            continue
         if row.state is RowState.SETTLED:
             _tell_of_more(context, row, by_key[row.key])
             continue

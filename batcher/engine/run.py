@@ -15,6 +15,7 @@ from batcher.engine.capacity import Capacity
 from batcher.engine.context import AccountGate, EnginePolicy, LaneContext
 from batcher.engine.halt import Halt
 from batcher.engine.lane import run_lane
+from batcher.engine.last_look import closing_s
 from batcher.engine.seen import Seen
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.ledger_port import Ledger, Settler
@@ -192,6 +193,10 @@ class RunEngine:
         lasted_s = self._halt.end()
         for context in self._contexts:
             context.breaker.untried(lasted_s)
+
+    def closing_s(self) -> float:
+        """How long before a deadline sending has to end, as things stand, so that last looks are over by then."""
+        return max((closing_s(context) for context in self._contexts), default=0.0)
 
     @property
     def calls_now(self) -> Counter[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from batcher.engine.limiter import LaneLimiter
 from batcher.engine.row_queue import Work
 from batcher.model import Applied, Refused
+from batcher.policy.following import Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,21 @@ class Seen:
 class Whose:
     """What was seen of things that somebody else has made.
 
-    `unsure`: the provider took it, and it may have been made within the same second by somebody else; `others`: rows
-    that the provider took and of which that is known. `standing_twice` places have more than one thing.
+    `unsure`, by row number: the provider took it, and it may have been made within the same second by somebody else;
+    `others`: rows that the provider took and of which that is known. `standing_twice` places have more than one thing.
     """
 
-    unsure: list[tuple[Work, Applied]] = field(default_factory=list)
+    unsure: dict[int, tuple[Work, Applied]] = field(default_factory=dict)
     others: set[int] = field(default_factory=set)
     standing_twice: int = 0
+
+
+@dataclass(slots=True)
+class Looks:
+    """What a lane has looked at of what the provider took, by scope, since its first row was taken.
+
+    `are_last`: the lane makes calls though it closes, for its last looks.
+    """
+
+    sights: dict[str, Sight] = field(default_factory=dict)
+    are_last: bool = False

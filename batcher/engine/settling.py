@@ -7,6 +7,7 @@ from batcher.engine.context import LaneContext
 from batcher.events import Event, RowAccepted, RowSettled, Warned
 from batcher.model import LedgerRow, Outcome, Remote, RowState, Settlement
 from batcher.policy.evidence import Maker, Sending, maker_of
+from batcher.policy.following import Sight, calls_of
 from batcher.policy.found import is_leaving, judge
 
 SOMEBODY_ELSE = "made by somebody else: it is not dated into a time in which this run alone was sending the row"
@@ -118,6 +119,11 @@ def record(context: LaneContext, scope: str, line: int, settlement: Settlement) 
         context.accepted[scope] = context.accepted.get(scope, 0) - 1
     if settlement.state is RowState.ACCEPTED:
         context.accepted[scope] = context.accepted.get(scope, 0) + 1
+        if settlement.expect is not RowState.ACCEPTED:
+            now = context.clock.steady()
+            if scope not in context.looks.sights:
+                context.looks.sights[scope] = Sight(now, now, calls=calls_of(context.listed.get(scope, 0)))
+            context.looks.sights[scope].accepted(now)
     context.commit.settle(context.lease, settlement, [_event(context, line, settlement)])
     if settlement.outcome is not None:
         context.tolerance.note(settlement.outcome, settlement.error_code)
@@ -127,5 +133,11 @@ def _event(context: LaneContext, line: int, settlement: Settlement) -> Event:
     if settlement.outcome is None:
         return RowAccepted(context.lane, settlement.row_no)
     return RowSettled(
-        context.lane, settlement.row_no, line, settlement.outcome, settlement.error_code, settlement.attempts
+        context.lane,
+        settlement.row_no,
+        line,
+        settlement.outcome,
+        settlement.error_code,
+        settlement.attempts,
+        was_accepted=settlement.expect is RowState.ACCEPTED,
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import anyio
 
 from batcher.model import Outcome
+from batcher.policy.following import STOP_LOOK_S
 from batcher.policy.threshold import FailureCount, Tolerance
 
 LOOK_S = 10.0
@@ -16,6 +17,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.code = ""
+        self.look_s = STOP_LOOK_S
+        """How long last looks may take once what was in flight is settled."""
         self._requested = anyio.Event()
 
     @property
@@ -23,10 +26,10 @@ class Stop:
         """Whether somebody has asked to stop."""
         return self._requested.is_set()
 
-    def request(self, code: str) -> None:
-        """Ask to stop because of `code` (`BATCHER.<Name>`). Repeatable; the first code stays."""
+    def request(self, code: str, look_s: float = STOP_LOOK_S) -> None:
+        """Ask to stop because of `code` (`BATCHER.<Name>`). Repeatable; what the first asks for stays."""
         if not self._requested.is_set():
-            self.code = code
+            self.code, self.look_s = code, look_s
             self._requested.set()
 
     async def wait(self) -> None:
@@ -61,9 +64,12 @@ class FailureGuard:
             self._stop.request("BATCHER.TooManyFailures")
 
 
-async def stop_at(stop: Stop, deadline: float, now: Callable[[], float]) -> None:
-    """Ask to stop once the wall clock shows `deadline`; it is looked at often, for it may be set meanwhile."""
-    while (left_s := deadline - now()) > 0:
+async def stop_at(stop: Stop, deadline: float, now: Callable[[], float], kept_s: Callable[[], float] = float) -> None:
+    """Ask to stop once the wall clock shows `deadline`; it is looked at often, for it may be set meanwhile.
+
+    `kept_s` says how long before it, as things stand, sending has to end so that last looks are over by then.
+    """
+    while (left_s := deadline - kept_s() - now()) > 0:
         if not await stop.sleep(min(left_s, LOOK_S)):
             return
-    stop.request("BATCHER.Deadline")
+    stop.request("BATCHER.Deadline", max(STOP_LOOK_S, kept_s()))

@@ -24,7 +24,7 @@ def take(context: LaneContext, work: Work, answer: Applied) -> None:
     outcome, code, message = _outcome(context, answer, maker)
     record(context, work.row.scope, work.row.line, _taken(context, work, answer, maker, outcome, code, message))
     if maker is Maker.UNSURE:
-        context.whose.unsure.append((work, answer))
+        context.whose.unsure[work.row.row_no] = work, answer
 
 
 def _maker(context: LaneContext, work: Work, answer: Applied) -> Maker:
@@ -73,11 +73,18 @@ def _outcome(context: LaneContext, answer: Applied, maker: Maker) -> tuple[Outco
     return Outcome.CREATED, "", ""
 
 
-async def settle_unsure(context: LaneContext) -> None:
-    """Judge again, now that more answers have told what time it is there, whose was taken within the same second."""
+async def settle_unsure(context: LaneContext, *, is_last: bool) -> None:
+    """Judge again, now that more answers have told what time it is there, whose was taken within the same second.
+
+    Unless this `is_last`, what still cannot be told waits for more answers.
+    """
     await context.commit.flush()
-    for work, answer in context.whose.unsure:
+    unsure, context.whose.unsure = context.whose.unsure, {}
+    for work, answer in unsure.values():
         maker = maker_of(answer.created_at, sendings_of(context, work), now_there=context.now_there)
+        if maker is Maker.UNSURE and not is_last:
+            context.whose.unsure[work.row.row_no] = work, answer
+            continue
         if maker is Maker.OTHER:
             context.whose.others.add(work.row.row_no)
             continue
@@ -85,4 +92,3 @@ async def settle_unsure(context: LaneContext) -> None:
         if outcome is not None:
             settlement = _taken(context, work, answer, Maker.RUN, outcome, code, message)
             record(context, work.row.scope, work.row.line, replace(settlement, expect=RowState.ACCEPTED))
-    context.whose.unsure.clear()

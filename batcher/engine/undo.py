@@ -21,12 +21,12 @@ from batcher.engine.absence import Misses, show
 from batcher.engine.context import LaneContext
 from batcher.engine.deleting import Delete, is_final, leave, put_back, spent_if_gone
 from batcher.engine.lane import held, skip_rest
+from batcher.engine.last_look import POLL_S_FIRST, POLL_S_MAX, look_last
 from batcher.engine.listing import ScopeListing, unreadable
 from batcher.engine.persist import persist
 from batcher.engine.reconcile import ROWS_AT_ONCE
 from batcher.engine.row_set import RowSet
 from batcher.engine.settling import ended, record, tell_of_others
-from batcher.engine.verify import POLL_S_FIRST, POLL_S_MAX
 from batcher.model import (
     CallClass,
     LedgerRow,
@@ -66,6 +66,7 @@ async def undo_lane(context: LaneContext, _open_rows: int, *, force: bool) -> No
             if not await context.stop.sleep(delay_s):
                 break
             delay_s = min(delay_s * 2, POLL_S_MAX)
+        await look_last(context, rounds.look_at)
         await skip_rest(context)
 
 
@@ -95,6 +96,8 @@ class _Rounds:
         for state in (RowState.PLANNED, RowState.CLAIMED, RowState.ACCEPTED):
             for scope, found in (await context.ledger.numbers(context.lease, state)).items():
                 numbers.setdefault(scope, array("I")).extend(found)
+                if state is RowState.ACCEPTED:
+                    context.accepted[scope] = len(found)
         for scope in sorted(numbers.keys() - self._done_with):
             if context.closing:
                 return False
@@ -103,6 +106,13 @@ class _Rounds:
         self.has_sent = self._sent > sent_before
         left = {load.scope for load in await context.ledger.scopes(context.lease)}
         return bool(left - self._done_with)
+
+    async def look_at(self, scopes: Sequence[str]) -> None:
+        """Read these scopes once more, whose deletes were taken; the lane closes, so nothing else is deleted."""
+        numbers = await self._context.ledger.numbers(self._context.lease, RowState.ACCEPTED)
+        for scope in scopes:
+            await self._read(scope, numbers.get(scope, array("I")))
+            await self._context.commit.flush()
 
     async def _read(self, scope: str, numbers: Sequence[int]) -> None:
         """One reading of a scope, whose open rows have these numbers."""

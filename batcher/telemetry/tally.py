@@ -32,6 +32,7 @@ class ProgressTally:
     open_rows: int = 0
     settled: int = 0
     accepted: int = 0
+    """Rows that the provider took and that are not final yet."""
     outcomes: Counter[str] = field(default_factory=Counter)
     calls: int = 0
     rate: str = ""
@@ -49,10 +50,12 @@ class ProgressTally:
                 self.planned = rows
             case Waiting(why=why):
                 self.waiting = why
-            case RunStarted(total=total, open_rows=open_rows, rate=rate):
+            case RunStarted(total=total, open_rows=open_rows, rate=rate, accepted=accepted):
                 self.total, self.open_rows, self.rate, self.started = total, open_rows, rate, now
-            case RowSettled(outcome=outcome):
+                self.accepted = accepted
+            case RowSettled(outcome=outcome, was_accepted=was_accepted):
                 self.settled += 1
+                self.accepted -= was_accepted
                 self.outcomes[outcome] += 1
             case RowAccepted():
                 self.accepted += 1
@@ -102,9 +105,8 @@ class ProgressTally:
             return f"waiting: {self.waiting}" if waits else f"planning: {self.planned:,} rows"
         outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(self.outcomes.items()))
         parts = [f"{self.settled:,} of {self.open_rows:,} rows", outcomes or "none settled yet"]
-        waiting = max(0, self.accepted - self.outcomes["created"] - self.outcomes["deleted"])
-        if waiting:
-            parts.append(f"{waiting:,} accepted, not yet final")
+        if self.accepted > 0:
+            parts.append(f"{self.accepted:,} accepted, not yet final")
         limit = f"rate {self.rate}" + (f", learnt {self.learnt}" if self.learnt else "")
         parts.append(f"{self.rate_per_s(now):.1f} calls/s ({limit})")
         left = self.remaining_s(now)

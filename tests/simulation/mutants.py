@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batcher.cloud.skew import EndpointClock
-from batcher.engine import attempt, limiter, sends, taken
+from batcher.engine import attempt, lane, limiter, sends, taken
 from batcher.engine.absence import Misses
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
@@ -128,6 +128,18 @@ def one_correction_for_all_endpoints() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def stop_without_a_look() -> Iterator[None]:
+    """A stop ends a lane without looking what became of what was accepted."""
+
+    async def look_at_nothing(_context: LaneContext, _look_at: object) -> None:
+        return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lane, "look_last", look_at_nothing)
+        yield
+
+
 MUTANTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -138,5 +150,6 @@ MUTANTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
         evidence_by_claim_time,
         absence_by_one_listing,
         one_correction_for_all_endpoints,
+        stop_without_a_look,
     )
 }

@@ -20,7 +20,7 @@ from batcher.model import UNDO, RunState
 from batcher.records import RowRecord, RunRecord
 from batcher.sitting import RunResult
 from batcher.wiring import Session
-from tests.simulation import judge, owners
+from tests.simulation import judge, owners, stops
 from tests.simulation.machine import KilledError, MachineLoop, Process, ProcessClock, live
 from tests.simulation.night import Night, Sitting
 from tests.simulation.operator import Operator
@@ -70,7 +70,7 @@ def simulate(seed: int) -> Told:
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
         chance = random.Random(f"world/{seed}")
         with asyncio.Runner(loop_factory=lambda: MachineLoop(chance)) as runner:
-            return runner.run(_Simulation(night, Path(folder), chance).run())
+            return runner.run(Simulation(night, Path(folder), chance).run())
 
 
 def failures(seed: int) -> list[str]:
@@ -82,7 +82,9 @@ def failures(seed: int) -> list[str]:
     return [f"seed {seed}: {line}" for line in wrong] + [f"replay: python -m tests.simulation {seed}"] * bool(wrong)
 
 
-class _Simulation:
+class Simulation:
+    """A night as it goes: its operators, its world, and what is told of it."""
+
     def __init__(self, night: Night, folder: Path, chance: random.Random) -> None:
         self.night = night
         self.folder = folder
@@ -117,7 +119,7 @@ class _Simulation:
             if sitting.robbed:
                 await self._robbery(sitting)
             else:
-                await self._sit(self.first, sitting, EXPECTED)
+                await self.sit(self.first, sitting, EXPECTED)
 
     def _change_the_world(self, sitting: Sitting) -> None:
         """What happens before a sitting, and what others do meanwhile."""
@@ -143,10 +145,10 @@ class _Simulation:
         async def thief() -> Heard:
             await asyncio.sleep(start + 0.9 * (end - start))
             lock_path(self.first.ledger).unlink(missing_ok=True)
-            return (await self._sit(self.first, Sitting("run", robbed=True, moved=sitting.moved), ROBBED + EXPECTED))[1]
+            return (await self.sit(self.first, Sitting("run", robbed=True, moved=sitting.moved), ROBBED + EXPECTED))[1]
 
         async with asyncio.TaskGroup() as both:
-            robbed = both.create_task(self._sit(self.first, sitting, ROBBED + EXPECTED))
+            robbed = both.create_task(self.sit(self.first, sitting, ROBBED + EXPECTED))
             robber = both.create_task(thief())
         await self._judge(self.first, None, began, self.world.site(moved=sitting.moved))
         self.told.wrong += judge.unfenced(robbed.result()[1].told, robber.result().told)
@@ -157,7 +159,7 @@ class _Simulation:
         self.others.append(other)
         for sitting in self.night.other_sittings:
             await asyncio.sleep(sitting.pause_s)
-            await self._sit(other, sitting, EXPECTED)
+            await self.sit(other, sitting, EXPECTED)
 
     async def _morning(self) -> None:
         """The same commands again, now that nothing goes wrong, and a day later: then all is done that can be."""
@@ -165,7 +167,7 @@ class _Simulation:
         await asyncio.sleep(HEALED_S)
         moved = self.night.sittings[-1].moved and not self.night.is_moved_back
         for _ in range(LAST_RUNS_MAX):
-            result, _ = await self._sit(self.first, Sitting("run", moved=moved), EXPECTED, healed=True)
+            result, _ = await self.sit(self.first, Sitting("run", moved=moved), EXPECTED, healed=True)
             if result is not None and result.exit_code in (0, 3):
                 break
             await asyncio.sleep(60.0)
@@ -173,14 +175,16 @@ class _Simulation:
             self.told.wrong.append("the runs of the morning do not come to an end")
         for pause_s, command in [(0.0, "retry"), (DAY_S, "run"), (0.0, "retry")]:
             await asyncio.sleep(pause_s)
-            await self._sit(self.first, Sitting(command, moved=moved), EXPECTED, healed=True)
+            await self.sit(self.first, Sitting(command, moved=moved), EXPECTED, healed=True)
         self.told.wrong += judge.lost(self.night, self.world.providers, self.world.site(moved=moved))
 
-    async def _sit(
+    async def sit(
         self, machine: Operator, sitting: Sitting, expected: Iterable[str], *, healed: bool = False
     ) -> tuple[RunResult | None, Heard]:
+        """One start of a command, and what the judge says of it."""
         process = Process(sitting.kill, sitting.stalls)
         session, heard = self._session(machine, process, sitting, healed=healed)
+        asked_at = asyncio.get_running_loop().time()
         if sitting.stop_s is not None:
             asyncio.get_running_loop().call_later(sitting.stop_s, session.stop.request, "BATCHER.Interrupted")
         result, said = None, ""
@@ -203,6 +207,8 @@ class _Simulation:
         self.told.story.append(f"{now:10.3f}  machine {machine.number}  {sitting.command}: {said}")
         if not sitting.robbed:
             await self._judge(machine, heard, process.began, self.world.site(moved=sitting.moved), result)
+            if result is not None and sitting.stop_s is not None:
+                await self._judge_stop(machine, process, result, asked_at + sitting.stop_s)
         return result, heard
 
     def _command(self, sitting: Sitting, session: Session, runs: list[RunRecord]) -> Coroutine[Any, Any, RunResult]:
@@ -216,7 +222,7 @@ class _Simulation:
 
     async def _runs(self, machine: Operator) -> list[RunRecord]:
         """The runs that could be taken back, the newest first."""
-        return [run for run, _ in await _read(machine) if run.operation != UNDO and run.state is not RunState.PLANNING]
+        return [run for run, _ in await read(machine) if run.operation != UNDO and run.state is not RunState.PLANNING]
 
     def _session(self, machine: Operator, process: Process, sitting: Sitting, *, healed: bool) -> tuple[Session, Heard]:
         self._starts += 1
@@ -264,7 +270,7 @@ class _Simulation:
         `site` is what its settings said of where each region is.
         """
         now, memory = asyncio.get_running_loop().time(), machine.memory
-        stand = await _read(machine)
+        stand = await read(machine)
         wrong = self.told.wrong
         undone = {run.parent for run, _ in stand if run.operation == UNDO}
         told = [] if heard is None else [event for _, event in heard.told]
@@ -301,6 +307,12 @@ class _Simulation:
             run, rows = next((run, rows) for run, rows in stand if run.run_id == result.run.run_id)
             wrong += judge.misreported(machine.reports, run, rows, result.exit_code)
 
+    async def _judge_stop(self, machine: Operator, process: Process, result: RunResult, stopped_at: float) -> None:
+        """Hold what a soft stop left against what the providers showed by then."""
+        rows = next((rows for run, rows in await read(machine) if run.run_id == result.run.run_id), [])
+        for provider in self.world.providers:
+            self.told.wrong += stops.unseen(self.night, provider, process, result.run, rows, stopped_at)
+
     def _judge_all(self) -> None:
         """What is asked once, of the whole night."""
         operators = (self.first, *self.others)
@@ -320,7 +332,7 @@ class _Simulation:
         wrong += owners.stolen(self.world.providers, things, undone_by, self.night)
 
 
-async def _read(machine: Operator) -> list[tuple[RunRecord, list[RowRecord]]]:
+async def read(machine: Operator) -> list[tuple[RunRecord, list[RowRecord]]]:
     """Every run with its rows, the newest first."""
     if not machine.ledger.exists():
         return []

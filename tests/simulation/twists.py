@@ -22,6 +22,7 @@ from tests.simulation.night import (
     draw_plain,
     some_kill,
 )
+from tests.simulation.provider import Network
 
 CLOCKS_S = (0.0, -600.0, 600.0, -100.0, 100.0, -1200.0, 1200.0, 5000.0, -3.0)
 """How far a machine's clock may be off; the gateway refuses from 900 s on."""
@@ -58,7 +59,27 @@ def draw(seed: int) -> Night:
         )
     if chance.random() < 0.05:
         night = replace(night, sittings=_robbed(chance, night.sittings))
-    return night
+    stop = random.Random(f"stop/{seed}")
+    return _stopped(night, stop) if stop.random() < 0.05 else night
+
+
+def _stopped(night: Night, chance: random.Random) -> Night:
+    """A night in which nothing keeps a first sitting from telling, when it is stopped, what became of its rows."""
+    first = Sitting("run", stop_s=chance.uniform(1.0, 9.0))
+    return replace(
+        night,
+        run={**night.run, "rate": chance.choice(["5/s", "5/s", "10/s"]), "verify": True, "fix_drift": False},
+        there=(),
+        faults=FaultShares(),
+        throttle=None,
+        pending_s=chance.uniform(0.5, 3.0),
+        page_max=2000,
+        lies=(),
+        network=Network(0.02, 0.05),
+        outages=(),
+        nature=replace(night.nature, listing_lag_s=0.0),
+        sittings=(first, *night.sittings[1:]),
+    )
 
 
 def _nature(chance: random.Random) -> Nature:
