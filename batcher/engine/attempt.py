@@ -16,7 +16,7 @@ from batcher.engine.listing import unreadable
 from batcher.engine.look_up import LookUps
 from batcher.engine.replacing import is_gone, makes_way, remove_failed
 from batcher.engine.row_queue import Work
-from batcher.engine.sends import mark, on_record, sendings_of, sent_there_of, unmark
+from batcher.engine.sends import mark, sendings_of, sent_there_of, unmark
 from batcher.engine.settling import (
     ended,
     found_settlement,
@@ -127,18 +127,17 @@ def _is_expired(context: LaneContext, work: Work) -> bool:
 
 async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step:
     """Make sure that the row may be sent under its token, and that nothing stands there if it needs another."""
-    if work.new_generation and not (work.is_absent and work.in_doubt):
-        # after a definitive refusal; what an attempt before it may have done is still open
-        since = (work.row.intent_at or work.first_sent_at) if work.in_doubt else None
-        await _take_generation(context, work, work.row.generation + 1, since)
+    if work.new_generation and not work.in_doubt:  # after a definitive refusal: nothing of it stands
+        await _take_generation(context, work, work.row.generation + 1)
         work.new_generation = False
         return _Step.SEND
     if work.row.due_generation > work.row.generation:
         used_at = work.row.used_at
-        await _take_generation(context, work, work.row.due_generation, None)
+        await _take_generation(context, work, work.row.due_generation)
         work.row = replace(work.row, used_at=used_at)
     row, is_first = work.row, not work.attempts
-    work.in_doubt = work.in_doubt or (is_first and row.used_at is not None)
+    if is_first and row.used_at is not None:
+        work.in_doubt, work.is_absent = True, work.is_absent or row.scope in context.listed
     must_look = work.new_generation or (is_first and row.believed_id is not None)
     if not must_look and not _is_expired(context, work):
         return _Step.SEND
@@ -189,24 +188,26 @@ async def _has_made_way(context: LaneContext, work: Work) -> bool:
 
 async def _next_generation(context: LaneContext, work: Work) -> None:
     """A token that was never used, after a whole listing has shown that nothing is left of what others made."""
-    await _take_generation(context, work, work.row.generation + 1, None)
+    await _take_generation(context, work, work.row.generation + 1)
     work.row = replace(work.row, intent_at=None, believed_id=None)
     work.in_doubt, work.sent, work.used, work.left = False, None, None, None
     work.doubtful.clear()
 
 
-async def _take_generation(context: LaneContext, work: Work, generation: int, since: float | None) -> None:
-    """Record the token of a generation before it is sent, and that the run may have sent the row since then, or now.
-
-    `since` is that of a token before it: what that one may have made is the row's own, however late it is found.
-    """
+async def _take_generation(context: LaneContext, work: Work, generation: int) -> None:
+    """Record the token of a generation before it is sent: what was sent under one before it counts for nothing."""
     token = context.operation.token(work.row.spec, generation)
-    first_use = context.clock.now() if since is None else since
-    work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=since)
-    if since is None:
-        work.row = replace(work.row, sent_there=None, told_there=None, sent_before=())
-    row = work.row if since is None else on_record(context, work)
-    await context.ledger.regenerate_rows(context.lease, [(row, first_use)])
+    work.row = replace(
+        work.row,
+        generation=generation,
+        due_generation=generation,
+        token=token,
+        used_at=None,
+        sent_there=None,
+        told_there=None,
+        sent_before=(),
+    )
+    await context.ledger.regenerate_rows(context.lease, [(work.row, context.clock.now())])
 
 
 async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> list[ClaimedRow]:
@@ -341,7 +342,7 @@ async def _settle_found(context: LaneContext, work: Work, remotes: Sequence[Remo
 
 
 def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, message: str) -> None:
-    refused = work.refused
+    refused, is_in_doubt = work.refused, outcome is Outcome.IN_DOUBT and work.in_doubt
     settlement = Settlement(
         row_no=work.row.row_no,
         expect=RowState.CLAIMED,
@@ -350,8 +351,9 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
         http_status=refused.http_status if refused else None,
         request_id=refused.request_id if refused else "",
         first_sent_at=work.first_sent_at,
-        # Also a refusal because it exists, of which no listing knows, may be repeated to this token for ever.
-        spent=refused is not None and (refused.definitive or refused.kind is Kind.EXISTS),
+        # Also a refusal because it exists, of which no listing knows, may be repeated to this token for ever. After any
+        # other the token is kept while an earlier send may stand: another might make it twice.
+        spent=refused is not None and (refused.kind is Kind.EXISTS or (refused.definitive and not is_in_doubt)),
         sent_there=sent_there_of(context, work),
     )
     settlement = ended(context, settlement, outcome, code, message, started=work.started)

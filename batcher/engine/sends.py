@@ -5,11 +5,9 @@ processes that ended are in the ledger (`ClaimedRow`), those of this one in `Wor
 somebody else made between two of them is not the row's own.
 """
 
-from dataclasses import replace
-
 from batcher.engine.context import LaneContext
 from batcher.engine.row_queue import Work
-from batcher.model import ClaimedRow, Send
+from batcher.model import Send
 from batcher.policy.evidence import Sending, sendings_before, times_before
 
 
@@ -28,13 +26,6 @@ def unmark(context: LaneContext, work: Work) -> None:
         times = _times(context, work)
         first, last = times[-1] if times else (None, None)
         context.commit.note_send(Send(context.lease, work.row.row_no, first, last, times[:-1]))
-
-
-def on_record(context: LaneContext, work: Work) -> ClaimedRow:
-    """The row with the sends that may have taken effect, which stay on record under another token."""
-    times = _times(context, work)
-    first, last = times[-1] if times else (work.row.sent_there, work.row.told_there)
-    return replace(work.row, sent_there=first, told_there=last, sent_before=times[:-1])
 
 
 def _times(context: LaneContext, work: Work) -> tuple[tuple[float, float], ...]:

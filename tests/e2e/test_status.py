@@ -95,7 +95,7 @@ async def test_runs_are_named_by_a_beginning_of_their_id_and_more_are_counted(tm
         ended = await batcher(tmp_path, "status", "--limit", "1")
         assert ended.out.splitlines()[-1] == "1 older run is not shown: `--all` shows every run"
         assert len(await table(tmp_path, "--all")) == 2
-        assert (await one(tmp_path, first[:-1]))["run_id"] == first
+        assert (await one(tmp_path, first))["run_id"] == first
         assert (await one(tmp_path, "latest"))["run_id"] == newest
         ended = await batcher(tmp_path, "report", newest[:-1])
         assert (ended.code, newest in ended.out) == (0, True)
