@@ -229,6 +229,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     """Do what the retry law says; True if the row is to be sent again."""
     work.refused = refused
     work.attempts += is_attempt(refused)
+    if not work.attempts:
+        work.first_sent_at = None  # the gateway kept it: it was not sent to the service
     work.in_doubt = work.in_doubt or refused.ambiguous
     if refused.ambiguous and work.left is not None:
         heard = context.clock.steady()
@@ -361,16 +363,21 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
 
 
 def put_back(context: LaneContext, work: Work) -> None:
-    """Leave a row for a later sitting: planned if no send of it can have worked, else claimed, as it is."""
-    if work.in_doubt:
-        return
+    """Leave a row for a later sitting: planned if no send of it can have worked, else claimed; what was said stays."""
+    if work.in_doubt and not work.attempts:
+        return  # it is as the process left it that is gone
+    refused = work.refused
     settlement = Settlement(
         row_no=work.row.row_no,
         expect=RowState.CLAIMED,
-        state=RowState.PLANNED,
+        state=RowState.CLAIMED if work.in_doubt else RowState.PLANNED,
         attempts=work.row.attempts + work.attempts,
+        http_status=refused.http_status if refused else None,
+        error_code=refused.code if refused else "",
+        error_message=refused.message if refused else "",
+        request_id=refused.request_id if refused else "",
         intent_at=work.row.intent_at,
         first_sent_at=work.first_sent_at,
-        spent=work.new_generation,
+        spent=work.new_generation and not work.in_doubt,
     )
     context.commit.settle(context.lease, settlement)
