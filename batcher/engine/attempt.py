@@ -75,22 +75,37 @@ def _leave(context: LaneContext, work: Work) -> None:
         put_back(context, work)
 
 
+class _OnRecord:
+    """That a row is about to be sent: on record before it leaves, and off it where it does not."""
+
+    def __init__(self, context: LaneContext, work: Work) -> None:
+        self._context, self._work, self._is_on = context, work, False
+
+    async def do(self, *, waits: bool) -> bool:
+        if _is_expired(self._context, self._work):  # it waited for its turn for so long
+            return False
+        await mark(self._context, self._work, waits=waits)
+        self._is_on = True
+        return True
+
+    def take_back(self) -> None:
+        if self._is_on:
+            unmark(self._context, self._work)
+        self._is_on = False
+
+
 async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     sent = sent_at = began = 0.0
-
-    async def ready(waits: bool) -> bool:  # noqa: FBT001  # the engine calls it by its place
-        if _is_expired(context, work):  # it waited for its turn for so long
-            return False
-        await mark(context, work, waits=waits)
-        return True
+    record_of = _OnRecord(context, work)
 
     async def apply() -> Applied | Refused:
         nonlocal sent, sent_at, began  # the wait for leave is not the row's
         sent, sent_at, began = context.clock.steady(), context.clock.now(), context.worked()
         return await context.operation.apply(context.lane, work.row)
 
-    answer = await context.call("create", apply, None if work.in_doubt else work.row.scope, ready)
+    answer = await context.call("create", apply, None if work.in_doubt else work.row.scope, record_of)
     if answer is None:
+        record_of.take_back()
         if _is_expired(context, work) and not context.closing and _stopper(context, work) is None:
             return True
         _leave(context, work)
