@@ -112,6 +112,7 @@ async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
         return False
     work.started = began if work.started is None else work.started
     if isinstance(answer, Applied) or answer.sent:
+        work.sends += 1
         work.first_sent_at = work.first_sent_at or sent_at
         work.sent = sent if work.sent is None else work.sent
         work.used = sent if work.used is None else work.used
@@ -244,8 +245,6 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     """Do what the retry law says; True if the row is to be sent again."""
     work.refused = refused
     work.attempts += is_attempt(refused)
-    if not work.attempts:
-        work.first_sent_at = None  # the gateway kept it: it was not sent to the service
     work.in_doubt = work.in_doubt or refused.ambiguous
     if refused.ambiguous and work.left is not None:
         heard = context.clock.steady()
@@ -335,7 +334,7 @@ async def _settle_found(context: LaneContext, work: Work, remotes: Sequence[Remo
         key=row.key,
         spec=row.spec,
         intent_at=row.intent_at,
-        attempts=row.attempts + work.attempts,
+        attempts=row.attempts + work.sends,
         deleted_id=row.deleted_id,
         known_id=row.believed_id,
     )
@@ -364,7 +363,7 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
         row_no=work.row.row_no,
         expect=RowState.CLAIMED,
         state=RowState.SETTLED,
-        attempts=work.row.attempts + work.attempts,
+        attempts=work.row.attempts + work.sends,
         http_status=refused.http_status if refused else None,
         request_id=refused.request_id if refused else "",
         first_sent_at=work.first_sent_at,
@@ -379,14 +378,14 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
 
 def put_back(context: LaneContext, work: Work) -> None:
     """Leave a row for a later sitting: planned if no send of it can have worked, else claimed; what was said stays."""
-    if work.in_doubt and not work.attempts:
+    if work.in_doubt and not work.sends:
         return  # it is as the process left it that is gone
     refused = work.refused
     settlement = Settlement(
         row_no=work.row.row_no,
         expect=RowState.CLAIMED,
         state=RowState.CLAIMED if work.in_doubt else RowState.PLANNED,
-        attempts=work.row.attempts + work.attempts,
+        attempts=work.row.attempts + work.sends,
         http_status=refused.http_status if refused else None,
         error_code=refused.code if refused else "",
         error_message=refused.message if refused else "",

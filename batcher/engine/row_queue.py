@@ -23,6 +23,7 @@ WAITING_MAX = 1000
 class Work:
     """A claimed row and what this sitting has done with it so far. `due` is on the steady clock.
 
+    `attempts` counts those sends that count against its retries, `sends` all.
     `is_absent`: a process that died had claimed it, and a listing before the first send of this one did not show it.
     `doubtful` are sends that may have taken effect, each with when it was over; `left` is the last one, if its answer
     does not say that it surely has not.
@@ -34,6 +35,7 @@ class Work:
 
     row: ClaimedRow
     attempts: int = 0
+    sends: int = 0
     in_doubt: bool = False
     is_absent: bool = False
     new_generation: bool = False

@@ -21,7 +21,7 @@ async def mark(context: LaneContext, work: Work, *, waits: bool) -> None:
         first,
         last,
         _times(context, work),
-        attempts=work.row.attempts + work.attempts + 1,
+        attempts=work.row.attempts + work.sends + 1,
         first_sent_at=first_sent_at_of(work) or context.clock.now(),
     )
     await context.commit.mark(send) if waits else context.commit.note_send(send)
@@ -29,7 +29,7 @@ async def mark(context: LaneContext, work: Work, *, waits: bool) -> None:
 
 def unmark(context: LaneContext, work: Work) -> None:
     """Take the last send off the record, which is known to have done nothing; those that may have stay on it."""
-    times, attempts = _times(context, work), work.row.attempts + work.attempts
+    times, attempts = _times(context, work), work.row.attempts + work.sends
     first, last = times[-1] if times else (None, None)
     first_sent_at = first_sent_at_of(work) if attempts else None
     context.commit.note_send(Send(context.lease, work.row.row_no, first, last, times[:-1], attempts, first_sent_at))

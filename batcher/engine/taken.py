@@ -37,7 +37,7 @@ def _taken(  # noqa: PLR0917  # what was taken, and what it amounts to
         expect=RowState.CLAIMED,
         state=RowState.SETTLED if is_final else RowState.ACCEPTED,
         outcome=outcome,
-        attempts=work.row.attempts + work.attempts,
+        attempts=work.row.attempts + work.sends,
         remote_id=answer.remote_id,
         remote_state=answer.state,
         remote_enabled=answer.enabled,
