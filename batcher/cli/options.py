@@ -137,6 +137,8 @@ def add_talk_options(parser: argparse.ArgumentParser, group: "argparse._Argument
 def add_verbosity_options(group: "argparse._ArgumentGroup") -> None:
     """How much is said on stderr."""
     group.add_argument("-v", "--verbose", action="count", default=0, help="log what happens to rows; twice: each call")
+    group.add_argument("--log-file", metavar="FILE", help="append the log there; calls too with -vv")
+    group.add_argument("--log-format", choices=("text", "json"), default="text", help="form of a line of the log")
     group.add_argument("-q", "--quiet", action="store_true", help="no talk and no progress on stderr")
 
 

@@ -13,6 +13,13 @@ from batcher.policy.defusing import printable
 from batcher.telemetry.tally import ProgressTally
 
 REFRESH_PER_S = 4
+BAR_CELLS = 20
+STYLES = {
+    "green": ["created", "exists", "updated", "deleted", "absent"],
+    "red": ["failed", "invalid", "in_doubt"],
+    "yellow": ["drifted", "skipped", "unverified", "stopped", "paused"],
+}
+"""Colours of outcomes and states, and of nothing else; none where `NO_COLOR` is set."""
 
 
 class LiveProgress:
@@ -30,10 +37,19 @@ class LiveProgress:
         self._tally.take(event, time.monotonic())
         if isinstance(event, RunStarted):
             how = "continues" if event.continued else "starts"
-            self._console.print(f"run {event.run_id} {how}: {event.open_rows:,} of {event.total:,} rows to do")
+            self._console.print(
+                f"run {event.run_id} {how}: {event.open_rows:,} of {event.total:,} rows to do", highlight=False
+            )
 
     def _render(self) -> Text:
-        return Text(printable(self._tally.line(time.monotonic())))
+        tally = self._tally
+        text = Text(printable(tally.line(time.monotonic())))
+        for style, words in STYLES.items():
+            text.highlight_words(words, style)
+        if tally.started is None:
+            return text
+        done = round(tally.share * BAR_CELLS)
+        return Text(f"[{'#' * done}{'.' * (BAR_CELLS - done)}] {tally.share:.1%}  ") + text
 
     def __enter__(self) -> Self:
         self._live.start()

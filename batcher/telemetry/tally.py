@@ -15,6 +15,7 @@ from batcher.events import (
     ScopeStopped,
     Waiting,
 )
+from batcher.model import LaneKey
 from batcher.policy.control import Action
 from batcher.policy.pace import rate_text
 from batcher.policy.verdict import OwnCode
@@ -41,7 +42,10 @@ class ProgressTally:
     paused: bool = False
     waiting: str = ""
     started: float | None = None
+    lanes: set[LaneKey] = field(default_factory=set)
+    """Those that were called; each has the rate for itself."""
     _seconds: deque[tuple[int, int]] = field(default_factory=deque)
+    _ends: deque[tuple[int, int]] = field(default_factory=deque)
 
     def take(self, event: Event, now: float) -> None:
         """Count one event."""
@@ -55,12 +59,15 @@ class ProgressTally:
                 self.accepted = accepted
             case RowSettled(outcome=outcome, was_accepted=was_accepted):
                 self.settled += 1
+                _count(self._ends, int(now))
                 self.accepted -= was_accepted
                 self.outcomes[outcome] += 1
             case RowAccepted():
                 self.accepted += 1
-            case CallMade():
-                self._count_call(int(now))
+            case CallMade(lane=lane):
+                self.calls += 1
+                self.lanes.add(lane)
+                _count(self._seconds, int(now))
             case LanePaused(window=window) if window is not None:
                 self.learnt = rate_text(window)
             case ScopeStopped(code=code, message=message):
@@ -78,25 +85,32 @@ class ProgressTally:
         else:
             self.paused = action == Action.PAUSE
 
-    def _count_call(self, second: int) -> None:
-        self.calls += 1
-        if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1] = (second, self._seconds[-1][1] + 1)
-        else:
-            self._seconds.append((second, 1))
-        while self._seconds[0][0] < second - RATE_OVER_S:
-            self._seconds.popleft()
-
     def rate_per_s(self, now: float) -> float:
         """Calls a second over the last ten seconds, or since the start."""
-        calls = sum(count for second, count in self._seconds if second > now - RATE_OVER_S)
-        return calls / max(1.0, min(RATE_OVER_S, now - (self.started or now)))
+        return self._pace(self._seconds, now)
 
     def remaining_s(self, now: float) -> float | None:
-        """Time left at the pace of this sitting so far; None while nothing is known."""
-        if self.started is None or not self.settled:
+        """Time left at the pace of the last ten seconds; None while nothing is known, or while it is paused or ends."""
+        pace = self._pace(self._ends, now)
+        if self.started is None or self.paused or self.stopped or not pace:
             return None
-        return max(0, self.open_rows - self.settled) * (now - self.started) / self.settled
+        return max(0, self.open_rows - self.settled) / pace
+
+    def _pace(self, seconds: deque[tuple[int, int]], now: float) -> float:
+        counted = sum(count for second, count in seconds if second > now - RATE_OVER_S)
+        worked_s = 0.0 if self.started is None else now - self.started
+        return counted / max(1.0, min(RATE_OVER_S, worked_s))
+
+    @property
+    def share(self) -> float:
+        """How much of the rows to do is settled, from 0 to 1."""
+        return self.settled / self.open_rows if self.open_rows else 1.0
+
+    @property
+    def limit(self) -> str:
+        """The rate that holds, and for how many projects: `3 projects x 50/s`."""
+        many = f"{len(self.lanes):,} projects x " if len(self.lanes) > 1 else ""
+        return f"{many}{self.rate}" + (f", learnt {self.learnt}" if self.learnt else "")
 
     def line(self, now: float) -> str:
         """All of it in one line."""
@@ -107,8 +121,7 @@ class ProgressTally:
         parts = [f"{self.settled:,} of {self.open_rows:,} rows", outcomes or "none settled yet"]
         if self.accepted > 0:
             parts.append(f"{self.accepted:,} accepted, not yet final")
-        limit = f"rate {self.rate}" + (f", learnt {self.learnt}" if self.learnt else "")
-        parts.append(f"{self.rate_per_s(now):.1f} calls/s ({limit})")
+        parts.append(f"{self.rate_per_s(now):.1f} calls/s ({self.limit})")
         left = self.remaining_s(now)
         if left is not None and self.settled < self.open_rows:
             parts.append(f"about {duration_text(left)} left")
@@ -117,6 +130,16 @@ class ProgressTally:
         if self.stopped:
             parts.append(f"stopped: {self.stopped}")
         return "; ".join(parts)
+
+
+def _count(seconds: deque[tuple[int, int]], second: int) -> None:
+    """Count one more in a second; those that are too old to matter go."""
+    if seconds and seconds[-1][0] == second:
+        seconds[-1] = (second, seconds[-1][1] + 1)
+    else:
+        seconds.append((second, 1))
+    while seconds[0][0] < second - RATE_OVER_S:
+        seconds.popleft()
 
 
 def duration_text(seconds: float) -> str:
