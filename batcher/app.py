@@ -322,7 +322,11 @@ async def write_report(run_id: str | None, session: Session) -> Publication:
     """Draw a run's reports again from the ledger; works beside a run that is going on."""
     async with _readable(session) as ledger:
         run = await choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
-        return await publish_run(ledger, run, session)
+        runs = await ledger.runs()
+        holder = holder_of(session.ledger_path)
+        at_work = working_run(runs, await ledger.owners(), None if holder is None else holder.owner)
+        works = at_work is not None and at_work.run_id == run.run_id
+        return await publish_run(ledger, run, session, works=works, leads=run.run_id == runs[0].run_id)
 
 
 @asynccontextmanager

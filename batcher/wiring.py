@@ -3,7 +3,7 @@
 import hashlib
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -73,6 +73,7 @@ class Session:
     home: Path = field(default_factory=Path.home)
     began_at: float = field(default_factory=SystemClock.now)
     stdin: BinaryIO | None = None
+    command: Sequence[str] = ()
     clock: Clock = field(default_factory=SystemClock)
     seed: int | None = None
     connect: OpenTransport = open_transport

@@ -243,6 +243,9 @@ class SqliteLedger:
     async def reopen(self, run_id: RunId) -> None:
         await self._call(self._plans.reopen, run_id)
 
+    async def begin_sitting(self, run_id: RunId, process: Mapping[str, object]) -> None:
+        await self._call(self._plans.begin_sitting, run_id, process)
+
     async def end_sitting(
         self,
         run_id: RunId,
