@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from batcher.cli.options import read_cloud_settings, read_settings
+from batcher.cli.options import read_cloud_settings, read_settings, unbuffered_stdin
 from batcher.cli.say import complain, say, say_json
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def _supervise(
             emulator=arguments.emulator,
             sink=sink,
             stop=stop,
-            stdin=sys.stdin.buffer,
+            stdin=unbuffered_stdin(),
             command=arguments.words,
         )
         async with _signals(stop, scope):
