@@ -276,6 +276,7 @@ class Send(NamedTuple):
 
     `sent_there` is when the first one left, at the earliest, that may have taken effect, and `left_there` the last one,
     at the latest (None: none may have, of which the time is known). `before` has other such times, each from and to.
+    `attempts` counts the row's sends in all, with one that is about to leave; `first_sent_at` is this machine's time.
     """
 
     lease: Lease
@@ -283,6 +284,8 @@ class Send(NamedTuple):
     sent_there: float | None
     left_there: float | None
     before: tuple[tuple[float, float], ...] = ()
+    attempts: int = 0
+    first_sent_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from batcher.engine.listing import unreadable
 from batcher.engine.look_up import LookUps
 from batcher.engine.replacing import is_gone, makes_way, remove_failed
 from batcher.engine.row_queue import Work
-from batcher.engine.sends import mark, on_record, sendings_of, sent_there_of, unmark
+from batcher.engine.sends import mark, sendings_of, sent_there_of, unmark
 from batcher.engine.settling import (
     ended,
     found_settlement,
@@ -75,22 +75,37 @@ def _leave(context: LaneContext, work: Work) -> None:
         put_back(context, work)
 
 
+class _OnRecord:
+    """That a row is about to be sent: on record before it leaves, and off it where it does not."""
+
+    def __init__(self, context: LaneContext, work: Work) -> None:
+        self._context, self._work, self._is_on = context, work, False
+
+    async def do(self, *, waits: bool) -> bool:
+        if _is_expired(self._context, self._work):  # it waited for its turn for so long
+            return False
+        await mark(self._context, self._work, waits=waits)
+        self._is_on = True
+        return True
+
+    def take_back(self) -> None:
+        if self._is_on:
+            unmark(self._context, self._work)
+        self._is_on = False
+
+
 async def _send(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     sent = sent_at = began = 0.0
-
-    async def ready(waits: bool) -> bool:  # noqa: FBT001  # the engine calls it by its place
-        if _is_expired(context, work):  # it waited for its turn for so long
-            return False
-        await mark(context, work, waits=waits)
-        return True
+    record_of = _OnRecord(context, work)
 
     async def apply() -> Applied | Refused:
         nonlocal sent, sent_at, began  # the wait for leave is not the row's
         sent, sent_at, began = context.clock.steady(), context.clock.now(), context.worked()
         return await context.operation.apply(context.lane, work.row)
 
-    answer = await context.call("create", apply, None if work.in_doubt else work.row.scope, ready)
+    answer = await context.call("create", apply, None if work.in_doubt else work.row.scope, record_of)
     if answer is None:
+        record_of.take_back()
         if _is_expired(context, work) and not context.closing and _stopper(context, work) is None:
             return True
         _leave(context, work)
@@ -127,18 +142,17 @@ def _is_expired(context: LaneContext, work: Work) -> bool:
 
 async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step:
     """Make sure that the row may be sent under its token, and that nothing stands there if it needs another."""
-    if work.new_generation and not (work.is_absent and work.in_doubt):
-        # after a definitive refusal; what an attempt before it may have done is still open
-        since = (work.row.intent_at or work.first_sent_at) if work.in_doubt else None
-        await _take_generation(context, work, work.row.generation + 1, since)
+    if work.new_generation and not work.in_doubt:  # after a definitive refusal: nothing of it stands
+        await _take_generation(context, work, work.row.generation + 1)
         work.new_generation = False
         return _Step.SEND
     if work.row.due_generation > work.row.generation:
         used_at = work.row.used_at
-        await _take_generation(context, work, work.row.due_generation, None)
+        await _take_generation(context, work, work.row.due_generation)
         work.row = replace(work.row, used_at=used_at)
     row, is_first = work.row, not work.attempts
-    work.in_doubt = work.in_doubt or (is_first and row.used_at is not None)
+    if is_first and row.used_at is not None:
+        work.in_doubt, work.is_absent = True, work.is_absent or row.scope in context.listed
     must_look = work.new_generation or (is_first and row.believed_id is not None)
     if not must_look and not _is_expired(context, work):
         return _Step.SEND
@@ -189,24 +203,26 @@ async def _has_made_way(context: LaneContext, work: Work) -> bool:
 
 async def _next_generation(context: LaneContext, work: Work) -> None:
     """A token that was never used, after a whole listing has shown that nothing is left of what others made."""
-    await _take_generation(context, work, work.row.generation + 1, None)
+    await _take_generation(context, work, work.row.generation + 1)
     work.row = replace(work.row, intent_at=None, believed_id=None)
     work.in_doubt, work.sent, work.used, work.left = False, None, None, None
     work.doubtful.clear()
 
 
-async def _take_generation(context: LaneContext, work: Work, generation: int, since: float | None) -> None:
-    """Record the token of a generation before it is sent, and that the run may have sent the row since then, or now.
-
-    `since` is that of a token before it: what that one may have made is the row's own, however late it is found.
-    """
+async def _take_generation(context: LaneContext, work: Work, generation: int) -> None:
+    """Record the token of a generation before it is sent: what was sent under one before it counts for nothing."""
     token = context.operation.token(work.row.spec, generation)
-    first_use = context.clock.now() if since is None else since
-    work.row = replace(work.row, generation=generation, due_generation=generation, token=token, used_at=since)
-    if since is None:
-        work.row = replace(work.row, sent_there=None, told_there=None, sent_before=())
-    row = work.row if since is None else on_record(context, work)
-    await context.ledger.regenerate_rows(context.lease, [(row, first_use)])
+    work.row = replace(
+        work.row,
+        generation=generation,
+        due_generation=generation,
+        token=token,
+        used_at=None,
+        sent_there=None,
+        told_there=None,
+        sent_before=(),
+    )
+    await context.ledger.regenerate_rows(context.lease, [(work.row, context.clock.now())])
 
 
 async def take_due_generations(context: LaneContext, rows: list[ClaimedRow]) -> list[ClaimedRow]:
@@ -228,6 +244,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     """Do what the retry law says; True if the row is to be sent again."""
     work.refused = refused
     work.attempts += is_attempt(refused)
+    if not work.attempts:
+        work.first_sent_at = None  # the gateway kept it: it was not sent to the service
     work.in_doubt = work.in_doubt or refused.ambiguous
     if refused.ambiguous and work.left is not None:
         heard = context.clock.steady()
@@ -341,7 +359,7 @@ async def _settle_found(context: LaneContext, work: Work, remotes: Sequence[Remo
 
 
 def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, message: str) -> None:
-    refused = work.refused
+    refused, is_in_doubt = work.refused, outcome is Outcome.IN_DOUBT and work.in_doubt
     settlement = Settlement(
         row_no=work.row.row_no,
         expect=RowState.CLAIMED,
@@ -350,8 +368,9 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
         http_status=refused.http_status if refused else None,
         request_id=refused.request_id if refused else "",
         first_sent_at=work.first_sent_at,
-        # Also a refusal because it exists, of which no listing knows, may be repeated to this token for ever.
-        spent=refused is not None and (refused.definitive or refused.kind is Kind.EXISTS),
+        # Also a refusal because it exists, of which no listing knows, may be repeated to this token for ever. After any
+        # other the token is kept while an earlier send may stand: another might make it twice.
+        spent=refused is not None and (refused.kind is Kind.EXISTS or (refused.definitive and not is_in_doubt)),
         sent_there=sent_there_of(context, work),
     )
     settlement = ended(context, settlement, outcome, code, message, started=work.started)
@@ -359,16 +378,21 @@ def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, messa
 
 
 def put_back(context: LaneContext, work: Work) -> None:
-    """Leave a row for a later sitting: planned if no send of it can have worked, else claimed, as it is."""
-    if work.in_doubt:
-        return
+    """Leave a row for a later sitting: planned if no send of it can have worked, else claimed; what was said stays."""
+    if work.in_doubt and not work.attempts:
+        return  # it is as the process left it that is gone
+    refused = work.refused
     settlement = Settlement(
         row_no=work.row.row_no,
         expect=RowState.CLAIMED,
-        state=RowState.PLANNED,
+        state=RowState.CLAIMED if work.in_doubt else RowState.PLANNED,
         attempts=work.row.attempts + work.attempts,
+        http_status=refused.http_status if refused else None,
+        error_code=refused.code if refused else "",
+        error_message=refused.message if refused else "",
+        request_id=refused.request_id if refused else "",
         intent_at=work.row.intent_at,
         first_sent_at=work.first_sent_at,
-        spent=work.new_generation,
+        spent=work.new_generation and not work.in_doubt,
     )
     context.commit.settle(context.lease, settlement)

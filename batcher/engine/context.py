@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -70,6 +70,18 @@ class EnginePolicy:
     def rows_of(self, open_rows: int) -> int:
         """How many rows of a lane are worked side by side at most, given how many it has."""
         return max(1, min(self.concurrency, open_rows))
+
+
+class Before(Protocol):
+    """What has to be done before a call leaves."""
+
+    async def do(self, *, waits: bool) -> bool:
+        """Do it, and wait until it is durable if `waits`; whether the call may still be made."""
+        ...
+
+    def take_back(self) -> None:
+        """The call does not leave now. Repeatable."""
+        ...
 
 
 class AccountGate:
@@ -215,12 +227,12 @@ class LaneContext:
         kind: str,
         make: Callable[[], Awaitable[T | Refused]],
         scope: str | None = None,
-        ready: Callable[[bool], Awaitable[bool]] | None = None,
+        before: Before | None = None,
     ) -> T | Refused | None:
         """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent.
 
-        `ready` is done when the call's turn has come, just before it; nothing is sent either where it says no. It is
-        done again, with False, where it took so long that another turn had to be waited for.
+        `before` is done when the call's turn has come; nothing is sent either where it says no. Where it took so long
+        that another turn has to be waited for it is taken back, and done again.
         """
         call_class, is_through = class_of(kind), False
         while True:
@@ -228,7 +240,7 @@ class LaneContext:
                 if not await self._leave(call_class, scope):
                     return None
                 if self._goes_side_by_side():
-                    return await self._make(kind, make) if await self._is_ready(call_class, scope, ready) else None
+                    return await self._make(kind, make) if await self._is_ready(call_class, scope, before) else None
                 is_through = False
             elif not await self.limiter.unpaused():
                 return None
@@ -244,7 +256,7 @@ class LaneContext:
                         await self._make("quotas", lambda: self.operation.quota(self.lane))
                     else:
                         may_call = await self._leave(call_class, scope) and await self._is_ready(
-                            call_class, scope, ready
+                            call_class, scope, before
                         )
                         return await self._make(kind, make) if may_call else None
 
@@ -274,20 +286,19 @@ class LaneContext:
             return False
         return True
 
-    async def _is_ready(
-        self, call_class: CallClass, scope: str | None, ready: Callable[[bool], Awaitable[bool]] | None
-    ) -> bool:
+    async def _is_ready(self, call_class: CallClass, scope: str | None, before: Before | None) -> bool:
         """Do what has to be done before a call whose turn has come; whether it may still be made then."""
-        if ready is None:
+        if before is None:
             return True
         began = self.clock.steady()
-        if not await ready(True):
+        if not await before.do(waits=True):
             return False
         is_late = self.clock.steady() - began > max(self.policy.jitter_s, READY_S_MAX)
         if not is_late and not self.limiter.is_paused:
             return True
         # Its turn has passed: the disk was slow, or a pause began.
-        return await self._leave(call_class, scope) and await ready(False)
+        before.take_back()
+        return await self._leave(call_class, scope) and await before.do(waits=False)
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         began = self.clock.steady()

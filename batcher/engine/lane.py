@@ -17,8 +17,10 @@ from batcher.engine.verify import Follower
 from batcher.model import CallClass, ClaimedRow
 from batcher.policy.breaker import skip_code, skip_message, skips_the_rest
 
-PAGE_ROWS_MIN, PAGE_ROWS_MAX = 8, 500
-"""Rows of one claim: about two seconds of work, so that a kill leaves few rows claimed that were never sent."""
+PAGE_ROWS_MAX = 500
+"""Rows of one claim at most."""
+AHEAD_S = 1.0
+"""How much work is claimed ahead: of what is claimed when a process is killed nobody knows whether it was sent."""
 TURNS_MAX = 3
 """How often a lane sends in one sitting: again only what it found to be gone after the provider had taken it."""
 RECOVER_ROWS_MAX = 100_000
@@ -108,12 +110,19 @@ async def _send(context: LaneContext, follower: Follower, open_rows: int, *, tak
 
 
 def page_rows_of(rate_per_s: float, concurrency: int) -> int:
-    """How many rows to claim at once at a pace. Pure."""
-    return max(PAGE_ROWS_MIN, min(PAGE_ROWS_MAX, round(2 * rate_per_s), 4 * concurrency))
+    """How many rows to claim at once at a pace. Pure.
+
+    The queue asks for a page when half a page is left, so at most one and a half are ahead of the workers.
+    """
+    return max(1, min(PAGE_ROWS_MAX, round(AHEAD_S * rate_per_s / 1.5), 4 * concurrency))
 
 
 async def _work(context: LaneContext, look_ups: LookUps, queue: RowQueue) -> None:
-    while (work := await queue.take()) is not None:
+    """Take one row after the other, each only when there is room to work it: what is taken is claimed."""
+    while True:
         async with context.flow:
+            work = await queue.take()
+            if work is None:
+                return
             again = await attempt(context, look_ups, work)
         queue.done(work, again=again)

@@ -5,36 +5,39 @@ processes that ended are in the ledger (`ClaimedRow`), those of this one in `Wor
 somebody else made between two of them is not the row's own.
 """
 
-from dataclasses import replace
-
 from batcher.engine.context import LaneContext
 from batcher.engine.row_queue import Work
-from batcher.model import ClaimedRow, Send
+from batcher.model import Send
 from batcher.policy.evidence import Sending, sendings_before, times_before
 
 
 async def mark(context: LaneContext, work: Work, *, waits: bool) -> None:
-    """Put on record that a row is about to be sent, if the time there is known; `waits` until that is durable."""
+    """Put on record that a row is about to be sent; `waits` until that is durable."""
     offset, now = context.clock_offset, context.clock.steady()
-    if offset is not None:
-        before = _times(context, work)
-        send = Send(context.lease, work.row.row_no, now + offset.low, now + offset.high, before)
-        await context.commit.mark(send) if waits else context.commit.note_send(send)
+    first, last = (None, None) if offset is None else (now + offset.low, now + offset.high)
+    send = Send(
+        context.lease,
+        work.row.row_no,
+        first,
+        last,
+        _times(context, work),
+        attempts=work.row.attempts + work.attempts + 1,
+        first_sent_at=first_sent_at_of(work) or context.clock.now(),
+    )
+    await context.commit.mark(send) if waits else context.commit.note_send(send)
 
 
 def unmark(context: LaneContext, work: Work) -> None:
     """Take the last send off the record, which is known to have done nothing; those that may have stay on it."""
-    if context.clock_offset is not None:
-        times = _times(context, work)
-        first, last = times[-1] if times else (None, None)
-        context.commit.note_send(Send(context.lease, work.row.row_no, first, last, times[:-1]))
+    times, attempts = _times(context, work), work.row.attempts + work.attempts
+    first, last = times[-1] if times else (None, None)
+    first_sent_at = first_sent_at_of(work) if attempts else None
+    context.commit.note_send(Send(context.lease, work.row.row_no, first, last, times[:-1], attempts, first_sent_at))
 
 
-def on_record(context: LaneContext, work: Work) -> ClaimedRow:
-    """The row with the sends that may have taken effect, which stay on record under another token."""
-    times = _times(context, work)
-    first, last = times[-1] if times else (work.row.sent_there, work.row.told_there)
-    return replace(work.row, sent_there=first, told_there=last, sent_before=times[:-1])
+def first_sent_at_of(work: Work) -> float | None:
+    """When the row left first, by this machine's clock, in any process of the run; None: it did not."""
+    return work.row.first_sent_at if work.row.first_sent_at is not None else work.first_sent_at
 
 
 def _times(context: LaneContext, work: Work) -> tuple[tuple[float, float], ...]:

@@ -27,11 +27,6 @@ def take(context: LaneContext, work: Work, answer: Applied) -> None:
         context.whose.unsure[work.row.row_no] = work, answer
 
 
-def _maker(context: LaneContext, work: Work, answer: Applied) -> Maker:
-    """Who made what an answer names, as far as can be told now."""
-    return maker_of(answer.created_at, sendings_of(context, work), now_there=context.now_there)
-
-
 def _taken(  # noqa: PLR0917  # what was taken, and what it amounts to
     context: LaneContext, work: Work, answer: Applied, maker: Maker, outcome: Outcome | None, code: str, message: str
 ) -> Settlement:

@@ -226,8 +226,9 @@ class LaneStore:
     def _mark(self, run_no: int, sends: Sequence[Send]) -> None:
         """Note sends that are about to leave."""
         marks: list[tuple[object, ...]] = [
-            (s.sent_there, s.left_there, _text(s.before), run_no, s.lease.lane_no, s.row_no) for s in sends
-        ]
+            (s.sent_there, s.left_there, _text(s.before), s.attempts, s.first_sent_at,
+             run_no, s.lease.lane_no, s.row_no) for s in sends
+        ]  # fmt: skip
         self._store.many("mark_sent", marks)
 
 
@@ -241,7 +242,10 @@ def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settleme
         # The values of enums, not the enums: SQLite's adapter looks at a subclass of str for a microsecond.
         place = (run_no, lease.lane_no, s.row_no, s.expect.value)
         if s.state is RowState.PLANNED:
-            put_back.append((s.attempts, s.intent_at, s.first_sent_at, s.spent, s.sent_there, s.told_there, *place))
+            put_back.append(
+                (s.attempts, s.intent_at, s.first_sent_at, s.spent, s.sent_there, s.told_there, s.http_status,
+                 s.error_code, s.error_message, s.request_id, *place)
+            )  # fmt: skip
         else:
             settled.append(
                 (s.state.value, None if s.outcome is None else s.outcome.value, s.attempts, s.remote_id,

@@ -6,7 +6,8 @@ A refusal is answered with the first of these that fits:
 2. Throttled, or mended: the lane waits or the cause is gone, the row goes again; that is no attempt of the row.
 3. Repeating may help, only the row is concerned, and attempts and time are left: again after an exponential
    back-off with full jitter, no sooner than the provider asked (AWS Architecture Blog, "Exponential Backoff
-   and Jitter", 2015). After a definitive refusal the token is spent: the next attempt is a new generation.
+   and Jitter", 2015). After a definitive refusal the token is spent: the next attempt is a new generation. But not
+   while an attempt before it may have taken effect: the token of that one alone keeps it from being made twice.
 4. A process that died has claimed the row, no listing shows it, and its token is refused for good at once: the provider
    may only repeat what it said to that process, of a quota that was raised since. Once more, under a new generation,
    once nothing surely stands there.
@@ -90,7 +91,7 @@ def decide(
     """
     if refused.kind is Kind.EXISTS:
         return LookUp()
-    again = _again(refused, attempts, elapsed_s, budget, chance)
+    again = _again(refused, attempts, elapsed_s, budget, chance, in_doubt=in_doubt)
     if again is not None:
         return again
     is_final = refused.definitive and refused.kind is Kind.PERMANENT
@@ -105,7 +106,9 @@ def decide(
     return LookUp() if may_stand else GiveUp()
 
 
-def _again(refused: Refused, attempts: int, elapsed_s: float, budget: RetryBudget, chance: float) -> TryAgain | None:
+def _again(
+    refused: Refused, attempts: int, elapsed_s: float, budget: RetryBudget, chance: float, *, in_doubt: bool
+) -> TryAgain | None:
     if refused.kind is Kind.THROTTLED or refused.mended:
         return TryAgain(delay_s=0.0, new_generation=False) if elapsed_s < budget.throttled_s_max else None
     if refused.kind is not Kind.TRANSIENT or refused.stops is not Stops.ROW or attempts >= budget.attempts_max:
@@ -113,4 +116,4 @@ def _again(refused: Refused, attempts: int, elapsed_s: float, budget: RetryBudge
     delay_s = max(backoff_s(budget, attempts, chance), min(refused.pause_s or 0.0, PAUSE_S_MAX))
     if elapsed_s + delay_s > budget.time_s_max:
         return None
-    return TryAgain(delay_s=delay_s, new_generation=refused.definitive)
+    return TryAgain(delay_s=delay_s, new_generation=refused.definitive and not in_doubt)

@@ -95,7 +95,7 @@ async def test_runs_are_named_by_a_beginning_of_their_id_and_more_are_counted(tm
         ended = await batcher(tmp_path, "status", "--limit", "1")
         assert ended.out.splitlines()[-1] == "1 older run is not shown: `--all` shows every run"
         assert len(await table(tmp_path, "--all")) == 2
-        assert (await one(tmp_path, first[:-1]))["run_id"] == first
+        assert (await one(tmp_path, first))["run_id"] == first
         assert (await one(tmp_path, "latest"))["run_id"] == newest
         ended = await batcher(tmp_path, "report", newest[:-1])
         assert (ended.code, newest in ended.out) == (0, True)
@@ -104,3 +104,18 @@ async def test_runs_are_named_by_a_beginning_of_their_id_and_more_are_counted(tm
         assert f"`2` is the beginning of 2 runs: `{newest}`, `{first}`" in ended.err
         ended = await batcher(tmp_path, "resume", "9")
         assert (ended.code, "the ledger holds no run `9`" in ended.err) == (2, True)
+
+
+async def test_after_a_kill_only_about_a_second_of_work_is_in_doubt(tmp_path: Path) -> None:
+    inventory = write_rows(tmp_path / "routers.csv", some_rows(200))
+    async with cloud() as sky:
+        async with sky.slowly(tmp_path, "run", str(inventory), rate="10/s") as run:
+            await run.until("kind=create", times=12)
+            rows = (await one(tmp_path))["rows"]
+            assert isinstance(rows, dict)
+            assert rows.keys() <= {"created", "unverified", "skipped"}  # what a live process has claimed only waits
+            run.process.send_signal(signal.SIGKILL)
+            await run.end()
+        found = (await one(tmp_path))["rows"]
+        assert isinstance(found, dict)
+        assert found.get("in_doubt", 0) <= 20

@@ -4,13 +4,14 @@ import asyncio
 import dataclasses
 import functools
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+import pytest
 
 from batcher.engine.context import EnginePolicy
 from batcher.engine.run import RunEngine
@@ -79,29 +80,48 @@ def policy(**known: Any) -> EnginePolicy:
 
 
 class _Loop(VirtualLoop):
-    """Does jobs of threads itself, at once."""
+    """Does jobs of threads itself, at once; that one is done is told after `disk_s`."""
+
+    disk_s = 0.0
 
     def run_in_executor(self, executor: object, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]  # no thread is needed
         future: asyncio.Future[T] = self.create_future()
         try:
-            future.set_result(func(*args))
+            tell = functools.partial(_tell, future, func(*args))
         except Exception as error:  # noqa: BLE001  # it is the waiting task's
             future.set_exception(error)
+            return future
+        if self.disk_s:
+            self.call_later(self.disk_s, tell)
+        else:
+            tell()
         return future
 
 
-def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end what works on a ledger and waits for minutes."""
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        return runner.run(main)
+def _tell(future: "asyncio.Future[T]", result: T) -> None:
+    if not future.done():  # who waited may have been killed
+        future.set_result(result)
+
+
+@contextmanager
+def slow_disk(seconds: float) -> Iterator[None]:
+    """Meanwhile all that the ledger reads and writes takes so long."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _Loop)
+    loop.disk_s = seconds
+    try:
+        yield
+    finally:
+        loop.disk_s = 0.0
 
 
 def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test in virtual time."""
+    """Run an async test, which works on a ledger and waits for minutes, in virtual time."""
 
     @functools.wraps(test)
     def run(*args: Any, **known: Any) -> None:
-        in_virtual_time(test(*args, **known))
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(test(*args, **known))
 
     return run
 
@@ -115,11 +135,14 @@ def there() -> float:
     return THERE + steady()
 
 
+@dataclass
 class Wall:
-    """The machine's clocks: the wall clock is two hours wrong, and nothing may come of that."""
+    """The machine's clocks: the wall clock is two hours wrong, and nothing may come of that; it is set by `ahead_s`."""
+
+    ahead_s: float = 0.0
 
     def now(self) -> float:
-        return T0 + 60 + steady()
+        return T0 + 60 + self.ahead_s + steady()
 
     def steady(self) -> float:
         return steady()
@@ -271,6 +294,15 @@ def lost(cloud: Cloud, row: ClaimedRow) -> Refused:
     return SILENCE
 
 
+class KilledError(Exception):
+    """The process is gone."""
+
+
+def killed(cloud: Cloud, row: ClaimedRow) -> Refused:
+    """Who sends it is killed; nothing is made."""
+    raise KilledError
+
+
 class Heard(list[Event]):
     def emit(self, event: Event) -> None:
         self.append(event)
@@ -287,6 +319,7 @@ class Rig:
     ledger: Ledger
     cloud: Cloud
     heard: Heard = field(default_factory=Heard)
+    wall: Wall = field(default_factory=Wall)
 
     async def plan(self, run_id: RunId = NIGHT, rows: int = 1) -> RunId:
         return await open_run(self.ledger, run_id, [row(n + 1) for n in range(rows)])
@@ -327,7 +360,7 @@ class Rig:
             policy=policy(**known),
             commit=GroupCommit(self.ledger, run_id, self.heard),
             sink=self.heard,
-            clock=Wall(),
+            clock=self.wall,
             stop=stop or Stop(),
             owner="me",
             seed=0,
@@ -351,6 +384,12 @@ class Rig:
     async def undo(self, *, force: bool = False, **known: Any) -> list[RowRecord]:
         """One sitting of the undo that was planned."""
         return await self.work(UNDO, work_lane=functools.partial(undo_lane, force=force), **known)
+
+    async def dies(self, *, undoes: bool = False, **known: Any) -> None:
+        """One sitting, of the run or of the undo, that is killed on the way."""
+        with pytest.raises(ExceptionGroup) as ended:
+            await (self.undo(**known) if undoes else self.work(**known))
+        assert ended.group_contains(KilledError)
 
 
 @asynccontextmanager

@@ -10,13 +10,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
 
 from batcher.engine.limiter import LaneLimiter
-from batcher.model import Window
+from batcher.model import RunId, Window
 from batcher.policy.pace import GRAIN_S, pace_of
+from tests.engine.rig import NIGHT, Cloud, killed, rig, virtual
 from tests.virtual_time import VirtualClock, run_virtual
 
 CASES = 10_000
@@ -108,3 +110,20 @@ def test_no_window_of_the_server_sees_more_than_its_limit_and_hardly_any_is_wast
         pace = pace_of(case.window, reserve=case.reserve, jitter_s=case.jitter_s)
         starts = 1 + len(case.restarts)  # each process may have to wait for its first call, and be cut off at its last
         assert len(times) >= USE_MIN * pace.rate_per_s * worked_s - starts * (pace.bucket + 1), (number, case)
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+@virtual
+async def test_a_wall_clock_that_was_set_forward_between_two_processes_hurries_no_call(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    """The second goes on with the run of the first, which was killed, or begins another in the same place."""
+    window = Window(1, 10.0)
+    async with rig(tmp_path, Cloud([killed] if is_killed else [])) as work:
+        await work.plan()
+        await (work.dies(window=window) if is_killed else work.work(window=window))
+        before = len(work.cloud.at)
+        work.wall.ahead_s = 86_400.0
+        await work.work(NIGHT if is_killed else await work.plan(RunId("next")), window=window)
+        assert 0 < before < len(work.cloud.at)
+        assert most_in_a_window(work.cloud.at, window.period_s) == window.calls

@@ -506,12 +506,17 @@ class LedgerMachine(RuleBasedStateMachine):
             line = next(line for line in run.rows if line.row_no == each.row_no)
             if line.state is RowState.CLAIMED:
                 line.sent_there, line.told_there, line.sent_before = each.sent_there, each.left_there, each.before
+                line.attempts, line.first_sent_at = each.attempts, each.first_sent_at
 
     def note_settled(self, lines: list[BookRow], settlements: list[Settlement]) -> None:
         for line, known in zip(lines, settlements, strict=True):
             line.state, line.outcome, line.attempts = known.state, known.outcome, known.attempts
             line.spent = line.spent or known.spent
             line.first_sent_at = known.first_sent_at if line.first_sent_at is None else line.first_sent_at
+            if known.state is RowState.PLANNED:
+                line.error_code = known.error_code
+                is_sent = known.attempts > 0 or known.first_sent_at is not None
+                line.first_sent_at = line.first_sent_at if is_sent else None
             line.told_there = line.told_there if known.told_there is None else known.told_there
             if known.state is RowState.PLANNED:
                 line.intent_at, line.sent_there = known.intent_at, known.sent_there

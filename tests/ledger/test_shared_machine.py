@@ -239,7 +239,7 @@ class SharedMachine(RuleBasedStateMachine):
         for each in sends:
             for line in lane.of(RowState.CLAIMED):
                 if line.row_no == each.row_no:
-                    line.sent_there, line.told_there, line.sent_before = each[2:]
+                    line.sent_there, line.told_there, line.sent_before = each[2:5]
 
     @precondition(has_leases)
     @rule(pick=PICK, kinds=st.lists(KINDS, min_size=1, max_size=3))

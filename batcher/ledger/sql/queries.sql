@@ -357,13 +357,16 @@ WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
 
 -- name: put_back_row
 -- Without `sent_there` no send of it has worked: what is on record of sends counts for nothing.
-UPDATE row SET state = 'planned', attempts = ?, intent_at = ?, first_sent_at = coalesce(first_sent_at, ?),
-               spent = max(spent, ?), sent_there = ?5, told_there = CASE WHEN ?5 IS NOT NULL THEN coalesce(?, told_there) END,
-               sent_before = CASE WHEN ?5 IS NOT NULL THEN sent_before END
-WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = ?
+UPDATE row SET state = 'planned', attempts = ?1, intent_at = ?2,
+               first_sent_at = CASE WHEN ?1 > 0 OR ?3 IS NOT NULL THEN coalesce(first_sent_at, ?3) END,
+               spent = max(spent, ?4), sent_there = ?5,
+               told_there = CASE WHEN ?5 IS NOT NULL THEN coalesce(?6, told_there) END,
+               sent_before = CASE WHEN ?5 IS NOT NULL THEN sent_before END,
+               http_status = ?7, error_code = ?8, error_message = ?9, request_id = ?10
+WHERE run_no = ?11 AND lane_no = ?12 AND row_no = ?13 AND state = ?14
 
 -- name: mark_sent
-UPDATE row SET sent_there = ?, told_there = ?, sent_before = ?
+UPDATE row SET sent_there = ?, told_there = ?, sent_before = ?, attempts = ?, first_sent_at = ?
 WHERE run_no = ? AND lane_no = ? AND row_no = ? AND state = 'claimed'
 
 -- name: plan_vanished
