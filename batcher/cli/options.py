@@ -163,7 +163,7 @@ def read_settings(arguments: argparse.Namespace) -> "Configuration":
         places = (folder / FILE_NAME for folder in dict.fromkeys([*beside, Path()]))
         file = next((place for place in places if _is_file(place)), None)
         configuration = load_settings(flags, os.environ, file, found=True)
-    if getattr(arguments, "verbose", 0) and not arguments.show_config:
+    if configuration.file is not None and getattr(arguments, "verbose", 0) and not arguments.show_config:
         complain(f"batcher: {configuration.file_line}")
     return configuration
 
