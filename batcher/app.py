@@ -10,15 +10,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import anyio
-
 from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, named_run, undone_by
 from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
-from batcher.intake import PROJECTS, fingerprint_of, new_run, record_run
+from batcher.intake import PROJECTS, dropped_if_not_planned, fingerprint_of, new_run, opened_source, record_run
 from batcher.inventory.open import Inventory
 from batcher.ledger.lock import holder_of
-from batcher.ledger.open import open_ledger
+from batcher.ledger.open import check_there, open_ledger
 from batcher.ledger_port import Ledger
 from batcher.model import UNDO, Outcome, RowState, RunId, RunState
 from batcher.ownership import check_folder, other_owner
@@ -32,7 +30,7 @@ from batcher.review import Review, Reviewed, read_reviewed
 from batcher.sites import check_site, is_recalled, misplaced
 from batcher.sitting import REPLACES_FAILED, RunResult, publish_run, replaces_failed, work
 from batcher.standing import Stand, stand_of, working_run
-from batcher.wiring import Cloud, Session, flow_logs, open_cloud, open_source, run_ledger
+from batcher.wiring import Cloud, Session, flow_logs, open_cloud, run_ledger
 
 NOT_OF_AN_UNDO = ("verify", "max_failures", "until", "time")
 """What a run was asked to do says nothing of when its undo may stop: that is asked anew."""
@@ -44,43 +42,37 @@ async def run_inventory(path: str, session: Session, *, plan: Path | None = None
     `plan` is a file of `preview.plan_inventory`: exactly what was reviewed is done, or nothing; raises `MovedError`
     where inventory, settings or cloud are not what they were.
     """
-    with open_source(path, session) as inventory:
-        async with _held_ledger(session) as ledger:
-            fingerprint = fingerprint_of(inventory, session)
-            reviewed = None if plan is None else read_reviewed(plan, fingerprint, inventory.sha256, session)
-            session = session if reviewed is None else reviewed.applied_to(session)
-            runs = await ledger.runs()
-            for run in runs:
-                if run.state is RunState.PLANNING:
-                    await ledger.drop_run(run.run_id)
-            unfit = []
-            for begun in [run for run in runs if goes_on(run, runs) and run.fingerprint == fingerprint]:
-                continuing = session.continuing(begun)
-                async with open_cloud(continuing) as cloud:
-                    if why := await _unfitness(ledger, begun, cloud, continuing):
-                        unfit.append((begun, why))
-                        continue
-                    if reviewed is not None:
-                        reviewed.check_begun(begun)
-                    if await is_recalled(ledger, begun, cloud, session):
-                        told = f"run `{begun.run_id}` goes on at the endpoints that it was begun at"
-                        session.sink.emit(Warned(told, "to do its rows elsewhere, name the endpoint"))
-                    return await _go_on(ledger, begun, cloud, continuing)
-            for old, why in unfit:
-                hint = (
-                    f"that run stays unfinished: `batcher resume {old.run_id}` goes on with it, or says what it takes"
-                )
-                session.sink.emit(Warned(f"{why}; the inventory is planned anew", hint))
-            run = new_run(
-                inventory.name,
-                inventory.sha256,
-                fingerprint,
-                session,
-                runs=runs,
-                ledger_id=await ledger.identity(),
-                extra=reviewed.settings if reviewed else None,
-            )
-            return await _begin(ledger, run, inventory, reviewed, session, runs=runs)
+    async with opened_source(path, session) as inventory, _held_ledger(session, makes=True) as ledger:
+        fingerprint = fingerprint_of(inventory, session)
+        reviewed = None if plan is None else read_reviewed(plan, fingerprint, inventory.sha256, session)
+        session = session if reviewed is None else reviewed.applied_to(session)
+        runs = await ledger.runs()
+        unfit = []
+        for begun in [run for run in runs if goes_on(run, runs) and run.fingerprint == fingerprint]:
+            continuing = session.continuing(begun)
+            async with open_cloud(continuing) as cloud:
+                if why := await _unfitness(ledger, begun, cloud, continuing):
+                    unfit.append((begun, why))
+                    continue
+                if reviewed is not None:
+                    reviewed.check_begun(begun)
+                if await is_recalled(ledger, begun, cloud, session):
+                    told = f"run `{begun.run_id}` goes on at the endpoints that it was begun at"
+                    session.sink.emit(Warned(told, "to do its rows elsewhere, name the endpoint"))
+                return await _go_on(ledger, begun, cloud, continuing)
+        for old, why in unfit:
+            hint = f"that run stays unfinished: `batcher resume {old.run_id}` goes on with it, or says what it takes"
+            session.sink.emit(Warned(f"{why}; the inventory is planned anew", hint))
+        run = new_run(
+            inventory.name,
+            inventory.sha256,
+            fingerprint,
+            session,
+            runs=runs,
+            ledger_id=await ledger.identity(),
+            extra=reviewed.settings if reviewed else None,
+        )
+        return await _begin(ledger, run, inventory, reviewed, session, runs=runs)
 
 
 async def _begin(
@@ -133,10 +125,7 @@ async def undo_run(run_id: str, session: Session, *, force: bool = False, select
                 hint=f"`batcher undo {parent.parent}` goes on with it; `batcher run` makes flow logs anew",
             )
         undos = [run for run in runs if run.parent == parent.run_id and run.operation == UNDO]
-        for run in undos:
-            if run.state is RunState.PLANNING:
-                await ledger.drop_run(run.run_id)
-        begun = [run for run in undos if run.state is not RunState.PLANNING and is_unfinished(run)]
+        begun = [run for run in undos if is_unfinished(run)]
         begun = [run for run in begun if selection_of(run.settings) == selection]
         if begun:
             session = session.continuing(begun[0])
@@ -184,16 +173,16 @@ async def _record_undo(
         extra={UNDO: {"force": force}, **selection.recorded()},
     )
     await ledger.create_run(run)
-    try:
-        if not await ledger.copy_made(run.run_id, parent.run_id, selection) and not selection.is_all:
-            raise RunNotFoundError(f"run `{parent.run_id}` has created no flow log of a row{selection.words}")
+    async with dropped_if_not_planned(ledger, run.run_id):
+        if not await ledger.copy_made(run.run_id, parent.run_id, selection):
+            of = "" if selection.is_all else f" of a row{selection.words}"
+            raise RunNotFoundError(
+                f"run `{parent.run_id}` has created no flow log{of}: there is nothing to take back",
+                hint="`batcher report` says what became of its rows",
+            )
         await ledger.index_keys(run.run_id)
         await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
         await ledger.open_run(run.run_id, parent.columns, {})
-    except BaseException:  # whatever it was, cancelling too: no half of an undo stays, and it is raised again
-        with anyio.CancelScope(shield=True):
-            await ledger.drop_run(run.run_id)
-        raise
     return run.run_id
 
 
@@ -277,11 +266,11 @@ async def _record_retry(
         extra=extra,
     )
     await ledger.create_run(run)
-    if await ledger.copy_rows(run.run_id, parent.run_id, selection) == 0:
-        await ledger.drop_run(run.run_id)
-        raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`{selection.words}")
-    await settle_twins(ledger, flow_logs(None, session), run.run_id, session.clock)
-    await ledger.open_run(run.run_id, parent.columns, {})
+    async with dropped_if_not_planned(ledger, run.run_id):
+        if await ledger.copy_rows(run.run_id, parent.run_id, selection) == 0:
+            raise RunNotFoundError(f"run `{parent.run_id}` has no row that is `failed` or `in_doubt`{selection.words}")
+        await settle_twins(ledger, flow_logs(None, session), run.run_id, session.clock)
+        await ledger.open_run(run.run_id, parent.columns, {})
     return run.run_id
 
 
@@ -322,12 +311,21 @@ async def write_report(run_id: str | None, session: Session) -> Publication:
     """Draw a run's reports again from the ledger; works beside a run that is going on."""
     async with _readable(session) as ledger:
         run = await choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
-        return await publish_run(ledger, run, session)
+        runs = await ledger.runs()
+        holder = holder_of(session.ledger_path)
+        at_work = working_run(runs, await ledger.owners(), None if holder is None else holder.owner)
+        works = at_work is not None and at_work.run_id == run.run_id
+        return await publish_run(ledger, run, session, works=works, leads=run.run_id == runs[0].run_id)
 
 
 @asynccontextmanager
-async def _held_ledger(session: Session) -> AsyncIterator[Ledger]:
-    """The session's ledger, locked, in a folder that is not open to all. Raises as `run_ledger`, and `ConfigError`."""
+async def _held_ledger(session: Session, *, makes: bool = False) -> AsyncIterator[Ledger]:
+    """The session's ledger, locked, in a folder that is not open to all, without plans that were not completed.
+
+    Raises as `run_ledger`, `ConfigError`, and `RunNotFoundError` where there is none, unless it `makes` one.
+    """
+    if not makes:
+        check_there(session.ledger_path)
 
     def tell(message: str, hint: str) -> None:
         session.sink.emit(Warned(message, hint))
@@ -338,6 +336,9 @@ async def _held_ledger(session: Session) -> AsyncIterator[Ledger]:
     if (owner := other_owner(session.ledger_path)) and not session.settings.finds_ledger:
         tell(f"the ledger `{session.ledger_path}` belongs to `{owner}`", "its runs say where calls and keys go")
     async with run_ledger(session) as ledger:
+        for run in await ledger.runs():
+            if run.state is RunState.PLANNING:
+                await ledger.drop_run(run.run_id)
         yield ledger
 
 

@@ -19,6 +19,7 @@ from batcher.ownership import why_not_ours
 from batcher.policy.deadline import parse_clock
 from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.threshold import parse_tolerance
+from batcher.policy.variables import check_variables
 
 FILE_NAME = "batcher.toml"
 FILE_BYTES_MAX = 1 << 20
@@ -225,42 +226,30 @@ class Settings(Section):
 
 
 Values = dict[str, dict[str, Any]]
-_SERVICE_OF = {"endpoint": "er", "iam_endpoint": "iam", "lts_endpoint": "lts"}
-
-
-def continued(section: Section, kept: object) -> Section:
-    """A section as it is given now, and what is not given now as a run has `kept` it.
-
-    What is given for all regions holds in each, also where the run had its own; a region that is given leaves the
-    run's others as they were.
-    """
-    values: dict[str, Any] = dict(kept) if isinstance(kept, Mapping) else {}
-    given = {key: getattr(section, key) for key in section.model_fields_set}
-    if isinstance(section, CloudSettings):
-        given["regions"] = _continued_regions(values.get("regions"), given)
-    return type(section).model_validate({**values, **given})
-
-
-def _continued_regions(kept: object, given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    renamed = {_SERVICE_OF[key] for key in _SERVICE_OF if given.get(key)}
-    regions = {
-        region: {service: url for service, url in urls.items() if service not in renamed}
-        for region, urls in (kept.items() if isinstance(kept, Mapping) else ())
-    }
-    for region, urls in given.get("regions", {}).items():
-        regions[region] = {**regions.get(region, {}), **urls.model_dump(exclude_none=True)}
-    return regions
 
 
 class Configuration:
-    """The settings and, for each (section, key), where its value came from; `found` is a file that nobody has named."""
+    """The settings, where the value of each (section, key) came from, the `file` that was read; `found`: unnamed."""
 
     def __init__(
-        self, settings: Settings, origins: Mapping[tuple[str, str], str], *, found: Path | None = None
+        self,
+        settings: Settings,
+        origins: Mapping[tuple[str, str], str],
+        *,
+        file: Path | None = None,
+        found: Path | None = None,
     ) -> None:
         self.settings = settings
         self.origins = origins
+        self.file = file
         self.found = found
+
+    @property
+    def file_line(self) -> str:
+        """Which settings file was read, for people."""
+        if self.file is None:
+            return "settings file = none  (not named, and none found)"
+        return f"settings file = {self.file}  ({'found' if self.found else '--config'})"
 
     @property
     def found_ways(self) -> list[str]:
@@ -269,11 +258,14 @@ class Configuration:
         return [f"{section}.{key}" for section, key in of_file if section in WAYS]
 
     def lines(self) -> list[str]:
-        """Every setting as `section.key = value  (origin)`, in the order of the documentation."""
+        """The file that was read, and every setting as `section.key = value  (origin)`, in the order of the papers."""
         values = self.settings.model_dump(mode="json", exclude_none=False)
         return [
-            f"{section}.{key} = {json.dumps(values[section][key])}  ({self.origins.get((section, key), 'default')})"
-            for section, key in all_keys()
+            self.file_line,
+            *(
+                f"{section}.{key} = {json.dumps(values[section][key])}  ({self.origins.get((section, key), 'default')})"
+                for section, key in all_keys()
+            ),
         ]
 
 
@@ -306,9 +298,16 @@ def load_settings(
                 merged.setdefault(section, {})[key] = value
                 origins[(section, key)] = origin
     try:
-        return Configuration(Settings.model_validate(merged), origins, found=file if found else None)
+        settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise _explain(error, origins) from None
+    check_variables(environment, all_keys(), _named_variables(settings))
+    return Configuration(settings, origins, file=file, found=file if found else None)
+
+
+def _named_variables(settings: Settings) -> set[str]:
+    """The variables of which the settings say that they hold keys: they may be called anything."""
+    return {str(value) for key, value in settings.credentials if key.endswith("_variable")}
 
 
 def _check_ours(file: Path) -> None:

@@ -18,12 +18,13 @@ from batcher.cloud.proxy import find_proxies
 from batcher.cloud.skew import WARN_S
 from batcher.errors import BatcherError, ConfigError
 from batcher.events import CallMade
+from batcher.intake import opened_source
 from batcher.model import LaneKey, Refused
 from batcher.operations.flow_log_row import RowDefaults
 from batcher.operations.surroundings import count_flow_logs, first_router, log_groups, log_streams, show_quota
 from batcher.planning.patience import ask
 from batcher.policy.retry import RetryBudget
-from batcher.wiring import Cloud, Session, open_cloud, open_source, row_defaults
+from batcher.wiring import Cloud, Session, open_cloud, row_defaults
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ async def diagnose(session: Session, tell: Callable[[Finding], None], inventory:
 
     `tell` hears each finding as it is made. Raises `ConfigError` where no region is named, `InventoryError`.
     """
-    places = _places(session, inventory)
+    places = await _places(session, inventory)
     failed = False
 
     def note(finding: Finding) -> None:
@@ -86,7 +87,7 @@ async def diagnose(session: Session, tell: Callable[[Finding], None], inventory:
     return not failed
 
 
-def _places(session: Session, inventory: str | None) -> list[Place]:
+async def _places(session: Session, inventory: str | None) -> list[Place]:
     defaults = row_defaults(session)
     if inventory is None:
         filled = defaults.fill({})
@@ -95,7 +96,7 @@ def _places(session: Session, inventory: str | None) -> list[Place]:
         if not filled.get("region"):
             raise ConfigError("no region to look at", hint="give `--region`, `[defaults]` or an inventory")
         return list(places_of([{}], defaults))
-    with open_source(inventory, session) as source:
+    async with opened_source(inventory, session) as source:
         found = list(places_of((row.fields for row in source.rows()), defaults))
     if not found:
         raise ConfigError(f"no row of `{inventory}` names a place", hint="`batcher validate` names their faults")

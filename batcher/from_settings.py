@@ -1,12 +1,13 @@
 """What settings say, in the words of the rooms that act on it: endpoints, what errors mean, sources of credentials."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from batcher.cloud.classify import classify
 from batcher.cloud.credentials import CredentialOptions
 from batcher.cloud.endpoints import Endpoints, Service
 from batcher.cloud.error_table import STOPS_WORDS, Verdict, merged, user_verdict
-from batcher.config import ErrorEntry, Settings
+from batcher.config import CloudSettings, ErrorEntry, Section, Settings
 from batcher.model import Stops
 
 
@@ -61,3 +62,30 @@ def advice(settings: Settings) -> Callable[[int | None, str], str]:
 def credential_options(settings: Settings) -> CredentialOptions:
     """Where credentials are looked for under these settings."""
     return CredentialOptions(**settings.credentials.model_dump(exclude={"metadata", "metadata_endpoint"}))
+
+
+_SERVICE_OF = {"endpoint": "er", "iam_endpoint": "iam", "lts_endpoint": "lts"}
+
+
+def continued(section: Section, kept: object) -> Section:
+    """A section as it is given now, and what is not given now as a run has `kept` it.
+
+    What is given for all regions holds in each, also where the run had its own; a region that is given leaves the
+    run's others as they were.
+    """
+    values: dict[str, Any] = dict(kept) if isinstance(kept, Mapping) else {}
+    given = {key: getattr(section, key) for key in section.model_fields_set}
+    if isinstance(section, CloudSettings):
+        given["regions"] = _continued_regions(values.get("regions"), given)
+    return type(section).model_validate({**values, **given})
+
+
+def _continued_regions(kept: object, given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    renamed = {_SERVICE_OF[key] for key in _SERVICE_OF if given.get(key)}
+    regions = {
+        region: {service: url for service, url in urls.items() if service not in renamed}
+        for region, urls in (kept.items() if isinstance(kept, Mapping) else ())
+    }
+    for region, urls in given.get("regions", {}).items():
+        regions[region] = {**regions.get(region, {}), **urls.model_dump(exclude_none=True)}
+    return regions

@@ -1,25 +1,31 @@
 """An inventory becomes a planned run: what it is called, what makes it the same as another, and its recording."""
 
+import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import stat
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
+from pathlib import Path
 
 import anyio
 
 from batcher.cloud.credentials import DEFAULT_ACCOUNT
 from batcher.engine.stop import Stop, stop_at
-from batcher.errors import BatcherError, InventoryError, leaf
-from batcher.inventory.open import Inventory
+from batcher.errors import BatcherError, InventoryError, LedgerError, leaf
+from batcher.inventory.open import STDIN, Inventory
 from batcher.ledger_port import Ledger
 from batcher.model import Outcome, RowState, RunId, RunState
 from batcher.operations.flow_log import FlowLogs
 from batcher.planning.record import record_plan
 from batcher.records import RunRecord
 from batcher.sites import SiteBook
-from batcher.wiring import Cloud, Session, default_values, flow_logs
+from batcher.wiring import Cloud, Session, default_values, flow_logs, open_source
 
 PROJECTS = "projects"
 """Among a run's settings: the projects that its rows left open, by `account/region`."""
@@ -34,6 +40,58 @@ class InterruptedPlanError(BatcherError):
     def __init__(self, code: str) -> None:
         super().__init__("stopped while planning; nothing was sent", hint="run the same command again")
         self.code = code
+
+
+@asynccontextmanager
+async def opened_source(path: str, session: Session) -> AsyncIterator[Inventory]:
+    """The inventory at `path` (`-`: standard input), not yet read; a stop is heard while a stream comes in.
+
+    Raises `InventoryError`, and `InterruptedPlanError` where a stop was requested meanwhile.
+    """
+    with await _arrived(path, session) if _is_stream(path) else open_source(path, session) as inventory:
+        yield inventory
+
+
+def _is_stream(path: str) -> bool:
+    """Whether it may take for ever to read."""
+    try:
+        return path == STDIN or not stat.S_ISREG(Path(path).stat().st_mode)
+    except (OSError, ValueError):  # opening it says why
+        return False
+
+
+async def _arrived(path: str, session: Session) -> Inventory:
+    """A stream's inventory, once all of it has come. Its thread is given up by a stop: nothing can end a reading."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Inventory] = loop.create_future()
+
+    def tell(inventory: Inventory | None, error: BaseException | None) -> None:
+        if found.done():
+            if inventory is not None:
+                inventory.close()
+        elif error is not None:
+            found.set_exception(error)
+        elif inventory is not None:
+            found.set_result(inventory)
+
+    def read() -> None:
+        inventory, failure = None, None
+        try:
+            inventory = open_source(path, session)
+        except BaseException as error:  # noqa: BLE001  # whatever it was, it is raised where the inventory is awaited
+            failure = error
+        with suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+            loop.call_soon_threadsafe(partial(tell, inventory, failure))
+
+    threading.Thread(target=read, name="inventory", daemon=True).start()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_cancel_on_stop, session.stop, tasks.cancel_scope)
+        await asyncio.wait({found})
+        tasks.cancel_scope.cancel()
+    if not found.done():
+        found.cancel()
+        _end_if_stopped(session)
+    return found.result()
 
 
 def fingerprint_of(inventory: Inventory, session: Session) -> str:
@@ -147,9 +205,24 @@ async def record_run(
         projects = {"/".join(place): project_id for place, project_id in cloud.projects.found.items()}
         await ledger.open_run(run.run_id, inventory.columns, {PROJECTS: projects})
     except BaseException as error:  # noqa: BLE001  # whatever it was, it is raised again below
-        with anyio.CancelScope(shield=True):
-            await ledger.drop_run(run.run_id)
+        await _drop(ledger, run.run_id)
         raise leaf(error) from None
+
+
+@asynccontextmanager
+async def dropped_if_not_planned(ledger: Ledger, run_id: RunId) -> AsyncIterator[None]:
+    """Whatever goes wrong while a run is planned, cancelling too, nothing of it stays, and it is raised again."""
+    try:
+        yield
+    except BaseException:  # whatever it was
+        await _drop(ledger, run_id)
+        raise
+
+
+async def _drop(ledger: Ledger, run_id: RunId) -> None:
+    """Drop a run that is not planned; where the disk has no room even for that, the next command does it."""
+    with anyio.CancelScope(shield=True), suppress(LedgerError):  # what went wrong first is the cause
+        await ledger.drop_run(run_id)
 
 
 async def check_default_account(inventory: Inventory, cloud: Cloud, session: Session) -> None:

@@ -96,13 +96,17 @@ class Ledger(Protocol):
         ...
 
     async def copy_rows(self, run_id: RunId, parent: RunId, selection: Selection = ALL) -> int:
-        """Plan again the selected rows of `parent` that ended failed or in doubt; the number copied."""
+        """Plan again the selected rows of `parent` that ended failed or in doubt; the number copied.
+
+        Each keeps its row number: that of the inventory.
+        """
         ...
 
     async def copy_made(self, run_id: RunId, parent: RunId, selection: Selection = ALL) -> int:
         """Plan the selected rows of `parent` that it has made or may have made, to be taken back; the number copied.
 
-        Each keeps its token, the id under which it is known, who made that, and when the run was sending it.
+        Each keeps its row number, its token, the id under which it is known, who made that, and when the run was
+        sending it.
         """
         ...
 
@@ -132,6 +136,10 @@ class Ledger(Protocol):
 
     async def reopen(self, run_id: RunId) -> None:
         """Begin another sitting: skipped rows are planned again, the last end is forgotten. Repeatable."""
+        ...
+
+    async def begin_sitting(self, run_id: RunId, process: Mapping[str, object]) -> None:
+        """Keep among the run's settings, under `process`, who works it from now on. Repeatable."""
         ...
 
     async def end_sitting(

@@ -274,9 +274,9 @@ class Settlement:
 class Send(NamedTuple):
     """When a claimed row was sent, in the provider's time: that is put on record before a send leaves.
 
-    `sent_there` is when the first one left, at the earliest, that may have taken effect, and `left_there` the last one,
-    at the latest (None: none may have, of which the time is known). `before` has other such times, each from and to.
-    `attempts` counts the row's sends in all, with one that is about to leave; `first_sent_at` is this machine's time.
+    `sent_there`: when the first left, at the earliest, that may have taken effect; `left_there`: the last one, at the
+    latest (None: not known, or none may have). `before` has other such times. `attempts` counts all sends of the row,
+    with one that is about to leave; `first_sent_at` is this machine's time.
     """
 
     lease: Lease

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from batcher.forecast import Forecast, Knowledge, knowledge_of, records, survey_run
-from batcher.intake import fingerprint_of, new_run, record_run
+from batcher.intake import fingerprint_of, new_run, opened_source, record_run
 from batcher.ledger.open import open_ledger, temporary_ledger
 from batcher.model import Outcome
 from batcher.planning.record import record_plan
 from batcher.review import planned_changes, write_reviewable
-from batcher.wiring import Session, flow_logs, open_cloud, open_source
+from batcher.wiring import Session, flow_logs, open_cloud
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ async def check_inventory(path: str, session: Session, tell: Callable[[int, str,
     The plan goes to a temporary ledger, so duplicates are found and memory stays flat.
     """
     async with temporary_ledger() as ledger:
-        with open_source(path, session) as inventory:
+        async with opened_source(path, session) as inventory:
             run = new_run(inventory.name, inventory.sha256, "", session, runs=[])
             await ledger.create_run(run)
             operation = flow_logs(None, session)
@@ -55,7 +55,7 @@ async def plan_inventory(
     `out` is where the plan is written for `run_inventory`; only a whole one is. `night_s`: the time of one night.
     `tell` hears of each row that would be changed, as the plan's file has it.
     """
-    with open_source(path, session) as inventory:
+    async with opened_source(path, session) as inventory:
         fingerprint = fingerprint_of(inventory, session)
         async with temporary_ledger() as ledger, open_cloud(session, keep_rehearsal=_has_rehearsed(session)) as cloud:
             run = new_run(inventory.name, inventory.sha256, fingerprint, session, runs=[])

@@ -15,7 +15,7 @@ from batcher.engine.seen import Seen
 from batcher.engine.steering import Steering
 from batcher.engine.stop import FailureGuard, stop_at
 from batcher.engine.undo import undo_lane
-from batcher.errors import leaf
+from batcher.errors import ReportError, leaf
 from batcher.events import RunEnded, RunStarted, Warned
 from batcher.from_settings import advice
 from batcher.ledger.group_commit import GroupCommit
@@ -28,9 +28,10 @@ from batcher.policy.following import KEPT_SHARE_MAX
 from batcher.policy.threshold import FailureCount, tolerance_of
 from batcher.policy.verdict import OwnCode, exit_code
 from batcher.records import RunRecord
-from batcher.report.publish import Publication, publish
+from batcher.report.publish import Publication, announce, publish
 from batcher.report.summary import Origin
 from batcher.wiring import Cloud, Session, engine_policy, flow_logs
+from batcher.working import this_process
 
 REPLACES_FAILED = "replaces_failed"
 """Among a run's settings: whether it deletes what the provider keeps in state `failed`, and creates it again."""
@@ -113,6 +114,7 @@ async def work(
     policy = replace(engine_policy(session), reviewed=PLAN in run.settings, replaces_failed=replaces_failed(run))
     if known is not None:  # the survey has made the checks
         policy = replace(policy, preflight=False)
+    run = await _begin_sitting(ledger, run, session)
     guard = _failure_guard(run, session)
     engine = new_engine(
         ledger,
@@ -146,6 +148,20 @@ async def work(
     publication = await publish_run(ledger, run, session)
     session.sink.emit(RunEnded(run_id, code))
     return RunResult(run, code, continued, changes, publication, stop_advice)
+
+
+async def _begin_sitting(ledger: Ledger, run: RunRecord, session: Session) -> RunRecord:
+    """Record who works the run from now on, and show in its report's folder that it is at work.
+
+    A report that cannot be written is said, and stops no work: the end of the run says so again.
+    """
+    await ledger.begin_sitting(run.run_id, this_process(session.command, session.environment))
+    run = await ledger.run(run.run_id)
+    try:
+        await announce(run, session.reports, await origin_of(ledger, run))
+    except ReportError as error:
+        session.sink.emit(Warned(f"{error}; the work goes on", error.hint or ""))
+    return run
 
 
 async def _work_in_time(engine: RunEngine, run: RunRecord, ledger: Ledger, session: Session) -> None:
@@ -229,8 +245,19 @@ def what_stopped(session: Session, engine: RunEngine, planned: Cloud | None) -> 
     return planning_stop_code(refused), planned.projects.refusal_of(account, region), refused.advice
 
 
-async def publish_run(ledger: Ledger, run: RunRecord, session: Session) -> Publication:
-    """Draw the reports of a run from the ledger, in the formats that the settings name."""
+async def origin_of(ledger: Ledger, run: RunRecord) -> Origin:
+    """What the ledger knows of a run besides its record."""
+    parent_rows = None if run.parent is None else sum((await ledger.run(run.parent)).counts.values())
+    return Origin(await ledger.identity(), await ledger.sites(run.run_id), parent_rows)
+
+
+async def publish_run(
+    ledger: Ledger, run: RunRecord, session: Session, *, works: bool = False, leads: bool = True
+) -> Publication:
+    """Draw the reports of a run from the ledger, in the formats that the settings name.
+
+    `works`: a process is at the run now. `leads`: `latest` is to lead there.
+    """
     return await publish(
         ledger,
         flow_logs(None, session),
@@ -238,5 +265,7 @@ async def publish_run(ledger: Ledger, run: RunRecord, session: Session) -> Publi
         session.reports,
         session.settings.report.formats,
         advise=advice(session.settings),
-        origin=Origin(await ledger.identity(), await ledger.sites(run.run_id)),
+        origin=await origin_of(ledger, run),
+        works=works,
+        leads=leads,
     )

@@ -54,11 +54,14 @@ class Stand:
 
 def stand_of(run: RunRecord, runs: Sequence[RunRecord], *, works: bool, now: float) -> Stand:
     """How a run stands. `runs` are all of its ledger; `works`: a process is at it now."""
+    is_planned = works or run.state is not RunState.PLANNING
     by_outcome = outcomes_of(run, works=works)
     rows = sum(by_outcome.values())
     done = sum(count for outcome, count in by_outcome.items() if outcome in DONE)
     left = sum(
-        count for (state, outcome), count in run.counts.items() if state is not RowState.SETTLED or outcome in PENDING
+        count
+        for (state, outcome), count in run.counts.items()
+        if is_planned and (state is not RowState.SETTLED or outcome in PENDING)
     )
     standing, cause = _standing(run, runs, works=works, has_failures=rows > done)
     ended_at = now if standing is Standing.RUNNING else run.ended_at
@@ -79,8 +82,13 @@ def stand_of(run: RunRecord, runs: Sequence[RunRecord], *, works: bool, now: flo
 
 
 def outcomes_of(run: RunRecord, *, works: bool = False) -> dict[str, int]:
-    """Rows of a run by outcome, open ones as what they amount to: while a process works them they are pending."""
+    """Rows of a run by outcome, open ones as what they amount to: while a process works them they are pending.
+
+    A plan that was not completed has none: nothing of it was sent, and nothing of it can be gone on with.
+    """
     found: dict[str, int] = {}
+    if run.state is RunState.PLANNING and not works:
+        return found
     for (state, outcome), count in run.counts.items():
         name = str(project_outcome(state, Outcome(outcome) if outcome else None))
         if works and state is RowState.CLAIMED:
@@ -120,7 +128,7 @@ def _standing(run: RunRecord, runs: Sequence[RunRecord], *, works: bool, has_fai
     if undo is not None:
         return Standing.UNDONE, f"by {short_id(undo, runs)}"
     if run.state is RunState.PLANNING or (run.state is RunState.OPEN and run.ended_at is None):
-        return Standing.KILLED, ""
+        return Standing.KILLED, "while planning" if run.state is RunState.PLANNING else ""
     if run.stop_code:
         return Standing.STOPPED, run.stop_code
     if run.state is RunState.OPEN:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -24,12 +24,12 @@ from batcher.cloud.metadata import Metadata, check_metadata_endpoint
 from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import OpenTransport, open_transport
-from batcher.config import Settings, continued
+from batcher.config import Settings
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError, LedgerHeldError
 from batcher.events import ClockSkewed, Waiting
-from batcher.from_settings import credential_options, endpoints_of, error_table
+from batcher.from_settings import continued, credential_options, endpoints_of, error_table
 from batcher.inventory.open import Inventory, ReadOptions, open_inventory
 from batcher.ledger.open import open_ledger
 from batcher.ledger_port import Ledger
@@ -73,6 +73,7 @@ class Session:
     home: Path = field(default_factory=Path.home)
     began_at: float = field(default_factory=SystemClock.now)
     stdin: BinaryIO | None = None
+    command: Sequence[str] = ()
     clock: Clock = field(default_factory=SystemClock)
     seed: int | None = None
     connect: OpenTransport = open_transport

@@ -93,6 +93,7 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     try:
         arguments = parse(words)
+        arguments.words = tuple(words)
         return int(arguments.execute(arguments))
     except BaseException as error:  # noqa: BLE001  # the last door: what it is decides the exit code
         return _explain(leaf(error), as_json=_wants_json(words))

@@ -2,9 +2,10 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from batcher.cli.say import complain
 from batcher.errors import ConfigError
@@ -15,10 +16,19 @@ if TYPE_CHECKING:
 Values = dict[str, dict[str, Any]]
 
 
+def unbuffered_stdin() -> BinaryIO:
+    """Standard input without a buffer, whose lock a thread that reads for ever would keep at the process's end."""
+    return cast("BinaryIO", os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+
+
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that reads settings."""
     group = parser.add_argument_group("settings")
-    group.add_argument("--config", metavar="FILE", help="settings file (default: batcher.toml beside the inventory)")
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="settings file (default: batcher.toml beside the inventory, else here)",
+    )
     group.add_argument("--ledger", metavar="PATH", help="ledger file (default: ledger.db in the reports' directory)")
     group.add_argument("--reports", metavar="DIR", help="where each run has its folder (default: reports)")
     group.add_argument("--show-config", action="store_true", help="print each setting and where it came from, and end")
@@ -146,14 +156,18 @@ def read_settings(arguments: argparse.Namespace) -> "Configuration":
     """Flags over environment over file over default; a file that is not named must be ours. Raises `ConfigError`."""
     from batcher.config import FILE_NAME, load_settings  # late: pydantic
 
-    named = getattr(arguments, "config", None)
-    inventory = getattr(arguments, "inventory", None)
-    beside = Path(inventory).parent if inventory not in (None, "-") else Path()
-    file = Path(named) if named else beside / FILE_NAME
+    named, inventory = getattr(arguments, "config", None), getattr(arguments, "inventory", None)
     flags = _flags(arguments)
     if named:
-        return load_settings(flags, os.environ, file)
-    return load_settings(flags, os.environ, file if _is_file(file) else None, found=True)
+        configuration = load_settings(flags, os.environ, Path(named))
+    else:
+        beside = [Path(inventory).parent] if inventory not in (None, "-") else []
+        places = (folder / FILE_NAME for folder in dict.fromkeys([*beside, Path()]))
+        file = next((place for place in places if _is_file(place)), None)
+        configuration = load_settings(flags, os.environ, file, found=True)
+    if configuration.file is not None and vars(arguments).get("verbose") and not arguments.show_config:
+        complain(f"batcher: {configuration.file_line}")
+    return configuration
 
 
 def read_cloud_settings(arguments: argparse.Namespace) -> "Configuration":

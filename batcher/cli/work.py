@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from batcher.cli.options import read_cloud_settings, read_settings
+from batcher.cli.options import read_cloud_settings, read_settings, unbuffered_stdin
 from batcher.cli.say import complain, say, say_json
 
 if TYPE_CHECKING:
@@ -88,7 +88,14 @@ async def _supervise(
     stop = Stop()
     scope = anyio.CancelScope()
     with open_console(arguments) as sink:
-        session = Session(settings=settings, emulator=arguments.emulator, sink=sink, stop=stop, stdin=sys.stdin.buffer)
+        session = Session(
+            settings=settings,
+            emulator=arguments.emulator,
+            sink=sink,
+            stop=stop,
+            stdin=unbuffered_stdin(),
+            command=arguments.words,
+        )
         async with _signals(stop, scope):
             with scope:
                 try:
@@ -133,7 +140,11 @@ def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
         return
     counts = ", ".join(f"{rows:,} {outcome}" for outcome, rows in publication.counts.items() if rows) or "no rows"
     calls = sum(result.run.calls.values())
-    print(f"run {result.run.run_id}{' (continued)' if result.continued else ''}: {counts}; {calls:,} calls")
+    rows = cast("dict[str, Any]", publication.summary["rows"])
+    of = (
+        f"{rows['total']:,} of the {rows['of_parent']:,} rows of run {result.run.parent}: " if result.run.parent else ""
+    )
+    print(f"run {result.run.run_id}{' (continued)' if result.continued else ''}: {of}{counts}; {calls:,} calls")
     if result.run.stop_code:
         said = f" ({result.run.stop_message})" if result.run.stop_message else ""
         say(f"stopped: {result.run.stop_code}{said}")

@@ -12,6 +12,7 @@ it refuses was not sent. The environment is not read here, nor is `.netrc`, whic
 """
 
 import inspect
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -247,7 +248,13 @@ class HttpTransport:
         if content is None:
             message = f"the answer is larger than {bytes_max} bytes"
             return NoAnswer(BAD_ANSWER, message, sent=True)
-        return Answer(response.status, response.headers, content)
+        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        if encoding in _ENCODINGS:
+            return Answer(response.status, response.headers, content)
+        told = _text("the answer is in an encoding that was not asked for", encoding)
+        if 200 <= response.status < 300:
+            return NoAnswer(BAD_ANSWER, told, sent=True, advice=_ENCODING_ADVICE)
+        return Answer(response.status, response.headers, told.encode())
 
     async def _read(self, response: ClientResponse, bytes_max: int) -> bytes | None:
         """A body of unknown size, or None where it is too large; the rest is then dropped with its connection."""
@@ -316,6 +323,9 @@ class OpenTransport(Protocol):
         ...
 
 
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+"""What aiohttp has decoded where an answer has come of it; the last two only where their libraries are there."""
+_ENCODING_ADVICE = "look what stands between: a proxy or gateway that encodes what nobody asked it to encode"
 _PROXY_ADVICE = "check the proxy in `cloud.proxy` or `HTTPS_PROXY`"
 _NAME_ADVICE = "check the region and the endpoint, and the name service of this machine"
 _WAY_ADVICE = "check the endpoint and the way to it; `cloud.proxy` or `HTTPS_PROXY` names a proxy"
@@ -343,6 +353,10 @@ def _no_answer(error: BaseException | None, proxy: URL | None) -> NoAnswer:
         error = error.__cause__
     if isinstance(error, ClientHttpProxyError) and proxy is not None:
         return _refused_by_proxy(error.status, proxy)
+    if isinstance(error, ClientResponseError) and "decode content-encoding" in error.message:  # aiohttp's own words
+        named = re.search(r"\((\w{1,20})\)", error.message)
+        told = _text("the answer is in an encoding that was not asked for", named[1] if named else "")
+        return NoAnswer(BAD_ANSWER, told, sent=True, advice=_ENCODING_ADVICE)
     of_proxy = isinstance(error, ClientConnectorError) and proxy is not None and error.host == proxy.host
     for cause, code, what, sent, advice in _CAUSES:
         if isinstance(error, cause):

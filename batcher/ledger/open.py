@@ -7,7 +7,9 @@ from pathlib import Path
 import anyio
 
 from batcher.ledger.hold import check_found
+from batcher.ledger.lock import was_made
 from batcher.ledger.sqlite import SqliteLedger
+from batcher.ledger.store import no_ledger, translated
 from batcher.ledger_port import Ledger
 
 
@@ -38,6 +40,16 @@ async def open_ledger(
     finally:
         with anyio.CancelScope(shield=True):
             await ledger.close()
+
+
+def check_there(path: Path) -> None:
+    """Raise `RunNotFoundError` where no ledger was ever made: who looks for a run must not make an empty one.
+
+    One that was there and is gone is for `open_ledger` to tell. Raises `LedgerError` where nobody may look.
+    """
+    with translated(path, "open"):
+        if not path.exists() and not was_made(path):
+            raise no_ledger(path)
 
 
 @asynccontextmanager

@@ -85,35 +85,35 @@ class PlanStore:
         with self._store.transaction():
             run_no, parent_no = self._store.run_no(run_id), self._store.run_no(parent)
             self._store.run("copy_lanes", {"run_no": run_no, "parent_no": parent_no})
-            row_no = 0
+            copied = 0
             for page in _pages(self._store, "select_retried", {"run_no": parent_no, **asdict(selection)}):
                 plans: list[tuple[object, ...]] = []
                 states: list[tuple[object, ...]] = []
-                for line, lane_no, scope, key, spec, carried, token, generation in page:
-                    row_no += 1
+                for row_no, line, lane_no, scope, key, spec, carried, token, generation in page:
+                    copied += 1
                     plans.append(((run_no << 32) + row_no, line, lane_no, scope, key, spec, carried))
                     states.append((run_no, lane_no, row_no, "planned", None, token, generation, "", ""))
                 self._store.many("insert_plan", plans)
                 self._store.many("insert_row", states)
-            count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
-        return row_no
+            count_rows(self._store, run_no, {(RowState.PLANNED, ""): copied})
+        return copied
 
     def copy_made(self, run_id: RunId, parent: RunId, selection: Selection) -> int:
         with self._store.transaction():
             run_no, parent_no = self._store.run_no(run_id), self._store.run_no(parent)
             self._store.run("copy_lanes", {"run_no": run_no, "parent_no": parent_no})
-            row_no = 0
+            copied = 0
             for page in _pages(self._store, "select_made", {"run_no": parent_no, **asdict(selection)}):
                 plans: list[tuple[object, ...]] = []
                 states: list[tuple[object, ...]] = []
-                for line, lane_no, scope, key, spec, carried, *known in page:
-                    row_no += 1
+                for row_no, line, lane_no, scope, key, spec, carried, *known in page:
+                    copied += 1
                     plans.append(((run_no << 32) + row_no, line, lane_no, scope, key, spec, carried))
                     states.append((run_no, lane_no, row_no, *known))
                 self._store.many("insert_plan", plans)
                 self._store.many("insert_made_row", states)
-            count_rows(self._store, run_no, {(RowState.PLANNED, ""): row_no})
-        return row_no
+            count_rows(self._store, run_no, {(RowState.PLANNED, ""): copied})
+        return copied
 
     def sites(self, run_id: RunId) -> list[RunSite]:
         with translated(self._store.path, "read"):
@@ -181,6 +181,11 @@ class PlanStore:
             self._store.run("reopen_run", (run_no,))
             counts = {(RowState.PLANNED, ""): again, (RowState.SETTLED, str(Outcome.SKIPPED)): -again}
             count_rows(self._store, run_no, counts)
+
+    def begin_sitting(self, run_id: RunId, process: Mapping[str, object]) -> None:
+        with self._store.transaction():
+            values = {"run_no": self._store.run_no(run_id), "process": json.dumps(process)}
+            self._store.run("begin_sitting", values)
 
     def end_sitting(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
-from batcher.errors import LedgerError, LedgerLostError, RunNotFoundError
+from batcher.errors import LedgerError, LedgerLostError
 from batcher.ledger.damage import check_log, check_pages, check_place, keep_private
 from batcher.ledger.hold import Hold, check_names
 from batcher.ledger.identity import birth_of, identify
@@ -18,7 +18,7 @@ from batcher.ledger.lane_store import LaneStore
 from batcher.ledger.lock import LedgerLock, holder_of, identity, was_made
 from batcher.ledger.migrate import migrate, migrations, schema_version
 from batcher.ledger.plan_store import PlanStore
-from batcher.ledger.store import BUSY_MS, CACHE_KIB, DAMAGED, Store, legible, translated
+from batcher.ledger.store import BUSY_MS, CACHE_KIB, DAMAGED, Store, legible, no_ledger, translated
 from batcher.model import (
     ClaimedRow,
     LaneKey,
@@ -132,10 +132,7 @@ class SqliteLedger:
     def _open_to_read(self) -> None:
         check_names(self._path)
         if not check_place(self._path, was_made=was_made(self._path)):
-            raise RunNotFoundError(
-                f"there is no ledger at `{self._path}`",
-                hint="`batcher run` makes one; `--ledger` names another place",
-            )
+            raise no_ledger(self._path)
         version = self._version_to_read()
         if version < migrations()[-1][0]:
             raise LedgerError(
@@ -242,6 +239,9 @@ class SqliteLedger:
 
     async def reopen(self, run_id: RunId) -> None:
         await self._call(self._plans.reopen, run_id)
+
+    async def begin_sitting(self, run_id: RunId, process: Mapping[str, object]) -> None:
+        await self._call(self._plans.begin_sitting, run_id, process)
 
     async def end_sitting(
         self,

@@ -95,6 +95,13 @@ class Store:
                 raise
 
 
+def no_ledger(path: Path) -> RunNotFoundError:
+    """What is raised where a run is looked for and no ledger is."""
+    return RunNotFoundError(
+        f"there is no ledger at `{path}`", hint="`batcher run` makes one; `--ledger` names another place"
+    )
+
+
 @contextmanager
 def translated(path: Path, act: str) -> Iterator[None]:
     """Turn what SQLite and the system raise into `LedgerError`, with what to do about it."""

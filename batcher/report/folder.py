@@ -19,6 +19,7 @@ folder that is a link is refused: batcher makes none, and what is written there 
 """
 
 import fcntl
+import hashlib
 import os
 import shlex
 from collections.abc import Iterator
@@ -62,6 +63,7 @@ class ReportFolder:
         self._again = again or f"batcher report {run_id}"
         self._lock: int | None = None
         self._files: dict[str, BinaryIO] = {}
+        self._digests: dict[str, hashlib._Hash] = {}
 
     def open(self) -> bool:
         """Lock the folder and sweep it; False while another process writes there. Repeatable."""
@@ -118,14 +120,21 @@ class ReportFolder:
         """Open a file that will be `name` after `commit`."""
         with self._translated(self.path / name):
             self._files[name] = os.fdopen(os.open(self._temporary(name), _NEW_FILE, 0o644), "wb")
+            self._digests[name] = hashlib.sha256()
 
     def write(self, name: str, text: str) -> None:
         """Append text as UTF-8 to a begun file; half of a surrogate pair is written as its escape."""
+        content = text.encode("utf-8", "backslashreplace")
         with self._translated(self.path / name):
-            self._files[name].write(text.encode("utf-8", "backslashreplace"))
+            self._files[name].write(content)
+        self._digests[name].update(content)
 
-    def commit(self) -> None:
-        """Put all begun files in place and let `latest` lead to them."""
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of what was written to each begun file, in hex."""
+        return {name: digest.hexdigest() for name, digest in self._digests.items()}
+
+    def commit(self, *, leads: bool = True) -> None:
+        """Put all begun files in place; `leads`: and let `latest` lead to them."""
         for name, file in self._files.items():
             with self._translated(self.path / name):
                 file.flush()
@@ -138,8 +147,9 @@ class ReportFolder:
         with self._translated(self.path):
             _sync_folder(self.path)
             _sync_folder(self._root)  # its own name is safe before `latest` leads to it
-        with self._translated(self._root / LATEST):
-            self._point_latest()
+        if leads or not (self._root / LATEST).exists():
+            with self._translated(self._root / LATEST):
+                self._point_latest()
 
     def close(self) -> None:
         """Remove what was begun and not committed, and unlock. Raises nothing; repeatable."""

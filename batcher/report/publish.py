@@ -58,9 +58,18 @@ class _Draft:
     """The files of one report as they grow; its methods block."""
 
     def __init__(
-        self, operation: SpecReader, run: RunRecord, folder: ReportFolder, advise: Advise, origin: Origin
+        self,
+        operation: SpecReader,
+        run: RunRecord,
+        folder: ReportFolder,
+        advise: Advise,
+        origin: Origin,
+        *,
+        works: bool,
+        leads: bool,
     ) -> None:
         self._run = run
+        self._works, self._leads = works, leads
         self._origin = origin
         self._folder = folder
         self._projection = RowProjection(operation, run)
@@ -112,13 +121,41 @@ class _Draft:
     def finish(self) -> Publication:
         """Write the summary, which is renamed last, and put everything in place."""
         self._names.append(SUMMARY_FILE)
-        summary = summarize(self._run, self._tally, self._names, self._origin)
-        self._folder.begin(SUMMARY_FILE)
-        text = json.dumps(summary, ensure_ascii=False, indent=2, default=str)
-        self._folder.write(SUMMARY_FILE, printable_json(text) + "\n")
-        self._folder.commit()
+        digests = self._folder.digests()
+        summary = summarize(self._run, self._tally, self._names, self._origin, digests=digests, works=self._works)
+        _write_summary(self._folder, summary)
+        self._folder.commit(leads=self._leads)
         files = tuple(self._folder.path / name for name in self._names)
         return Publication(self._folder.path, files, self._tally.by_outcome(), summary)
+
+
+def _write_summary(folder: ReportFolder, summary: Mapping[str, object]) -> None:
+    folder.begin(SUMMARY_FILE)
+    text = json.dumps(summary, ensure_ascii=False, indent=2, default=str)
+    folder.write(SUMMARY_FILE, printable_json(text) + "\n")
+
+
+async def announce(run: RunRecord, directory: Path, origin: Origin) -> None:
+    """Write `summary.json` of a run that begins to work now, and let `<directory>/latest` lead there.
+
+    What else an earlier sitting has put there stays until the run ends. Raises `ReportError`.
+    """
+    again = command_for(run, f"report {run.run_id}", calls=False)
+    folder = ReportFolder(directory, run.run_id, again, ledger_id=origin.ledger_id)
+    tally = Tally(("row", "line", "scope", "error_code", "error_message", "http_status"), "scope")
+    tally.take(run, works=True)
+    summary = summarize(run, tally, [SUMMARY_FILE], origin, works=True)
+
+    def write() -> None:
+        _write_summary(folder, summary)
+        folder.commit()
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="report") as thread:
+        try:
+            await _hold(thread, folder)
+            await _run_in(thread, write)
+        finally:
+            thread.submit(folder.close)
 
 
 async def publish(
@@ -130,11 +167,13 @@ async def publish(
     *,
     advise: Advise = no_advice,
     origin: Origin = NO_ORIGIN,
+    works: bool = False,
+    leads: bool = True,
 ) -> Publication:
-    """Write the reports of `run` to `<directory>/<run_id>/` and let `<directory>/latest` lead there.
+    """Write the reports of `run` to `<directory>/<run_id>/`, and if it `leads` let `<directory>/latest` lead there.
 
-    `formats` are any of `FILES_OF_FORMAT`; `summary.json` is written always; `advise` tells what to do about an error,
-    `origin` which ledger holds the run, and where it is done. Memory is that of a page of rows.
+    `works`: a process is at the run now. `formats` are any of `FILES_OF_FORMAT`; `summary.json` is written always;
+    `advise` tells what to do about an error, `origin` what the ledger knows besides. Memory is that of a page of rows.
     May be repeated at any time. Raises `ReportError` where a file cannot be written or the folder is another ledger's,
     and `LedgerError` where a row cannot be read; the old report stays then. Cancelled, it
     leaves the old report or the new one, whole.
@@ -145,7 +184,7 @@ async def publish(
     folder = ReportFolder(
         directory, run.run_id, command_for(run, f"report {run.run_id}", calls=False), ledger_id=origin.ledger_id
     )
-    draft = _Draft(operation, run, folder, advise, origin)
+    draft = _Draft(operation, run, folder, advise, origin, works=works, leads=leads)
     # One thread: jobs run in order, so that `close` comes after a page that a cancelled wait left running.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="report") as thread:
         try:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from batcher.model import Outcome, RunState
+from batcher.model import Outcome
 from batcher.policy.prospect import Prospect
 from batcher.report.rows import report_columns
-from batcher.report.summary import SERVICES
+from batcher.report.summary import SERVICES, STATES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -60,6 +60,9 @@ def summary_schema() -> dict[str, Any]:
         "next": text,
     }
     change = {"at": {"type": "string", "format": "date-time"}, "action": text, "value": text_or_null}
+    process = {"version": text, "host": text, "user": text, "pid": number, "command": text_or_null}
+    number_or_null = {"type": ["integer", "null"], "minimum": 0}
+    share = {"type": ["number", "null"], "minimum": 0}
     return {
         "$schema": DIALECT,
         "title": "batcher summary",
@@ -69,11 +72,14 @@ def summary_schema() -> dict[str, Any]:
                 "ledger_id": text_or_null,
                 "parent": text_or_null,
                 "operation": text,
-                "state": {"enum": [str(state) for state in RunState]},
+                "state": {"enum": list(STATES)},
+                "process": {**_object(process), "type": ["object", "null"]},
                 "inventory": _object({"name": text, "sha256": text}),
                 "endpoints": {"type": "array", "items": _object({"region": text, **_endpoints()})},
                 "settings": {"type": "object"},
-                "rows": _object({"total": number, "by_outcome": counts}),
+                "rows": _object(
+                    {"total": number, "of_parent": number_or_null, "share_done": share, "by_outcome": counts}
+                ),
                 "failures": {"type": "array", "items": _object(failure)},
                 "failures_not_shown": _object({"rows": number}),
                 "calls": _object({"total": number, "by_kind": {"type": "object", "additionalProperties": counts}}),
@@ -84,8 +90,9 @@ def summary_schema() -> dict[str, Any]:
                 "duration_s": {"type": ["number", "null"], "minimum": 0},
                 "stop_code": text_or_null,
                 "stop_message": text_or_null,
-                "exit_code": {"type": "integer"},
+                "exit_code": {"type": ["integer", "null"]},
                 "files": {"type": "array", "items": text},
+                "sha256": {"type": "object", "additionalProperties": text},
             }
         ),
     }

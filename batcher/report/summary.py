@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from batcher.model import UNDO, Outcome, RowState
-from batcher.policy.verdict import DONE, OwnCode, exit_code
+from batcher.model import UNDO, Outcome, RowState, RunState
+from batcher.policy.verdict import DONE, OwnCode, exit_code, project_outcome
 from batcher.records import RunRecord, RunSite
 from batcher.report.rows import ReportRow, utc_text
 
@@ -26,13 +26,21 @@ TEXT_CHARS_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the ledger knows of a run besides its record: the ledger's own id, and where the run was planned for."""
+    """What the ledger knows of a run besides its record: the ledger's own id, where the run was planned for, and how
+    many rows the run has whose rows it takes up.
+    """
 
     ledger_id: str = ""
     sites: Sequence[RunSite] = ()
+    parent_rows: int | None = None
 
 
 NO_ORIGIN = Origin()
+PROCESS = "process"
+"""Among a run's settings: who works it, or did last."""
+RUNNING, KILLED = "running", "killed"
+STATES = (*(state.value for state in RunState), RUNNING, KILLED)
+"""What `state` can be."""
 SERVICES = ("er", "iam", "lts")
 """What has an endpoint in each region, in the words of `summary.json` and of plans."""
 Advise = Callable[[int | None, str], str]
@@ -88,6 +96,19 @@ class Tally:
         group.outcomes[row.outcome.value] += 1
         is_barred = row.texts[self._code] == OwnCode.PROJECT_UNKNOWN
         group.open_rows += row.state != RowState.SETTLED or (row.outcome == Outcome.SKIPPED and not is_barred)
+
+    def take(self, run: RunRecord, *, works: bool) -> None:
+        """Count all rows of a run by what the ledger has counted; what a process works on is not in doubt."""
+        for (state, text), rows in run.counts.items():
+            outcome = project_outcome(state, Outcome(text) if text else None)
+            if works and state is RowState.CLAIMED:
+                outcome = Outcome.SKIPPED
+            self.states[state, outcome] += rows
+
+    def share_done(self) -> float | None:
+        """How much needs nothing more, of 1; None where there is no row."""
+        done = sum(rows for (_, outcome), rows in self.states.items() if outcome in DONE)
+        return round(done / self.states.total(), 4) if self.states.total() else None
 
     def by_outcome(self) -> dict[str, int]:
         """Rows of every outcome, those without rows too."""
@@ -152,21 +173,48 @@ def described_endpoints(sites: Iterable[RunSite]) -> list[dict[str, object]]:
     ]
 
 
-def summarize(run: RunRecord, tally: Tally, files: Sequence[str], origin: Origin = NO_ORIGIN) -> dict[str, object]:
-    """The contents of `summary.json`; `files` are the names written together with it."""
+def state_of(run: RunRecord, *, works: bool) -> str:
+    """What a run is at, one of `STATES`; `works`: a process is at it now. An end that nobody recorded is a kill."""
+    if works:
+        return RUNNING
+    return KILLED if run.state is RunState.OPEN and run.ended_at is None else run.state.value
+
+
+def summarize(
+    run: RunRecord,
+    tally: Tally,
+    files: Sequence[str],
+    origin: Origin = NO_ORIGIN,
+    *,
+    digests: Mapping[str, str] | None = None,
+    works: bool = False,
+) -> dict[str, object]:
+    """The contents of `summary.json`; `files` are the names written together with it, `digests` their SHA-256.
+
+    `works`: a process is at the run now. A run that works or was killed has no exit code.
+    """
+    state = state_of(run, works=works)
     ranked = sorted(tally.groups.items(), key=lambda item: (-item[1].count, item[1].row))
     shown, hidden = ranked[:GROUPS_SHOWN_MAX], ranked[GROUPS_SHOWN_MAX:]
     judged = exit_code(tally.states, run.stop_code) if run.exit_code is None else run.exit_code
+    settings = dict(run.settings)
+    process = settings.pop(PROCESS, None)
     return {
         "run_id": run.run_id,
         "ledger_id": origin.ledger_id or None,
         "parent": run.parent,
         "operation": run.operation,
-        "state": run.state.value,
+        "state": state,
+        "process": process,
         "inventory": {"name": run.inventory_name, "sha256": run.inventory_sha256},
         "endpoints": described_endpoints(origin.sites),
-        "settings": dict(run.settings),
-        "rows": {"total": tally.states.total(), "by_outcome": tally.by_outcome()},
+        "settings": settings,
+        "rows": {
+            "total": tally.states.total(),
+            "of_parent": origin.parent_rows,
+            "share_done": tally.share_done(),
+            "by_outcome": tally.by_outcome(),
+        },
         "failures": [_failure(run, scope, code, group) for (scope, code), group in shown],
         "failures_not_shown": {"rows": tally.ungrouped_rows + sum(group.count for _, group in hidden)},
         "calls": {"total": sum(run.calls.values()), "by_kind": _calls_by_kind(run.calls)},
@@ -177,8 +225,9 @@ def summarize(run: RunRecord, tally: Tally, files: Sequence[str], origin: Origin
         "duration_s": None if run.ended_at is None else round(run.ended_at - run.started_at, 3),
         "stop_code": run.stop_code or None,
         "stop_message": run.stop_message or None,
-        "exit_code": judged,
+        "exit_code": None if state in (RUNNING, KILLED) else judged,
         "files": list(files),
+        "sha256": dict(digests or {}),
     }
 
 

@@ -113,6 +113,20 @@ async def test_a_compressed_answer_is_unpacked(coding: str, pack: object) -> Non
     assert answer.body == b'{"a":1}'
 
 
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, br"])
+async def test_an_answer_in_an_encoding_that_was_not_asked_for_is_told_as_that(coding: str) -> None:
+    answer = await _post(answering(http(202, b"\x0b\x02\x80{}\x03", JSON, f"Content-Encoding: {coding}")))
+    assert isinstance(answer, NoAnswer)
+    assert (answer.code, answer.sent) == ("BATCHER.BadAnswer", True)
+    assert answer.message == f"the answer is in an encoding that was not asked for: {coding}"
+
+
+async def test_a_refusal_in_such_an_encoding_keeps_its_status() -> None:
+    answer = await _post(answering(http(403, b"\x1f\x9d", JSON, "Content-Encoding: compress")))
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.body) == (403, b"the answer is in an encoding that was not asked for: compress")
+
+
 async def test_a_chunked_answer_of_many_pieces_is_whole() -> None:
     body = b"".join(b"3\r\n%03d\r\n" % number for number in range(1000)) + b"0\r\n\r\n"
     answer = await _post(answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body))

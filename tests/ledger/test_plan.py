@@ -262,9 +262,9 @@ async def test_a_retry_plans_the_rows_again_that_failed_or_are_in_doubt(ledger: 
     await ledger.open_run(R2, COLUMNS, {})
     copied = await everything(ledger, R2)
     assert [(c.row_no, c.line, c.lane, c.spec, c.carried, c.state, c.token, c.generation) for c in copied] == [
-        (1, 3, NORTH, '["row-2"]', "{}", RowState.PLANNED, token_of("row-2"), 0),
-        (2, 40, SOUTH, '["row-3"]', '{"Owner":"net"}', RowState.PLANNED, token_of("row-3"), 0),
-        (3, 8, SOUTH, '["row-7"]', "{}", RowState.PLANNED, token_of("row-7", 3), 3),
+        (2, 3, NORTH, '["row-2"]', "{}", RowState.PLANNED, token_of("row-2"), 0),
+        (3, 40, SOUTH, '["row-3"]', '{"Owner":"net"}', RowState.PLANNED, token_of("row-3"), 0),
+        (7, 8, SOUTH, '["row-7"]', "{}", RowState.PLANNED, token_of("row-7", 3), 3),
     ]
     await assert_counters_hold(ledger, R2)
     assert {key for _, key, _ in await ledger.lanes(R2)} == {NORTH, SOUTH}

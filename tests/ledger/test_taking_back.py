@@ -139,7 +139,7 @@ async def test_a_row_that_is_taken_back_keeps_its_line_its_token_and_the_users_c
     await write(ledger, lease, *(settled(n, Outcome.EXISTS) for n in (1, 2, 3)), settled(4, remote_id="fl-4"))
     await taken_back(ledger, R1)
     (record,) = await everything(ledger, UNDO)
-    assert (record.row_no, record.line, record.spec, record.carried) == (1, 5, '["row-4"]', '{"Owner":"me"}')
+    assert (record.row_no, record.line, record.spec, record.carried) == (4, 5, '["row-4"]', '{"Owner":"me"}')
     assert (record.token, record.generation, record.remote_id) == (token_of("row-4", 2), 2, "fl-4")
     assert (record.state, record.attempts, record.http_status, record.first_sent_at) == (
         RowState.PLANNED,

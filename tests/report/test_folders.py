@@ -157,7 +157,6 @@ async def test_a_run_whose_folder_is_another_ledgers_is_not_gone_on_with_there(t
         with contextlib.closing(sqlite3.connect(tmp_path / "reports" / "ledger.db")) as ledger:
             ((run,),) = ledger.execute("SELECT run_id FROM run").fetchall()
         folder = tmp_path / "reports" / run
-        folder.mkdir()
         (folder / OWNER_FILE).write_text(f"{OTHER_ID}\n")
         (folder / "summary.json").write_text("theirs")
         seen = (await sky.statistics())["calls"]

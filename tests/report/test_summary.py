@@ -28,6 +28,8 @@ def test_rows_are_counted_by_outcome_and_open_rows_as_projected() -> None:
     rows = summary_of(*sample_run())["rows"]
     assert rows == {
         "total": 12,
+        "of_parent": None,
+        "share_done": 0.3333,
         "by_outcome": {
             "created": 1,
             "exists": 1,

@@ -7,7 +7,7 @@ from typing import Any
 
 from batcher.model import LaneKey, Outcome, RowState, RunId, RunState
 from batcher.records import RowRecord, RunRecord, RunSite, Site
-from batcher.report.summary import Origin
+from batcher.report.summary import PROCESS, Origin
 
 RUN_ID = RunId("20240419-080000-1f0c")
 PROJECT = "0605767a9980d5762fbcc00b3537e757"
@@ -231,8 +231,11 @@ def example_run() -> tuple[RunRecord, list[RowRecord]]:
         record(3, Outcome.FAILED, **refused),
         record(4, Outcome.FAILED, **refused),
     ]
+    words = ["batcher", "run", "routers.csv", "--rate", "100/min"]
+    process = {"version": "0.1.0", "host": "ops-1", "user": "night", "pid": 4711, "command": " ".join(words)}
     run = run_record(
         exit_code=3,
+        settings={"rate": "100/min", "verify": True, PROCESS: process},
         calls={("create", "202"): 1, ("create", "404"): 2, ("list", "200"): 2},
         rates={"asked": "100/min"},
         changes=((STARTED_AT + 20, "rate", "80/min"),),

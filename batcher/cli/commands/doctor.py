@@ -5,7 +5,6 @@ Nothing is created, and no ledger is touched.
 """
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from batcher.cli.exit_codes import REFUSED
@@ -16,6 +15,7 @@ from batcher.cli.options import (
     add_settings_options,
     add_talk_options,
     read_cloud_settings,
+    unbuffered_stdin,
 )
 from batcher.cli.say import say, say_json
 from batcher.cli.work import show_config
@@ -53,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
             settings=read_cloud_settings(arguments).settings,
             emulator=arguments.emulator,
             sink=sink,
-            stdin=sys.stdin.buffer,
+            stdin=unbuffered_stdin(),
         )
         tell = _tell_json if arguments.output == "json" else _tell_text
         healthy = anyio.run(diagnose, session, tell, arguments.inventory)

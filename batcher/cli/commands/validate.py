@@ -4,10 +4,15 @@ Each row that is not valid is named with its line and all its faults.
 """
 
 import argparse
-import sys
 
 from batcher.cli.exit_codes import FAULTY
-from batcher.cli.options import add_inventory_options, add_settings_options, add_talk_options, read_settings
+from batcher.cli.options import (
+    add_inventory_options,
+    add_settings_options,
+    add_talk_options,
+    read_settings,
+    unbuffered_stdin,
+)
 from batcher.cli.say import say, say_json
 from batcher.cli.work import show_config
 
@@ -31,7 +36,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from batcher.preview import check_inventory
     from batcher.wiring import Session
 
-    session = Session(settings=read_settings(arguments).settings, stdin=sys.stdin.buffer)
+    session = Session(settings=read_settings(arguments).settings, stdin=unbuffered_stdin())
     name = "stdin" if arguments.inventory == "-" else arguments.inventory
 
     def tell(line: int, outcome: str, message: str) -> None:

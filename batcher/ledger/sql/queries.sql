@@ -57,7 +57,7 @@ INSERT INTO row (run_no, lane_no, row_no, state, outcome, token, generation, err
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: select_retried
-SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation
+SELECT r.row_no, p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation
 FROM row AS r JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
 WHERE r.run_no = :run_no AND r.outcome IN ('failed', 'in_doubt')
   AND (:outcome = '' OR r.outcome = :outcome) AND (:code = '' OR r.error_code = :code)
@@ -67,8 +67,8 @@ ORDER BY r.row_no
 -- name: select_made
 -- What a run has made or may have made: whatever its own requests are known to have made, and whatever may have been
 -- sent and was not told by anybody else. What is known to be somebody else's is left out.
-SELECT p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation, r.remote_id, r.made, r.sent_there,
-       r.told_there, r.sent_before,
+SELECT r.row_no, p.line, p.lane_no, p.scope, p.key, p.spec, p.carried, r.token, r.generation, r.remote_id, r.made,
+       r.sent_there, r.told_there, r.sent_before,
        min(coalesce(r.intent_at, r.first_sent_at), coalesce(r.first_sent_at, r.intent_at))
 FROM row AS r
 JOIN plan AS p ON p.plan_id = (r.run_no << 32) + r.row_no
@@ -190,6 +190,9 @@ WHERE run_no = ? AND outcome = 'drifted' AND remote_state = 'available'
 -- name: reopen_run
 UPDATE run SET state = 'open', ended_at = NULL, stop_code = '', stop_message = '', exit_code = NULL
 WHERE run_no = ? AND state <> 'planning'
+
+-- name: begin_sitting
+UPDATE run SET settings = json_set(settings, '$.process', json(:process)) WHERE run_no = :run_no
 
 -- name: end_sitting
 UPDATE run SET state = :state, ended_at = :ended_at, stop_code = :stop_code,
