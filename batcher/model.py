@@ -216,8 +216,7 @@ class LedgerRow:
     knows the thing; `made` whether a request of the run made it (None: not known). `sent_there` and `told_there` are
     the row's first send and what was last told of it, in the provider's time, and `sent_before` the same of processes
     before: nothing of the row was made at another time. `deleted_id`: a thing that this ledger has deleted, and a
-    listing may show yet; `leaving_id`: one whose delete was sent, and that was not seen to be gone; `known_id`: one
-    that it knew before.
+    listing may show yet; `leaving_id`: one whose delete was sent and not seen to work; `known_id`: one it knew before.
     """
 
     row_no: int
