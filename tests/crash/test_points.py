@@ -91,15 +91,17 @@ async def test_a_run_that_died_while_it_sent_loses_no_row_and_makes_none_twice(t
         (await at_the_end(stage, run)).assert_clean()
 
 
-async def test_a_token_that_is_to_be_replaced_is_replaced_once(tmp_path: Path) -> None:
-    """Whether the process dies before or after the next one is in the ledger."""
+@pytest.mark.parametrize(("point", "is_replaced"), list(zip(REPLACING, (False, True), strict=True)))
+async def test_a_token_that_is_to_be_replaced_is_replaced_once_at_most(
+    tmp_path: Path, point: str, is_replaced: bool
+) -> None:
+    """Where the process dies before the next one is in the ledger, the row is in doubt, and keeps the first."""
     async with scene(tmp_path, lines_of(MIXED)) as stage:
-        for point in REPLACING:
-            await stage.refuse(BUSY)
-            await chain(stage, [point], stage.run())
+        await stage.refuse(BUSY)
+        await chain(stage, [point], stage.run())
         run = await ends(stage, *stage.words("resume"), code=3)
         (await at_the_end(stage, run)).assert_clean()
-        assert (await stage.sky.statistics())["keys_with_two_tokens"] != []
+        assert not is_replaced or (await stage.sky.statistics())["keys_with_two_tokens"] != []
 
 
 @pytest.mark.parametrize("point", STOPPED)
@@ -125,7 +127,7 @@ async def test_a_run_that_died_over_its_end_ends_as_if_it_had_not(tmp_path: Path
 async def test_no_half_file_is_seen_whenever_a_publisher_dies(tmp_path: Path) -> None:
     """Of a first report, by the run itself, and of one that takes the place of another, by `batcher report`."""
     async with scene(tmp_path, lines_of(MIXED)) as stage:
-        await chain(stage, ("rename.after:2",), stage.run())
+        await chain(stage, ("rename.after:5",), stage.run())  # the first ones are those of its beginning
         run = runs_of(stage.ledger)[0].id
         await chain(stage, PUBLISHING, ("report", run))
         assert await ends(stage, "report", run, code=0) == run
@@ -183,6 +185,8 @@ async def test_a_ledger_whose_migration_died_is_migrated_by_the_next_start(tmp_p
             assert ledger_faults(stage.ledger) == []
         await stage.dies("send.after:3", *stage.run())
         age(stage.ledger)
+        for mark in (tmp_path / "reports").glob(f"*/{OWNER_FILE}"):
+            mark.unlink()  # a ledger of then has no name
         for point in MIGRATING:
             await stage.dies(point, *stage.words("resume"))
             assert ledger_faults(stage.ledger) == []
@@ -199,7 +203,7 @@ def age(ledger: Path) -> None:
                 database.execute(f"DROP TABLE {table}")
             for table, column in re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", script):
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-            assert number in (2, 3), "what schema 4 adds has to be taken away here, too"
+            assert number in (2, 3, 4), "what schema 5 adds has to be taken away here, too"
         database.execute("PRAGMA user_version = 1")
 
 

@@ -78,13 +78,13 @@ async def test_a_power_cut_leaves_whole_reports_that_say_what_the_ledger_says(tm
                 old = tmp_path / call.texts[0].decode()
                 renamed.append(Path(call.texts[1].decode()).name)
                 assert disk.is_whole(old)
-                if renamed == [OWNER_FILE, "report.csv"]:
+                if renamed[-1] == "report.csv":
                     image = disk.after_a_power_cut(stage.ledger, tmp_path / "image")
                     assert [found.state for found in runs_of(image)] == ["finished"]
-                if renamed[-1] == "latest":
+                if renamed.count("latest") == 2:
                     assert all(disk.is_found(report / name) for name in FILES)
             disk.apply(call)
-        assert renamed == [OWNER_FILE, *FILES, "latest"]
+        assert renamed == [OWNER_FILE, "summary.json", "latest", *FILES, "latest"]
         assert disk.is_found(tmp_path / "reports" / "latest")
         assert {name: bytes(disk.safe[str(report / name)]) for name in FILES} == {
             name: (report / name).read_bytes() for name in FILES
@@ -107,8 +107,9 @@ async def test_intents_are_committed_with_a_sync_before_they_are_sent(tmp_path: 
     assert lines.count("send.before") == 44 + 3
     assert lines.index("claim.after") < lines.index("send.before")
     assert lines.count("regenerate_rows.after") == 3
-    assert lines.index("end_sitting.after") < lines.index("draft.before")
-    published = [line for line in lines[lines.index("draft.before") :] if line.endswith(".after")]
+    last_draft = len(lines) - 1 - lines[::-1].index("draft.before")  # the first says that the run works
+    assert lines.index("end_sitting.after") < last_draft
+    published = [line for line in lines[last_draft:] if line.endswith(".after")]
     assert [line for line in published if not line.startswith("draft")] == [
         *["sync.after"] * 5,
         *["rename.after"] * 5,

@@ -441,7 +441,7 @@ async def test_progress_shows_what_was_changed(tmp_path: Path) -> None:
         await run.until("rows to do")
         while not (tmp_path / "reports" / "rehearsal.db.sock").exists():
             await asyncio.sleep(0)
-        for words, shown in (("rate 100/s", "(rate 100/s)"), ("pause", "; paused"), ("drain", "BATCHER.Drained")):
+        for words, shown in (("rate 100/s", "(100/s)"), ("pause", "; paused"), ("drain", "BATCHER.Drained")):
             await asked(tmp_path, *words.split(), "--emulator")
             await run.until(shown)
         ended = await run.end()

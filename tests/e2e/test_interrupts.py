@@ -176,7 +176,7 @@ async def test_a_lane_that_waits_out_a_limit_is_stopped_at_once(tmp_path: Path) 
             ended = await run.end()
         assert ended.code == 143, ended.err
         assert column(tmp_path, "outcome") == ["created", "skipped", "skipped"]
-        assert column(tmp_path, "attempts") == ["1", "0", "0"]
+        assert column(tmp_path, "attempts") == ["1", "1", "0"]
         assert (await sky.run(tmp_path, "resume")).code == 0
         assert_created_once(await sky.statistics(), 3)
 
