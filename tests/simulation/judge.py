@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from batcher.emulator.answers import BEING_OPERATED
 from batcher.emulator.throttle import worst_window
 from batcher.events import Event, RowAccepted, RowSettled, RunStarted
 from batcher.model import UNDO, LaneKey, Outcome, RowState
@@ -24,10 +25,14 @@ from tests.simulation.night import Night, Row
 from tests.simulation.owners import UNRECORDED_S, Claimant, Thing, disowned, not_made
 from tests.simulation.provider import Provider
 from tests.simulation.seen import Send
+from tests.simulation.sent import untold
 from tests.virtual_time import EPOCH
 
 PLACE = ("project_id", "er_id", "resource_id", "log_group_id", "log_stream_id")
 """The columns of a row that say where its flow log stands at its provider."""
+
+TWINS = (Outcome.DUPLICATE, Outcome.INVALID)
+"""What is sent for the same place is sent for another row."""
 
 
 class Wished(NamedTuple):
@@ -149,6 +154,8 @@ class Case:
                 if self.run.operation == UNDO
                 else self._done(row, outcome, wish, there, provider)
             )
+            if self.run.operation != UNDO and not self.is_robbed and outcome not in TWINS:
+                wrong = wrong or untold(row, provider.seen.creates.get(wish.place, ()), self.workers, self.covers)
             if outcome is Outcome.CREATED and made.setdefault(row.remote_id or "", row.row_no) != row.row_no:
                 wrong = wrong or f"row {made[row.remote_id or '']} says so of the same flow log"
             if wrong:
@@ -171,11 +178,13 @@ class Case:
             case Outcome.UNVERIFIED:
                 return "" if mine is not None else "nothing with this id was ever there"
             case Outcome.FAILED:
-                well = (thing for thing in there if thing.is_live and thing.final_state == "available")
+                well = [thing for thing in there if thing.is_live and thing.final_state == "available"]
+                if row.error_code == BEING_OPERATED:  # what another machine did meanwhile nobody has told it
+                    well = [thing for thing in well if self._is_of_this_machine(thing, provider)]
                 live = next((thing for thing in well if thing.token is not None and _is_as(thing, wish)), None)
                 return "" if live is None else f"it is there: {live}"
             case Outcome.SKIPPED:
-                return self._skipped(row, there, wish, provider)
+                return self._skipped(there, provider)
             case _:
                 return ""
 
@@ -204,6 +213,10 @@ class Case:
         by = Claimant(self.workers, self.covers)
         return "" if any(twins) else disowned(mine, provider, by, self.night)
 
+    def _is_of_this_machine(self, thing: Thing, provider: Provider) -> bool:
+        maker = provider.seen.makers.get(thing.id)
+        return maker is not None and maker.machine == self.machine
+
     def _may_be_gone(self, thing: Thing, provider: Provider) -> bool:
         """Whether a thing has gone by who need not have told this ledger."""
         removal = provider.seen.removals.get(thing.id)
@@ -218,16 +231,11 @@ class Case:
             return False
         return self.covers(maker.heard_at) and maker.heard_at < maker.process.died_at - UNRECORDED_S
 
-    def _skipped(self, row: RowRecord, there: Sequence[Thing], wish: Wished, provider: Provider) -> str:
+    def _skipped(self, there: Sequence[Thing], provider: Provider) -> str:
         for thing in there:
             maker = provider.seen.makers.get(thing.id)
             if thing.is_live and maker is not None and maker.process in self.workers and self.covers(maker.left_at):
                 return f"the run has made {thing}"
-        if row.state is not RowState.PLANNED or row.first_sent_at is not None:
-            return ""
-        for send in provider.seen.creates.get(wish.place, ()):
-            if send.token == row.token and send.process in self.workers and self.covers(send.left_at):
-                return f"it was sent at {send.left_at:.3f}, and the ledger does not know"
         return ""
 
     def _undone(

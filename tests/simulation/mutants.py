@@ -21,7 +21,7 @@ from batcher.engine.taken import take
 from batcher.engine.verify import Follower
 from batcher.ledger.hold import Hold
 from batcher.ledger.lane_store import LaneStore
-from batcher.model import Applied, Lease, Token, Window
+from batcher.model import Applied, Lease, Refused, Token, Window
 from batcher.operations import flow_log
 from batcher.policy.evidence import Sending
 from batcher.policy.pace import Pace, pace_of
@@ -140,6 +140,39 @@ def stop_without_a_look() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def send_counted_when_answered() -> Iterator[None]:
+    """A send is put on record before it leaves, and counted only once it was answered."""
+
+    async def count_less(context: LaneContext, work: Work, *, waits: bool) -> None:
+        work.sends -= 1
+        try:
+            await plain(context, work, waits=waits)
+        finally:
+            work.sends += 1
+
+    plain = sends.mark
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempt, "mark", count_less)
+        yield
+
+
+@contextmanager
+def busy_spends_a_token() -> Iterator[None]:
+    """A refusal that may be repeated is taken for the answer to all that went under its token."""
+
+    async def refused(context: LaneContext, look_ups: LookUps, work: Work, said: Refused) -> bool:
+        again = await plain(context, look_ups, work, said)
+        if again and said.definitive:
+            work.new_generation, work.in_doubt = True, False
+        return again
+
+    plain = attempt._refused
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempt, "_refused", refused)
+        yield
+
+
 MUTANTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -151,5 +184,7 @@ MUTANTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
         absence_by_one_listing,
         one_correction_for_all_endpoints,
         stop_without_a_look,
+        send_counted_when_answered,
+        busy_spends_a_token,
     )
 }

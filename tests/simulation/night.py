@@ -102,6 +102,8 @@ class Night:
     is_moved_back: bool = False
     """Whether, if the settings lead elsewhere, that ends in the morning."""
     other_sittings: tuple[Sitting, ...] = (Sitting("run", 3.0),)
+    busy: tuple[tuple[int, int], ...] = ()
+    """How many creates are let through, and how many then refused because something else is done there."""
     other_rate: str = ""
     """At which rate the second operator runs; empty: at the first one's."""
 

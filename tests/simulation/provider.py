@@ -5,6 +5,7 @@ later, or never. A provider has a clock of its own: what it dates, it dates by t
 """
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from multidict import CIMultiDict
 
 from batcher.cloud.proxy import Proxies
 from batcher.cloud.transport import NO_ANSWER, UNREACHABLE, USER_AGENT, Answer, NoAnswer
+from batcher.emulator import answers as emulated
 from batcher.emulator import signature
 from batcher.emulator.answers import encoded, refusal
 from batcher.emulator.calls import Call, Operation, read_call
@@ -23,6 +25,7 @@ from batcher.emulator.faults import Manner
 from batcher.emulator.routes import Api
 from tests.simulation.machine import PROCESS, Process, ProcessClock
 from tests.simulation.seen import Removal, Seen, Send
+from tests.simulation.sent import too_soon
 
 HOSTS = ("https://er.example.test", "https://er.elsewhere.test")
 """Where the providers are, the usual one first."""
@@ -37,6 +40,11 @@ REFUSED_S, NEAR_S = 900.0, 120.0
 """The gateway refuses what is dated further from its own time than the first; near that, it depends on the way."""
 STALE = (b'"state": "deleted"', b'"state": "available"')
 """What a provider answers to a token that it remembers, if it does not look at what came of it."""
+
+
+LOOKS = frozenset({Operation.LIST, Operation.SHOW})
+DATED_S = 1.0
+"""A clock that was set no longer before may not be the one by which a call was dated."""
 
 
 class Outage(NamedTuple):
@@ -119,7 +127,7 @@ class Provider:
             self._note_made(send)
         elif call.operation is Operation.DELETE:
             self._note_removed(call, sender, left_at)
-        if call.token is not None and delivery.answer.status in (400, 404):
+        if call.token is not None and delivery.answer.status in (400, 404) and not _is_busy(delivery.answer):
             self.seen.refused.add(call.token)
         if wrong == "mute" or delivery.manner is Manner.HANGING:
             return None
@@ -168,6 +176,11 @@ class Provider:
                 continue  # it has ended, and its owner was told so
             if (name, description) == (wished.get("name"), wished.get("description") or ""):
                 self.seen.again.append(f"{call.key}: made under {token}, sent again under {send.token}")
+
+
+def _is_busy(answer: emulated.Answer) -> bool:
+    """Whether a refusal only says that something else is done there: it is no answer to what was asked."""
+    return isinstance(answer.content, Mapping) and answer.content.get("error_code") == emulated.BEING_OPERATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +280,11 @@ class Line:
             return None
         body = call.body.decode()
         send = Send(process, self.machine, call.token, body, now, is_blind=process not in seen.answered)
+        if not self.clock.is_set_between(now - DATED_S, now):
+            send.dated_at = self.clock.now()
         before = seen.creates.setdefault(call.key, [])
+        looked_at = seen.looked_at.get((self.machine, call.project_id, call.er_id), -math.inf)
+        seen.too_soon += too_soon(send, [each for each in before if self.covers(each.left_at)], looked_at, call.key)
         is_first = not any(each.machine == self.machine and self.covers(each.left_at) for each in before)
         usual = seen.tokens.setdefault((call.key, body), call.token)
         # What was taken away, and what was claimed so long before that its token has ended, has another one.
@@ -286,6 +303,9 @@ class Line:
         seen, process, now = provider.seen, self.process, asyncio.get_running_loop().time()
         if send is not None:
             send.status, send.heard_at = answer.status, now
+        if call.operation in LOOKS and answer.status in (200, 404):
+            place = (self.machine, call.project_id, call.er_id)
+            seen.looked_at[place] = max(left_at, seen.looked_at.get(place, left_at))
         seen.answered.add(process)
         if answer.status < 500 and answer.status not in (401, 429):  # those are said before the date is looked at
             dated_at, _ = seen.served.get(process, (-1.0, 0.0))

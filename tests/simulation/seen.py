@@ -4,6 +4,7 @@ It knows which request made which flow log, and which took it away. The judge be
 virtual, whatever the clocks of machines and providers say.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ class Send:
     """No answer of this provider had come to the process by then: it could not know the provider's time."""
     status: int | None = None
     heard_at: float | None = None
+    dated_at: float = math.inf
+    """When it left by its machine's clock; infinite where that was set so shortly before that nobody can say."""
 
     @property
     def is_open(self) -> bool:
@@ -61,7 +64,11 @@ class Seen:
     """Of the first call of a process, since its clock was set, that was not refused for its date: when it left, and
     was answered."""
     refused: set[str] = field(default_factory=set)
-    """Tokens that were refused for good."""
+    """Tokens that were refused for good, and not only because the provider was busy."""
+    looked_at: dict[tuple[int, str, str], float] = field(default_factory=dict)
+    """By machine, project and router: when the last look at what stands there left that was answered."""
+    too_soon: list[str] = field(default_factory=list)
+    """Creates under a second token while an earlier one may stand, and nobody has looked since."""
     again: list[str] = field(default_factory=list)
     """Creates that ask, under another token, for what the same ledger has made, as it knows, and what stands."""
     tokens: dict[tuple[str, str], str] = field(default_factory=dict)

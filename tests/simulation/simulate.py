@@ -173,7 +173,9 @@ class Simulation:
             await asyncio.sleep(60.0)
         else:
             self.told.wrong.append("the runs of the morning do not come to an end")
-        for pause_s, command in [(0.0, "retry"), (DAY_S, "run"), (0.0, "retry")]:
+        # A ledger that was lost cannot tell which tokens are spent: each `retry` comes on by one.
+        again = [(0.0, "retry")] * (1 + bool(self.first.forgotten_at))
+        for pause_s, command in [(0.0, "retry"), (DAY_S, "run"), *again]:
             await asyncio.sleep(pause_s)
             await self.sit(self.first, Sitting(command, moved=moved), EXPECTED, healed=True)
         self.told.wrong += judge.lost(self.night, self.world.providers, self.world.site(moved=moved))
@@ -321,6 +323,7 @@ class Simulation:
         wrong = self.told.wrong
         for provider in self.world.providers:
             wrong += provider.seen.again
+            wrong += [] if any(sitting.robbed for sitting in self.night.sittings) else provider.seen.too_soon
             wrong += provider.seen.strange
             wrong += provider.seen.misdated
             wrong += judge.overrun(self.night, provider, forgotten_at)

@@ -59,6 +59,7 @@ def draw(seed: int) -> Night:
         )
     if chance.random() < 0.05:
         night = replace(night, sittings=_robbed(chance, night.sittings))
+    night = replace(night, busy=_busy(random.Random(f"busy/{seed}")))
     stop = random.Random(f"stop/{seed}")
     return _stopped(night, stop) if stop.random() < 0.05 else night
 
@@ -77,6 +78,7 @@ def _stopped(night: Night, chance: random.Random) -> Night:
         lies=(),
         network=Network(0.02, 0.05),
         outages=(),
+        busy=(),
         nature=replace(night.nature, listing_lag_s=0.0),
         sittings=(first, *night.sittings[1:]),
     )
@@ -93,6 +95,13 @@ def _nature(chance: random.Random) -> Nature:
         unique=chance.random() >= 0.12,
         is_stale=chance.random() < 0.5,
     )
+
+
+def _busy(chance: random.Random) -> tuple[tuple[int, int], ...]:
+    """Now and then a service refuses creates because something else is done there."""
+    if chance.random() < 0.75:
+        return ()
+    return tuple((chance.randint(0, 8), chance.randint(1, 4)) for _ in range(chance.randint(1, 8)))
 
 
 def _ahead_s(chance: random.Random) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from batcher.emulator import fates, flow_logs, inventory
+from batcher.emulator.answers import BEING_OPERATED
 from batcher.emulator.bodies import PAGE_ITEMS_MAX, NewFlowLog
 from batcher.emulator.faults import FaultShares, Kind, Rule, Script
 from batcher.emulator.routes import Api
@@ -65,7 +66,8 @@ class World:
             now=lambda: EPOCH + nature.ahead_s[number] + loop.time(),
         )
         api = Api(settings, state)
-        api.script = Script([_lie(kind, skip) for kind, skip in night.lies])
+        lies = [_lie(kind, skip) for kind, skip in night.lies]
+        api.script = Script([*lies, *(_busy(skip, times) for skip, times in night.busy)])
         return Provider(api, night.network, night.outages, self._chance, nature.ahead_s[number], nature.is_stale)
 
     def _furnish(self) -> None:
@@ -129,6 +131,18 @@ def _attachment(row: Row) -> tuple[str, str, str]:
 
 def _lie(kind: str, skip: int) -> Rule:
     return Rule(operation="list", fault=Kind(kind), skip=skip)
+
+
+def _busy(skip: int, times: int) -> Rule:
+    return Rule(
+        operation="create",
+        fault=Kind.STATUS,
+        skip=skip,
+        times=times,
+        status=400,
+        code=BEING_OPERATED,
+        message="a task is being operated",
+    )
 
 
 def _put(state: State, row: Row, at: float) -> None:
