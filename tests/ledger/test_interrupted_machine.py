@@ -283,7 +283,7 @@ class InterruptedMachine(LedgerMachine):
     def retry(self, pick: int) -> None:
         parent = self.run_of(pick)
         lines = [line for line in parent.rows if line.outcome in (Outcome.FAILED, Outcome.IN_DOUBT)]
-        rows = [BookRow(n, line.name, line.lane, generation=line.generation) for n, line in enumerate(lines, 1)]
+        rows = [BookRow(line.row_no, line.name, line.lane, generation=line.generation) for line in lines]
         self.follow(parent, "flow_log", rows)
 
     @precondition(lambda self: len(self.runs) < RUNS_MAX and self.runs[0].operation == "flow_log")
@@ -303,7 +303,7 @@ class InterruptedMachine(LedgerMachine):
                 continue
             moments = [each for each in (line.intent_at, line.first_sent_at) if each is not None]
             taken = dataclasses.replace(
-                BookRow(len(found) + 1, line.name, line.lane, generation=line.generation, remote_id=line.remote_id),
+                BookRow(line.row_no, line.name, line.lane, generation=line.generation, remote_id=line.remote_id),
                 made=line.made,
                 sent_there=line.sent_there,
                 told_there=line.told_there,
