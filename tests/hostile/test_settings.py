@@ -59,7 +59,7 @@ async def test_a_folder_whose_name_is_no_text_will_do(tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["settings"]["report"]["directory"] == "re\udcffports"
     text = await batcher(tmp_path, "status", "--emulator", "--reports", "re\udcffports")
-    assert "2 created" in text.out or "created 2" in text.out
+    assert "2 of 2" in text.out or "created 2" in text.out
 
 
 def forged(folder: Path, head: str) -> Path:

@@ -268,7 +268,10 @@ class World:
         for _ in range(chance.choice((1, 1, 1, 2))):
             key = ledger.next_key()
             self._undone[key] = run
-            result = await self._command(ledger, key, "undo", app.undo_run(run, ledger.session(key, rate=rate)))
+            try:
+                result = await self._command(ledger, key, "undo", app.undo_run(run, ledger.session(key, rate=rate)))
+            except RunNotFoundError:  # it has made nothing, as far as it knows: there is nothing to take back
+                return
             rows = _report(result)
             self.verdict += judge_undo(witness, run, rows, self._runs)
 
