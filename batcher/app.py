@@ -313,7 +313,7 @@ async def write_report(run_id: str | None, session: Session) -> Publication:
         run = await choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
         runs = await ledger.runs()
         holder = holder_of(session.ledger_path)
-        at_work = working_run(runs, await ledger.owners(), None if holder is None else holder.owner)
+        at_work = None if holder is None else working_run(runs, await ledger.owners(), holder.owner)
         works = at_work is not None and at_work.run_id == run.run_id
         return await publish_run(ledger, run, session, works=works, leads=run.run_id == runs[0].run_id)
 
@@ -357,7 +357,7 @@ async def run_stands(session: Session) -> list[Stand]:
     async with _readable(session) as ledger:
         runs = await ledger.runs()
         holder = holder_of(session.ledger_path)
-        at_work = working_run(runs, await ledger.owners(), None if holder is None else holder.owner)
+        at_work = None if holder is None else working_run(runs, await ledger.owners(), holder.owner)
         now = session.clock.now()
         return [stand_of(run, runs, works=run is at_work, now=now) for run in runs]
 

@@ -106,10 +106,8 @@ def short_id(run: RunRecord, runs: Sequence[RunRecord]) -> str:
     return run.run_id[:length]
 
 
-def working_run(runs: Sequence[RunRecord], owners: Mapping[RunId, str], owner: str | None) -> RunRecord | None:
+def working_run(runs: Sequence[RunRecord], owners: Mapping[RunId, str], owner: str) -> RunRecord | None:
     """Which of the runs the process that holds the ledger is at; `owners` names the last one at each run's lanes."""
-    if owner is None:
-        return None
     at_work = [run for run in runs if run.state is not RunState.FINISHED and run.ended_at is None]
     named = [run for run in at_work if owners.get(run.run_id) == owner]
     return next(iter(named or at_work), None)

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 Values = dict[str, dict[str, Any]]
 
 
-def unbuffered_stdin() -> BinaryIO:
+def unbuffered_stdin() -> BinaryIO | None:
     """Standard input without a buffer, whose lock a thread that reads for ever would keep at the process's end."""
-    return cast("BinaryIO", os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+    try:
+        return cast("BinaryIO", os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+    except (AttributeError, OSError):  # closed, or no file
+        return getattr(sys.stdin, "buffer", None)
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:

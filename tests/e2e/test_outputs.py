@@ -78,9 +78,10 @@ async def test_status_and_report_tell_of_runs_in_both_forms(tmp_path: Path) -> N
     text, detail = await asyncio.gather(
         batcher(tmp_path, "status", "--emulator"), batcher(tmp_path, "status", oldest, "--emulator")
     )
-    assert [line.split()[:3] for line in text.out.splitlines()[1:]] == [
-        [item["run_id"][:15], item["kind"], item["inventory"]] for item in found
-    ]
+    for line, item in zip(text.out.splitlines()[1:], found, strict=True):
+        short, kind, name = line.split()[:3]
+        assert item["run_id"].startswith(short)
+        assert (kind, name) == (item["kind"], item["inventory"])
     assert "rows: created 2" in detail.out
     assert "calls: create 2" in detail.out
 

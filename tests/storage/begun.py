@@ -35,7 +35,7 @@ class Begun:
 
     def copy(self, place: Path, *, closed: bool = False) -> Path:
         """The ledger in a copy of it all; `closed`: as if its last sitting had closed it."""
-        shutil.copytree(self.folder, place, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(self.folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("latest"))
         ledger = place / "reports" / LEDGER
         if closed:
             with contextlib.closing(sqlite3.connect(ledger)) as connection:

@@ -14,7 +14,7 @@ from tests.e2e.clouds import Cloud
 from tests.e2e.commands import all_files
 from tests.storage.begun import Begun, beside, refused
 
-OUTSIDE = ("../x", "../../x", "/tmp/x", "..", ".", "latest", "a/b", "x\n", "\x1b[31mred", "")
+OUTSIDE = ("../x", "../../x", "/tmp/x", "..", ".", "a/b", "x\n", "\x1b[31mred", "")
 
 
 @pytest.mark.parametrize("run_id", OUTSIDE)
@@ -99,6 +99,7 @@ def test_a_runs_folder_that_somebody_made_a_link_is_not_written_through(
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "report.csv").write_text("mine")
+    shutil.rmtree(ledger.parent / begun.run_id)
     (ledger.parent / begun.run_id).symlink_to(theirs)
     refused(main(["report", "--reports", str(ledger.parent)]), capsys.readouterr().err, ledger.parent, "it is a link")
     assert {path.name: path.read_text() for path in theirs.iterdir()} == {"report.csv": "mine"}
