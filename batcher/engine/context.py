@@ -232,7 +232,7 @@ class LaneContext:
         """Make one call at the lane's pace; None if the lane, or `scope`, was stopped first: nothing was sent.
 
         `before` is done when the call's turn has come; nothing is sent either where it says no. Where it took so long
-        that another turn has to be waited for it is taken back, and done again.
+        that another turn has to be waited for, it stands meanwhile and is done again; a pause takes it back first.
         """
         call_class, is_through = class_of(kind), False
         while True:
@@ -290,14 +290,18 @@ class LaneContext:
         """Do what has to be done before a call whose turn has come; whether it may still be made then."""
         if before is None:
             return True
-        began = self.clock.steady()
-        if not await before.do(waits=True):
-            return False
-        is_late = self.clock.steady() - began > max(self.policy.jitter_s, READY_S_MAX)
-        if not is_late and not self.limiter.is_paused:
+        while True:
+            began = self.clock.steady()
+            if not await before.do(waits=True):
+                return False
+            if not self.limiter.is_paused:
+                break
+            before.take_back()
+            if not await self._leave(call_class, scope):
+                return False
+        if self.clock.steady() - began <= max(self.policy.jitter_s, READY_S_MAX):
             return True
-        # Its turn has passed: the disk was slow, or a pause began.
-        before.take_back()
+        # Its turn has passed, as the disk was slow. What is durable stands until the next is: the call may leave first.
         return await self._leave(call_class, scope) and await before.do(waits=False)
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:

@@ -1,4 +1,4 @@
-"""A send that was put on record and never left the machine is no evidence."""
+"""What was put on record and never left is no evidence, and what left is on record, however slow the disk is."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import anyio
 
 from batcher.engine.run import RunEngine
 from batcher.engine.stop import Stop
-from batcher.model import Outcome, RowState
-from tests.engine.rig import THERE, Cloud, KilledError, Thing, rig, slow_disk, there, virtual
+from batcher.model import Outcome, RowState, Window
+from tests.engine.rig import NIGHT, THERE, Cloud, KilledError, Thing, killed, rig, slow_disk, there, virtual
+from tests.ledger.book import everything
 
 
 async def listed(cloud: Cloud) -> None:
@@ -59,3 +60,33 @@ async def test_what_others_made_while_a_pause_kept_a_row_from_leaving_is_theirs(
         work.cloud.things.append(Thing("fl-9", there() - 80.0))
         (line,) = await work.work()
         assert line.outcome is Outcome.EXISTS
+
+
+@virtual
+async def test_a_send_that_left_after_its_turn_had_passed_is_on_record(tmp_path: Path) -> None:
+    """The disk was so slow that the send took another turn; the process was killed while it was on its way."""
+    async with rig(tmp_path, Cloud([killed])) as work:
+        await work.plan()
+        with slow_disk(5.0):
+            await work.dies(window=Window(1, 7.0))
+        (line,) = await everything(work.ledger, NIGHT)
+        assert (line.attempts, line.first_sent_at is None) == (1, False)
+
+
+@virtual
+async def test_a_send_that_left_after_a_pause_is_on_record(tmp_path: Path) -> None:
+    """The pause began while the send was on its way to a slow disk; the process was killed once it had left."""
+    async with rig(tmp_path, Cloud([killed])) as work:
+        await work.plan()
+
+        async def pause(engine: RunEngine) -> None:
+            await listed(work.cloud)
+            await anyio.sleep(8.0)
+            engine.pause()
+            await anyio.sleep(4.0)
+            engine.resume_calls()
+
+        with slow_disk(5.0):
+            await work.dies(meanwhile=pause, reconcile="always")
+        (line,) = await everything(work.ledger, NIGHT)
+        assert (line.attempts, line.first_sent_at is None) == (1, False)
