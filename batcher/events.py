@@ -9,7 +9,7 @@ from batcher.model import LaneKey, Outcome, RunId, Window
 class RunStarted:
     """A sitting of a run begins: `total` rows, of which `open_rows` are still to be done, at `rate`.
 
-    `accepted` of these were taken in an earlier sitting.
+    `accepted` of these were taken in an earlier sitting. `lanes` says how many of them each lane has.
     """
 
     run_id: RunId
@@ -18,6 +18,7 @@ class RunStarted:
     continued: bool
     rate: str
     accepted: int = 0
+    lanes: tuple[tuple[LaneKey, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,15 @@ class LanePaused:
 
 
 @dataclass(frozen=True, slots=True)
+class PaceSet:
+    """The calls of a lane are kept in `window` from now on; `source` is where that comes from: `policy.pace.Source`."""
+
+    lane: LaneKey
+    window: Window
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScopeStopped:
     """A refusal stopped more than its row: `what` names the scope, lane or run."""
 
@@ -134,6 +144,7 @@ Event = (
     | CallMade
     | RowRetried
     | LanePaused
+    | PaceSet
     | ScopeStopped
     | RunSteered
     | ClockSkewed

@@ -109,7 +109,8 @@ async def work(
     open_rows = sum(rows for _, _, rows in lanes)
     accepted = run.counts.get((RowState.ACCEPTED, ""), 0)
     rate = session.settings.run.rate
-    session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, rate, accepted))
+    by_lane = tuple((lane, rows) for _, lane, rows in lanes)
+    session.sink.emit(RunStarted(run_id, sum(run.counts.values()), open_rows, continued, rate, accepted, by_lane))
     began, calls_before = clock.steady(), sum(run.calls.values())
     policy = replace(engine_policy(session), reviewed=PLAN in run.settings, replaces_failed=replaces_failed(run))
     if known is not None:  # the survey has made the checks

@@ -19,6 +19,7 @@ from batcher.config import Settings, all_keys
 from batcher.policy.verdict import OWN_CODES
 from tests.e2e.commands import batcher, start
 from tests.e2e.inventories import write_inventory
+from tests.readme_screens import SCREENS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -181,7 +182,7 @@ def main() -> None:
     """Write every part anew."""
     text = README.read_text(encoding="utf-8")
     made = {name: make() for name, make in TABLES.items()}
-    made |= {name: asyncio.run(make()) for name, make in OUTPUTS.items()}
+    made |= {name: asyncio.run(make()) for name, make in (OUTPUTS | SCREENS).items()}
     for name, new in made.items():
         head, after = text.split(f"<!-- {name} -->\n", 1)
         old = part(text, name)

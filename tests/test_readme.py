@@ -7,6 +7,7 @@ import pytest
 
 from batcher.cli.main import build_parser
 from tests.readme import OUTPUTS, README, TABLES, masked, part
+from tests.readme_screens import SCREENS, shape
 
 TEXT = README.read_text(encoding="utf-8")
 
@@ -20,6 +21,12 @@ def test_a_table_is_the_one_that_the_code_gives(name: str) -> None:
 @pytest.mark.parametrize("name", OUTPUTS)
 async def test_an_output_block_is_what_the_command_prints(name: str) -> None:
     assert masked(part(TEXT, name)) == masked(await OUTPUTS[name]()), "python -m tests.readme writes it"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", SCREENS)
+async def test_a_screen_is_what_a_terminal_shows(name: str) -> None:
+    assert shape(part(TEXT, name)) == shape(await SCREENS[name]()), "python -m tests.readme writes it"
 
 
 def test_every_command_and_option_that_the_readme_uses_exists() -> None:

@@ -14,7 +14,7 @@ from batcher.engine.halt import Halt
 from batcher.engine.limiter import LaneLimiter
 from batcher.engine.seen import Looks, Seen, Whose
 from batcher.engine.stop import FailureGuard, Stop
-from batcher.events import CallMade, LanePaused, ScopeStopped
+from batcher.events import CallMade, LanePaused, PaceSet, ScopeStopped
 from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, ClockOffset, Kind, Lease, Limit, Page, Refused, Stops, Window
 from batcher.policy.breaker import QUOTA_CODE, UNAVAILABLE_CODE, Breaker, QuotaWatch, is_failure, stop_code
@@ -141,7 +141,7 @@ class LaneContext:
         self.worked = halt.worked
         """The clock on which it counts how long something has been tried: it stands while an operator's pause is on."""
         self.limiter = (known.limiter if known else None) or self._new_limiter(lease, limits or {})
-        self.limiter.obey(halt)
+        self.limiter.obey(halt, self._tell_pace)
         self.flow = Flow(policy.concurrency)
         """How many rows are worked side by side."""
         self.in_flight = 0
@@ -185,6 +185,9 @@ class LaneContext:
         )
         limiter.known(limits)
         return limiter
+
+    def _tell_pace(self) -> None:
+        self.sink.emit(PaceSet(self.lane, self.limiter.window, self.limiter.source))
 
     def hold(self, lease: Lease) -> None:
         """Believe in a lease, on the local clock, for a little less than its time."""

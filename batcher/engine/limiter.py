@@ -16,7 +16,7 @@ from aiolimiter import AsyncLimiter
 
 from batcher.engine.halt import Halt
 from batcher.model import CallClass, Window
-from batcher.policy.pace import JITTER_S, Pace, counted_together, pace_of, stricter
+from batcher.policy.pace import JITTER_S, Pace, Source, counted_together, pace_of, stricter
 from batcher.policy.rate_search import RateSearch
 from batcher.ports import Clock
 
@@ -46,6 +46,7 @@ class LaneLimiter:
         """The limits that the provider has named, by what they are for."""
         self._clock = clock
         self._halt = Halt(clock)
+        self._tell: Callable[[], None] | None = None
         self._reserve = reserve
         self._jitter_s = jitter_s
         self._paused_until = 0.0
@@ -57,9 +58,17 @@ class LaneLimiter:
         pace = self.pace
         self._bucket = _Bucket(pace, pace.bucket if was_called else 0.0)
 
-    def obey(self, halt: Halt) -> None:
-        """While `halt` is on nobody gets leave."""
-        self._halt = halt
+    def obey(self, halt: Halt, tell: Callable[[], None]) -> None:
+        """While `halt` is on nobody gets leave; `tell` hears of the pace, now and whenever it changes."""
+        self._halt, self._tell = halt, tell
+        tell()
+
+    @property
+    def source(self) -> Source:
+        """Where the window comes from."""
+        if self.search is not None:
+            return Source.FOUND
+        return Source.NAMED if self.window == self.learnt.get(CallClass.ALL) else Source.GIVEN
 
     @property
     def pace(self) -> Pace:
@@ -190,6 +199,8 @@ class LaneLimiter:
         for call_class, limit in self.learnt.items():
             if call_class is not CallClass.ALL and (is_lower or call_class not in self._own):
                 self._keep_apart(call_class, limit)
+        if self._tell is not None:
+            self._tell()
 
     def set_window(self, window: Window | None) -> None:
         """Somebody has given another rate, None: it is to be found; what the provider has named still holds.

@@ -27,6 +27,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from batcher.model import CallClass, Window
 
@@ -42,6 +43,15 @@ PAUSE_MARGIN = 0.1
 """A lane stays paused up to this share longer, at random, so that lanes do not come back together."""
 AUTO = "auto"
 """The rate that is not given but found (`policy.rate_search`)."""
+
+
+class Source(StrEnum):
+    """Where the pace of a lane comes from."""
+
+    GIVEN = "given"
+    FOUND = "found"
+    NAMED = "named by the provider"
+
 
 _UNITS = {
     "ms": 0.001,

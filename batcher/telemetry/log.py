@@ -63,4 +63,6 @@ def _values(event: Event) -> Iterator[tuple[str, object]]:
             value = rate_text(value)
         elif isinstance(value, float):
             value = round(value, 3)
+        elif isinstance(value, tuple):
+            value = len(value)
         yield item.name, value

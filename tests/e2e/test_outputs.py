@@ -125,7 +125,7 @@ async def test_talk_goes_to_stderr_and_as_much_as_was_asked_for(tmp_path: Path) 
     assert quiet.err == without.err == ""
     assert [line.split()[0] for line in plain.err.splitlines()] == ["batcher:"] * 2
     events = [line.split()[1] for line in verbose.err.splitlines()]
-    assert events == ["run.started", *["row.settled"] * 3, "run.ended"]
+    assert events == ["run.started", "pace.set", *["row.settled"] * 3, "run.ended"]
     assert sorted(line.split()[1] for line in very.err.splitlines()) == sorted([*events, *["call.made"] * 3])
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [a-z.]+ \w+=", line) for line in very.err.splitlines())
     assert "row_no=2 line=3 outcome=created" in verbose.err

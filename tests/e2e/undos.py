@@ -5,6 +5,7 @@ import os
 import pty
 import sqlite3
 import sys
+import termios
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,9 @@ QUICK = (
     "[run]\nattempts_max = 2\nbackoff_base_s = 0.01\nbackoff_cap_s = 0.02\n"
 )
 """Doubt does not last long: a sitting waits a second or two for an answer, and tries everything twice."""
+
+TERMINAL = (40, 140)
+"""Lines and columns."""
 
 
 async def made(sky: Cloud, folder: Path, wishes: Sequence[Row], *words: str, settings: str = QUICK) -> str:
@@ -79,9 +83,10 @@ def rewrite(folder: Path, sql: str) -> None:
         ledger.execute(sql)
 
 
-async def on_terminal(folder: Path, *words: str, keys: bytes) -> tuple[int, str]:
+async def on_terminal(folder: Path, *words: str, keys: bytes = b"") -> tuple[int, str]:
     """Run a command on a terminal and press these keys when it asks; its exit code, and all that it showed."""
     ours, its = pty.openpty()
+    termios.tcsetwinsize(ours, TERMINAL)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "batcher.cli.main", *words),
         cwd=folder,
