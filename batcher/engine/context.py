@@ -141,7 +141,7 @@ class LaneContext:
         self.worked = halt.worked
         """The clock on which it counts how long something has been tried: it stands while an operator's pause is on."""
         self.limiter = (known.limiter if known else None) or self._new_limiter(lease, limits or {})
-        self.limiter.obey(halt, self._tell_pace)
+        self.limiter.obey(halt, lambda window, source: sink.emit(PaceSet(lease.lane, window, source)))
         self.flow = Flow(policy.concurrency)
         """How many rows are worked side by side."""
         self.in_flight = 0
@@ -185,9 +185,6 @@ class LaneContext:
         )
         limiter.known(limits)
         return limiter
-
-    def _tell_pace(self) -> None:
-        self.sink.emit(PaceSet(self.lane, self.limiter.window, self.limiter.source))
 
     def hold(self, lease: Lease) -> None:
         """Believe in a lease, on the local clock, for a little less than its time."""

@@ -46,7 +46,7 @@ class LaneLimiter:
         """The limits that the provider has named, by what they are for."""
         self._clock = clock
         self._halt = Halt(clock)
-        self._tell: Callable[[], None] | None = None
+        self._tell: Callable[[Window, Source], None] | None = None
         self._reserve = reserve
         self._jitter_s = jitter_s
         self._paused_until = 0.0
@@ -58,10 +58,13 @@ class LaneLimiter:
         pace = self.pace
         self._bucket = _Bucket(pace, pace.bucket if was_called else 0.0)
 
-    def obey(self, halt: Halt, tell: Callable[[], None]) -> None:
-        """While `halt` is on nobody gets leave; `tell` hears of the pace, now and whenever it changes."""
+    def obey(self, halt: Halt, tell: Callable[[Window, Source], None]) -> None:
+        """While `halt` is on nobody gets leave; `tell` hears of the pace, now and whenever it changes.
+
+        `tell` must know nothing of who has this limiter: in a cycle their memory would not be free at once.
+        """
         self._halt, self._tell = halt, tell
-        tell()
+        tell(self.window, self.source)
 
     @property
     def source(self) -> Source:
@@ -200,7 +203,7 @@ class LaneLimiter:
             if call_class is not CallClass.ALL and (is_lower or call_class not in self._own):
                 self._keep_apart(call_class, limit)
         if self._tell is not None:
-            self._tell()
+            self._tell(self.window, self.source)
 
     def set_window(self, window: Window | None) -> None:
         """Somebody has given another rate, None: it is to be found; what the provider has named still holds.

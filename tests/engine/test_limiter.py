@@ -303,7 +303,7 @@ def test_while_it_is_halted_nobody_gets_leave_and_a_close_still_ends_it() -> Non
         clock = VirtualClock()
         halt = Halt(clock)
         limiter = LaneLimiter(Window(10, 1.0), clock)
-        limiter.obey(halt, lambda: None)
+        limiter.obey(halt, lambda _window, _source: None)
 
         async def operator() -> None:
             await anyio.sleep(5.0)
