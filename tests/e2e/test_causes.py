@@ -1,27 +1,17 @@
 """Why rows are not done: the cause and not the end, the same on every screen, and rows to act on by it."""
 
 import json
-import socket
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.clouds import cloud
-from tests.e2e.commands import EMULATOR_KEYS, batcher, report_rows, summary, write_settings
+from tests.e2e.commands import EMULATOR_KEYS, batcher, dead_address, report_rows, summary, write_settings
 from tests.e2e.inventories import some_rows, write_rows
 
 BUSY = "[run]\nbackoff_base_s = 0.05\nbackoff_cap_s = 0.1\n"
-
-
-@contextmanager
-def dead_address() -> Iterator[str]:
-    """An address at which nobody listens, for as long as the block lasts."""
-    with closing(socket.socket()) as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{held.getsockname()[1]}"
 
 
 def causes(folder: Path) -> dict[str, int]:
