@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from batcher.app import retry_run as retry_run
     from batcher.app import run_inventory as run_inventory
     from batcher.app import undo_run as undo_run
-    from batcher.config import Settings as Settings
     from batcher.discovery import Discovery as Discovery
     from batcher.discovery import discover as discover
     from batcher.doctor import Finding as Finding
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from batcher.reading import write_report as write_report
     from batcher.records import RunRecord as RunRecord
     from batcher.report.publish import Publication as Publication
+    from batcher.settings import Settings as Settings
     from batcher.sitting import RunResult as RunResult
     from batcher.wiring import Session as Session
 
@@ -59,7 +59,7 @@ _HOMES = {
     "RunRecord": "records",
     "RunResult": "sitting",
     "Session": "wiring",
-    "Settings": "config",
+    "Settings": "settings",
     "Stop": "engine.stop",
     "check_inventory": "preview",
     "continue_run": "live",

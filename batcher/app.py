@@ -13,7 +13,15 @@ from pathlib import Path
 from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, undone_by
 from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
-from batcher.intake import PROJECTS, dropped_if_not_planned, fingerprint_of, new_run, opened_source, record_run
+from batcher.intake import (
+    PROJECTS,
+    check_gone,
+    dropped_if_not_planned,
+    fingerprint_of,
+    new_run,
+    opened_source,
+    record_run,
+)
 from batcher.inventory.open import Inventory
 from batcher.ledger.open import check_there
 from batcher.ledger_port import Ledger
@@ -82,12 +90,20 @@ async def _begin(
 ) -> RunResult:
     """The first sitting of a new run; `runs` are those before it."""
     earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
+    before = earlier[0] if earlier and earlier[0].state is not RunState.PLANNING else None
+    changes: tuple[int, int, int] | None = None
     async with open_cloud(session) as cloud:
         review = Review(reviewed, ledger, run, cloud, session) if reviewed else None
-        await record_run(ledger, run, inventory, cloud, session, review=review.hold if review else None)
-        changes = None
-        if earlier and earlier[0].state is not RunState.PLANNING and earlier[0].fingerprint != run.fingerprint:
-            changes = await ledger.changes(earlier[0].run_id, run.run_id)
+
+        async def look() -> None:
+            nonlocal changes
+            if before is not None and before.fingerprint != run.fingerprint:
+                changes = await ledger.changes(before.run_id, run.run_id)
+                check_gone(before, run, changes[2], session)
+            if review is not None:
+                await review.hold()
+
+        await record_run(ledger, run, inventory, cloud, session, review=look)
         seen = review.seen if review else None
         return await work(ledger, run.run_id, cloud, session, changes=changes, known=seen)
 

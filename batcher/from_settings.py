@@ -7,10 +7,10 @@ from batcher.cloud.classify import classify
 from batcher.cloud.credentials import CredentialOptions
 from batcher.cloud.endpoints import Endpoints, Service
 from batcher.cloud.error_table import STOPS_WORDS, Verdict, merged, user_verdict
-from batcher.config import CloudSettings, ErrorEntry, Section, Settings
 from batcher.model import Stops
 from batcher.policy.breaker import cause_in
 from batcher.policy.verdict import OWN_ADVICE
+from batcher.settings import CloudSettings, ErrorEntry, Section, Settings
 
 
 def endpoints_of(settings: Settings) -> Endpoints:

@@ -201,6 +201,17 @@ def _rule(column: str, broken: str) -> str:
     return _UNFIT if broken == _UNFIT_TYPE and column in _FREE else RULES[column]
 
 
+def names_what_is_attached(fields: Mapping[str, str]) -> bool:
+    """Whether a row looks like the provider's own list of attachments, in which `resource_id` is a VPC's id, say, and
+    the attachment's own stands under `id`.
+    """
+    own = fields.get("id")
+    if own is None or own == fields.get("resource_id"):
+        return False
+    is_kind = fields.get("resource_type", "attachment").lower() in ATTACHMENT_KINDS - {"attachment"}
+    return is_kind and re.fullmatch(_UUID, own) is not None
+
+
 def shorten(value: str) -> str:
     """A value fit for a message: printable and bounded."""
     shown = printable(value[: VALUE_SHOWN_MAX + 1])

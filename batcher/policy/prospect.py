@@ -50,6 +50,8 @@ CHANGES = frozenset({Prospect.CREATE, Prospect.UPDATE})
 """The prospects for which a run makes a call that changes something."""
 AS_WISHED = frozenset({Prospect.EXISTS, Prospect.DUPLICATE})
 """The prospects that need nothing from anybody."""
+CANNOT_BE = frozenset({Prospect.FAILED, Prospect.SKIPPED, Prospect.INVALID, Prospect.CONFLICT})
+"""The prospects of rows that a run would not make, as things stand."""
 
 _SETTLED = {
     Outcome.EXISTS: Prospect.EXISTS,

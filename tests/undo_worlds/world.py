@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from batcher import app
-from batcher.config import Settings
 from batcher.emulator.settings import EmulatorSettings
 from batcher.engine.stop import Stop
 from batcher.errors import RunNotFoundError
 from batcher.model import UNDO, RunState
 from batcher.reading import list_runs
 from batcher.records import RunRecord
+from batcher.settings import Settings
 from batcher.sitting import RunResult
 from batcher.wiring import Session
 from tests.e2e.clouds import TICKET

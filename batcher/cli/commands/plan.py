@@ -63,7 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if show_config(arguments):
         return 0
     from batcher.policy.pace import parse_duration  # late, as what follows
-    from batcher.policy.prospect import AS_WISHED, Prospect
+    from batcher.policy.prospect import AS_WISHED, CANNOT_BE, Prospect
     from batcher.policy.verdict import EXIT_OF_STOP
     from batcher.review import describe
 
@@ -99,7 +99,7 @@ def execute(arguments: argparse.Namespace) -> int:
     rows = {prospect for prospect, count in forecast.rows.items() if count}
     if Prospect.UNKNOWN in rows:
         return UNFINISHED
-    return FAULTY if arguments.check and rows - AS_WISHED else 0
+    return FAULTY if rows & CANNOT_BE or (arguments.check and rows - AS_WISHED) else 0
 
 
 def _writable(out: Path, inventory: str) -> Path:
