@@ -45,7 +45,7 @@ CHECKS = ("attachments", "log_groups", "log_streams")
 """The kinds of call that a preflight check makes."""
 _QUIET = frozenset({Prospect.CREATE, Prospect.EXISTS})
 """Prospects of which nothing needs to be said row by row."""
-_THERE = frozenset({Prospect.EXISTS, Prospect.UPDATE, Prospect.DRIFTED})
+_THERE = frozenset({Prospect.EXISTS, Prospect.PENDING, Prospect.UPDATE, Prospect.DRIFTED})
 """Prospects whose thing is there."""
 
 
@@ -184,9 +184,7 @@ async def survey_run(
     await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
     await ledger.write(run.run_id, [], {}, knowledge.limits)  # the survey keeps them, too
     notes, survey = _Notes(preflight=session.settings.run.preflight), Survey()
-    policy = replace(
-        engine_policy(session), reconcile="always", fix_drift=False, preflight=not session.emulator, verify=False
-    )
+    policy = replace(engine_policy(session), reconcile="always", fix_drift=False, preflight=not session.emulator)
     looking = replace(session, sink=Tee([session.sink, notes]))
     engine = new_engine(ledger, run.run_id, cloud, looking, policy=policy, work_lane=survey.look)
     try:
@@ -268,6 +266,8 @@ class Judge:
         seen = self.lane_survey(record)
         if record.state is RowState.SETTLED or seen is None:
             return record.error_code, record.error_message
+        if record.state is RowState.ACCEPTED:
+            return record.error_code, f"it is there, in state `{record.remote_state}`"
         if refused := seen.refused.get(scope):
             return skip_code(refused), f"{refused.code}: {refused.message}"
         stopped = f"{seen.stopped.code}: {seen.stopped.message}" if seen.stopped else ""
@@ -303,7 +303,10 @@ class _Tally:
                 self._by_lane.setdefault(record.lane, []).append(found)
             self._hashes[place] = hashlib.blake2b(digest_size=16)
         self._scopes[place].rows[prospect] += 1
-        known = f"{record.row_no} {prospect} {record.remote_id or ''} {record.error_code} {record.error_message}\n"
+        # That what is there becomes final in between moves nothing.
+        seen_as = Prospect.EXISTS if prospect is Prospect.PENDING else prospect
+        code = "" if prospect is Prospect.PENDING else record.error_code
+        known = f"{record.row_no} {seen_as} {record.remote_id or ''} {code} {record.error_message}\n"
         self._hashes[place].update(known.encode("utf-8", "surrogatepass"))
         if record.lane is not None and record.spec is not None:
             self._count_calls(self._scopes[place], record.lane, record.spec, record, prospect)
@@ -357,12 +360,13 @@ def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session
     for scope in tally.scopes_of(lane):
         rows = sum(scope.rows.values()) - scope.rows[Prospect.DUPLICATE] - scope.rows[Prospect.CONFLICT]
         things, new = scope.things or 0, scope.rows[Prospect.CREATE]
+        followed = new + scope.rows[Prospect.PENDING]
         if pays(ScopeLoad(scope.scope, rows, 0, 0), run.reconcile, has_history=knowledge.has_history):
             calls["list"] += pages_of(things, PAGE_LIMIT)
         elif there := sum(scope.rows[prospect] for prospect in _THERE):  # each is refused, and looked up
             calls["create"] += there
             calls["list"] += pages_of(there, LOOK_UP_ROWS_MAX)
-        if (run.verify and new) or scope.to_amend:
+        if (run.verify and followed) or scope.to_amend:
             calls["list"] += pages_of(things + new, PAGE_LIMIT)
     if run.preflight:
         calls.update(notes.checks.get(lane, {}))

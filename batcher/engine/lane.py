@@ -7,7 +7,7 @@ import anyio
 
 from batcher.engine.attempt import attempt, put_back, take_due_generations
 from batcher.engine.context import LaneContext
-from batcher.engine.last_look import look_last
+from batcher.engine.last_look import is_open_to_looks, look_last
 from batcher.engine.look_up import LookUps
 from batcher.engine.preflight import preflight
 from batcher.engine.reconcile import reconcile, skip_moved
@@ -16,6 +16,7 @@ from batcher.engine.taken import settle_unsure
 from batcher.engine.verify import Follower
 from batcher.model import CallClass, ClaimedRow
 from batcher.policy.breaker import skip_code, skip_message, skips_the_rest
+from batcher.policy.found import NOT_FINAL, STILL_NOT_FINAL
 
 PAGE_ROWS_MAX = 500
 """Rows of one claim at most."""
@@ -55,6 +56,7 @@ async def run_lane(context: LaneContext, open_rows: int) -> None:
             if not await follower.verify():
                 break
         await look_last(context, follower.look_at)
+        await give_up_waiting(context)
         await skip_rest(context)
 
 
@@ -64,6 +66,19 @@ async def skip_rest(context: LaneContext) -> None:
     if context.stopped is not None and skips_the_rest(context.stopped):
         code, message = skip_code(context.stopped), skip_message(context.stopped)
         await context.ledger.skip_planned(context.lease, code, message, context.clock.now())
+
+
+async def give_up_waiting(context: LaneContext) -> None:
+    """Settle as unverified what stood there before, and was not final as long as the lane has followed it.
+
+    So the run can be finished, and the next one looks at all of the inventory; what the run itself has made stays
+    accepted, and the next sitting goes on with it. After a stop there was no time to follow it.
+    """
+    if context.stop.is_requested or context.gate.stopped is not None or not is_open_to_looks(context):
+        return
+    await context.commit.flush()
+    if any(rows > 0 for rows in context.accepted.values()):
+        await context.ledger.settle_not_final(context.lease, NOT_FINAL, STILL_NOT_FINAL, context.clock.now())
 
 
 async def _keep_lease(context: LaneContext, is_over: anyio.Event) -> None:

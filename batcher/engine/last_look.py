@@ -77,4 +77,9 @@ def _may_look(context: LaneContext) -> bool:
         return False
     if context.stop.is_requested and context.stop.code not in LOOKED_AFTER:
         return False
+    return is_open_to_looks(context)
+
+
+def is_open_to_looks(context: LaneContext) -> bool:
+    """Whether nothing has stopped the lane itself, or only its quota has."""
     return context.stopped is None or context.stopped.code == QUOTA_CODE

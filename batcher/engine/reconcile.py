@@ -29,7 +29,7 @@ from batcher.engine.settling import (
     whose,
 )
 from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, Settlement, Stops
-from batcher.policy.evidence import sendings_before
+from batcher.policy.evidence import sendings_before, times_before
 from batcher.policy.found import is_leaving, others_standing, standing_of
 from batcher.policy.verdict import OWN_CODES, OwnCode
 from batcher.records import ScopeLoad
@@ -192,7 +192,8 @@ async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remo
         remote = next(each for each in remotes if each.remote_id == row.remote_id)
     made = made_by_run(context, row, remote, sendings_before(row, context.policy.answer_s_max))
     others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
-    note = "" if row.state is RowState.PLANNED else whose(made=made)
+    was_sent = row.state is RowState.CLAIMED or made is not False or bool(times_before(row))
+    note = whose(made=made) if row.state is not RowState.PLANNED and was_sent else ""
     found = found_settlement(context, row, remote, made=made, note=others or note)
     if found is None:
         return None, False

@@ -23,6 +23,7 @@ class Prospect(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     EXISTS = "exists"
+    PENDING = "pending"
     DRIFTED = "drifted"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -36,6 +37,7 @@ PROSPECTS: dict[Prospect, str] = {
     Prospect.CREATE: "to create",
     Prospect.UPDATE: "drifted, to be put right",
     Prospect.EXISTS: "there as wished",
+    Prospect.PENDING: "there, not final yet",
     Prospect.DRIFTED: "there, but otherwise than wished",
     Prospect.FAILED: "cannot be made",
     Prospect.SKIPPED: "cannot be made now",
@@ -79,6 +81,8 @@ def prospect_of(
         return Prospect.CONFLICT if code == OwnCode.CONFLICT else Prospect.INVALID
     if state is RowState.SETTLED and outcome is not None:
         return _SETTLED.get(outcome, Prospect.EXISTS)
+    if state is RowState.ACCEPTED:
+        return Prospect.PENDING
     if is_refused:
         return Prospect.SKIPPED
     return Prospect.CREATE if is_listed else Prospect.UNKNOWN

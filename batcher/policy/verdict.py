@@ -77,7 +77,7 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.LEASE_LOST: "this process lost its hold on the row's project and stopped working there",
     OwnCode.NOT_ATTEMPTED: "the row's turn has not come yet",
     OwnCode.IN_DOUBT: "the row may have been sent, and nothing reliable is known of its effect",
-    OwnCode.UNVERIFIED: "the provider accepted the row, and its final state has not been seen yet",
+    OwnCode.UNVERIFIED: "the provider has it, and its final state has not been seen yet",
     OwnCode.INVALID: "the row breaks a rule of the inventory; each fault is named",
     OwnCode.CONFLICT: "an earlier row asks for the same flow log otherwise; the differences are named",
     OwnCode.DUPLICATE: "an earlier row asks for the same",

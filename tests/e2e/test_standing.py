@@ -1,0 +1,118 @@
+"""What stands already, and is not as it will be: a plan, a run and the report say the same of it, and know no more."""
+
+import json
+from pathlib import Path
+
+from tests.e2e.clouds import Cloud, cloud
+from tests.e2e.commands import Ended, calls_made, column, report_rows, says, summary, write_settings
+from tests.e2e.inventories import some_rows, write_rows
+
+SHORT = "[run]\nverify_time_s = 0.2\n"
+"""Nobody waits for long for what stays `pending`."""
+
+
+async def freed(sky: Cloud, wish: dict[str, str], state: str) -> None:
+    """What is `pending` on a row's attachment becomes this."""
+    place = {name: wish[name] for name in ("project_id", "er_id", "resource_id")}
+    await sky.control("POST", "fates", [{**place, "state": state}])
+
+
+def told(ended: Ended) -> dict[str, int]:
+    """Rows by what a plan says of them."""
+    return {name: count for name, count in json.loads(ended.out)["rows"].items() if count}
+
+
+async def test_what_stays_pending_is_never_there_as_wished_and_no_night_waits_for_the_one_before(
+    tmp_path: Path,
+) -> None:
+    """Two that stand, one of them `pending` for good; each night is a run of its own, which looks at both."""
+    wishes = some_rows(2)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    write_settings(tmp_path, SHORT)
+    async with cloud() as sky:
+        await sky.seed(wishes[0])
+        await sky.seed(wishes[1], state="pending")
+        ids = set()
+        for _ in range(2):
+            planned = await sky.run(tmp_path, "plan", str(inventory), "--check")
+            assert planned.code == 3, planned.out
+            says(planned.out, "1 there as wished", "1 there, not final yet", "1 pending, BATCHER.Unverified, as line 3")
+            ended = await sky.run(tmp_path, "run", str(inventory))
+            assert ended.code == 5, ended.err
+            assert column(tmp_path, "outcome") == ["exists", "unverified"]
+            last = report_rows(tmp_path)[1]
+            assert (last["error_code"], last["flow_log_state"]) == ("BATCHER.Unverified", "pending")
+            assert "in state `pending`" in last["error_message"]
+            assert [line["name"] for line in report_rows(tmp_path, "pending.csv")] == [wishes[1]["name"]]
+            ids.add(summary(tmp_path)["run_id"])
+        assert len(ids) == 2
+
+        await freed(sky, wishes[1], "available")
+        resumed = await sky.run(tmp_path, "resume")
+        assert resumed.code == 0, resumed.err
+        assert column(tmp_path, "outcome") == ["exists", "exists"]
+        assert (await sky.run(tmp_path, "plan", str(inventory), "--check")).code == 0
+        assert (await sky.run(tmp_path, "run", str(inventory))).code == 0
+        assert calls_made(tmp_path) == {"list": 1}
+        assert await sky.creates() <= 2
+
+
+async def test_what_is_pending_is_followed_to_its_end(tmp_path: Path) -> None:
+    wishes = some_rows(3)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud() as sky:
+        await sky.seed(*wishes, state="pending")
+        async with sky.slowly(tmp_path, "run", str(inventory), "--reconcile", "always", rate="200/s") as running:
+            await running.until("kind=list")
+            for wish, state in zip(wishes, ("available", "failed", "available"), strict=True):
+                await freed(sky, wish, state)
+            ended = await running.end()
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["exists", "failed", "exists"]
+        assert column(tmp_path, "error_message")[0] == ""
+        assert await sky.creates() == 0
+        undone = await sky.run(tmp_path, "undo", "latest", "--yes")
+        assert undone.code == 2, undone.out
+        assert len(await sky.flow_logs(wishes[0])) == 3
+
+
+async def test_what_failed_before_is_failed_in_plan_and_run(tmp_path: Path) -> None:
+    wishes = some_rows(2)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud() as sky:
+        await sky.seed(*wishes, state="failed")
+        planned = await sky.run(tmp_path, "plan", str(inventory), "--output", "json")
+        assert told(planned) == {"failed": 2}
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert (ended.code, column(tmp_path, "error_code")) == (3, ["BATCHER.RemoteFailed"] * 2), ended.err
+
+
+async def test_without_verification_what_is_pending_is_there(tmp_path: Path) -> None:
+    wishes = some_rows(2)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud() as sky:
+        await sky.seed(*wishes, state="pending")
+        planned = await sky.run(tmp_path, "plan", str(inventory), "--no-verify", "--output", "json")
+        assert told(planned) == {"exists": 2}
+        ended = await sky.run(tmp_path, "run", str(inventory), "--no-verify")
+        assert (ended.code, column(tmp_path, "outcome")) == (0, ["exists"] * 2), ended.err
+        assert column(tmp_path, "flow_log_state") == ["pending"] * 2
+
+
+async def test_a_reviewed_plan_does_not_make_what_it_saw_pending(tmp_path: Path) -> None:
+    """It becomes final after the review, and one is gone: that one was not to be made."""
+    wishes = some_rows(2)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud() as sky:
+        ids = await sky.seed(*wishes, state="pending")
+        planned = await sky.run(tmp_path, "plan", str(inventory), "--out", "plan.json")
+        assert planned.code == 0, planned.err
+        async with sky.slowly(tmp_path, "run", str(inventory), "--plan", "plan.json", rate="200/s") as running:
+            await running.until("kind=list")
+            await sky.control("DELETE", f"flow-logs/{ids[1]}")
+            await freed(sky, wishes[0], "available")
+            ended = await running.end()
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["exists", "skipped"]
+        assert column(tmp_path, "error_code")[1] == "BATCHER.Moved"
+        assert await sky.creates() == 0
