@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from batcher.engine.look_up import LOOK_UP_ROWS_MAX
-from batcher.engine.reconcile import pays
+from batcher.engine.reconcile import is_blind, pays
 from batcher.engine.survey import LaneSurvey, Survey
 from batcher.errors import leaf
 from batcher.events import CallMade, Event, Warned
@@ -26,12 +26,13 @@ from batcher.policy.prospect import (
     LaneCost,
     Prospect,
     duration_s,
+    finding_calls,
     pages_of,
     prospect_of,
     refused_by_quota,
 )
 from batcher.policy.rate_search import RateSearch
-from batcher.policy.verdict import OwnCode
+from batcher.policy.verdict import CHECKED, OwnCode
 from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad
 from batcher.sitting import new_engine, what_stopped
 from batcher.telemetry.sinks import Tee
@@ -53,7 +54,8 @@ _THERE = frozenset({Prospect.EXISTS, Prospect.PENDING, Prospect.UPDATE, Prospect
 class ScopeForecast:
     """One router's share: its rows by prospect, and how many flow logs it has (None: not known).
 
-    `to_amend`: of those to create, how many need another call before they are as wished.
+    `to_amend`: of those to create, how many need another call before they are as wished. `there` rows have a
+    flow log already. `without_ground`: whether the checks found rows that cannot be made.
     """
 
     lane: LaneKey | None
@@ -62,6 +64,8 @@ class ScopeForecast:
     rows: Counter[Prospect] = field(default_factory=Counter)
     to_amend: int = 0
     digest: str = ""
+    there: int = 0
+    without_ground: bool = False
 
 
 @dataclass(slots=True)
@@ -303,6 +307,8 @@ class _Tally:
                 self._by_lane.setdefault(record.lane, []).append(found)
             self._hashes[place] = hashlib.blake2b(digest_size=16)
         self._scopes[place].rows[prospect] += 1
+        self._scopes[place].there += prospect in _THERE or record.error_code == OwnCode.REMOTE_FAILED
+        self._scopes[place].without_ground |= record.error_code in CHECKED
         # That what is there becomes final in between moves nothing.
         seen_as = Prospect.EXISTS if prospect is Prospect.PENDING else prospect
         code = "" if prospect is Prospect.PENDING else record.error_code
@@ -355,17 +361,24 @@ class _Tally:
 
 
 def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session, knowledge: Knowledge) -> LaneForecast:
-    run = session.settings.run
+    run, has_checks = session.settings.run, session.settings.run.preflight and not session.emulator
     calls = Counter({kind: count for kind, count in tally.due[lane].items() if count})
     for scope in tally.scopes_of(lane):
         rows = sum(scope.rows.values()) - scope.rows[Prospect.DUPLICATE] - scope.rows[Prospect.CONFLICT]
         things, new = scope.things or 0, scope.rows[Prospect.CREATE]
         followed = new + scope.rows[Prospect.PENDING]
-        if pays(ScopeLoad(scope.scope, rows, 0, 0), run.reconcile, has_history=knowledge.has_history):
+        load = ScopeLoad(scope.scope, rows, 0, 0)
+        if pays(load, run.reconcile, has_history=knowledge.has_history, has_checks=has_checks):
             calls["list"] += pages_of(things, PAGE_LIMIT)
-        elif there := sum(scope.rows[prospect] for prospect in _THERE):  # each is refused, and looked up
-            calls["create"] += there
-            calls["list"] += pages_of(there, LOOK_UP_ROWS_MAX)
+        else:
+            calls += finding_calls(
+                there=scope.there,
+                things=things,
+                is_checked=has_checks and scope.without_ground,
+                is_first=is_blind(load, run.reconcile),
+                page_items_max=PAGE_LIMIT,
+                look_up_items_max=LOOK_UP_ROWS_MAX,
+            )
         if (run.verify and followed) or scope.to_amend:
             calls["list"] += pages_of(things + new, PAGE_LIMIT)
     if run.preflight:

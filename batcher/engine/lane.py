@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from batcher.engine.attempt import attempt, put_back, take_due_generations
+from batcher.engine.attempt import attempt, take_due_generations
 from batcher.engine.context import LaneContext
 from batcher.engine.last_look import is_open_to_looks, look_last
 from batcher.engine.look_up import LookUps
 from batcher.engine.preflight import preflight
 from batcher.engine.reconcile import reconcile, skip_moved
+from batcher.engine.row_end import put_back
 from batcher.engine.row_queue import RowQueue, Work
 from batcher.engine.taken import settle_unsure
 from batcher.engine.verify import Follower
@@ -139,5 +140,10 @@ async def _work(context: LaneContext, look_ups: LookUps, queue: RowQueue) -> Non
             work = await queue.take()
             if work is None:
                 return
+            if context.blind.holds(work):
+                queue.hold(work)
+                continue
             again = await attempt(context, look_ups, work)
         queue.done(work, again=again)
+        if context.blind.is_answered(work):
+            queue.release(work.row.scope)

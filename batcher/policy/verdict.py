@@ -103,6 +103,17 @@ OWN_CODES: Mapping[str, str] = {
 }
 """Every own code and its meaning, in the order of the documentation."""
 
+CHECKED: frozenset[str] = frozenset(
+    {
+        OwnCode.NO_ATTACHMENT,
+        OwnCode.NOT_AN_ATTACHMENT,
+        OwnCode.ATTACHMENT_NOT_READY,
+        OwnCode.NO_LOG_GROUP,
+        OwnCode.NO_LOG_STREAM,
+    }
+)
+"""The codes of rows that the preflight checks find without ground."""
+
 EXIT_OF_STOP: Mapping[str, int] = {
     OwnCode.INTERRUPTED: 130,
     OwnCode.TERMINATED: 143,

@@ -3,9 +3,22 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.clouds import Cloud, cloud
-from tests.e2e.commands import Ended, calls_made, column, report_rows, says, summary, write_settings
-from tests.e2e.inventories import some_rows, write_rows
+from tests.e2e.commands import (
+    EMULATOR_KEYS,
+    Ended,
+    batcher,
+    calls_made,
+    column,
+    emulator,
+    report_rows,
+    says,
+    summary,
+    write_settings,
+)
+from tests.e2e.inventories import some_rows, some_uuid, write_rows
 
 SHORT = "[run]\nverify_time_s = 0.2\n"
 """Nobody waits for long for what stays `pending`."""
@@ -116,3 +129,99 @@ async def test_a_reviewed_plan_does_not_make_what_it_saw_pending(tmp_path: Path)
         assert column(tmp_path, "outcome") == ["exists", "skipped"]
         assert column(tmp_path, "error_code")[1] == "BATCHER.Moved"
         assert await sky.creates() == 0
+
+
+async def test_what_stands_without_its_ground_is_there_for_a_preflight_too(tmp_path: Path) -> None:
+    """Its log group is gone: what stands stands, and another such row cannot be made. On two routers with few rows."""
+    wishes = some_rows(12, routers=2)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud(open_world=False) as sky:
+        await sky.seed_ground(*({**wish, "log_group_id": some_uuid("another group")} for wish in wishes))
+        await sky.seed(*wishes[:10])
+        await sky.seed(wishes[10], name="otherwise")
+        planned = await sky.run(tmp_path, "plan", str(inventory), "--preflight", "--output", "json")
+        ended = await sky.run(tmp_path, "run", str(inventory), "--preflight")
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["exists"] * 10 + ["drifted", "failed"]
+        assert column(tmp_path, "error_code")[11] == "BATCHER.NoLogGroup"
+        assert told(planned) == {"exists": 10, "drifted": 1, "failed": 1}
+        assert calls_made(tmp_path) == json.loads(planned.out)["calls"]["by_kind"]
+        assert await sky.creates() == 0
+
+
+async def test_what_a_preflight_cannot_list_is_sent_as_it_is(tmp_path: Path) -> None:
+    wishes = some_rows(2)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud(open_world=False) as sky:
+        await sky.seed_ground({**wishes[0], "log_group_id": some_uuid("another group")})
+        await sky.seed(wishes[0])
+        no = {"operation": "list", "fault": "status", "status": 403, "code": "ER.04003001", "message": "denied"}
+        await sky.script({**no, "times": 1})
+        ended = await sky.run(tmp_path, "run", str(inventory), "--preflight")
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["exists", "failed"]
+        assert column(tmp_path, "error_code")[1].startswith("ER.")
+
+
+@pytest.mark.parametrize(("rows", "made"), [(30, {"create": 2, "list": 2}), (60, {"list": 2})])
+async def test_few_rows_that_stand_cost_no_more_than_many(tmp_path: Path, rows: int, made: dict[str, int]) -> None:
+    """Two routers; of each one row goes ahead, and the listing that its refusal asks for settles the others."""
+    wishes = some_rows(rows, routers=2)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud(latency_s=0.02) as sky:
+        await sky.seed(*wishes)
+        planned = await sky.run(tmp_path, "plan", str(inventory))
+        says(planned.out, f"{rows} there as wished")
+        assert "to create" not in planned.out
+        refused = "2 create (2 refused, as they are there), " if "create" in made else ""
+        says(planned.out, f"calls    {sum(made.values())} at least: {refused}2 list (this plan cost")
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert (ended.code, set(column(tmp_path, "outcome"))) == (0, {"exists"}), ended.err
+        assert calls_made(tmp_path) == made
+
+
+async def test_the_first_that_stands_has_the_router_listed_wherever_it_is(tmp_path: Path) -> None:
+    """The first rows are new, the others stand, one of them otherwise than wished, and two failed."""
+    wishes = some_rows(16)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud() as sky:
+        await sky.seed(*wishes[3:13])
+        await sky.seed(wishes[13], name="otherwise")
+        await sky.seed(*wishes[14:], state="failed")
+        planned = await sky.run(tmp_path, "plan", str(inventory), "--fix-drift", "--no-verify", "--output", "json")
+        words = sky.words("run", str(inventory), "--fix-drift", "--no-verify", "--concurrency", "1")
+        ended = await batcher(tmp_path, *words, extra=EMULATOR_KEYS)
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["created"] * 3 + ["exists"] * 10 + ["updated"] + ["failed"] * 2
+        made = {"create": 4, "list": 1, "update": 1}
+        assert calls_made(tmp_path) == json.loads(planned.out)["calls"]["by_kind"] == made
+
+
+async def test_where_nothing_stands_a_row_that_goes_ahead_costs_no_call(tmp_path: Path) -> None:
+    wishes = some_rows(30, routers=6)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud() as sky:
+        ended = await sky.run(tmp_path, "run", str(inventory), "--no-verify")
+        assert (ended.code, set(column(tmp_path, "outcome"))) == (0, {"created"}), ended.err
+        assert calls_made(tmp_path) == {"create": 30}
+
+
+async def test_the_emulator_is_one_world_for_a_plan_a_check_and_a_run(tmp_path: Path) -> None:
+    """Nothing was seeded: any attachment and log group is taken, and nobody says that they cannot be."""
+    wishes = some_rows(30, routers=2)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with emulator(tmp_path) as served:
+        sky = Cloud(served.url)
+        for words in (("plan", str(inventory)), ("plan", str(inventory), "--preflight")):
+            planned = await sky.run(tmp_path, *words)
+            says(planned.out, "30 to create", "warning  the emulator takes any attachment, log group and stream")
+            assert (planned.code, "cannot be made" in planned.out) == (0, False), planned.out
+        visited = await batcher(tmp_path, "doctor", str(inventory), "--endpoint", sky.url, extra=EMULATOR_KEYS)
+        assert (visited.code, "failed" in visited.out) == (0, False), visited.out
+        says(visited.out, "the emulator takes any")
+        ended = await sky.run(
+            tmp_path, "run", str(inventory), "--preflight", "--reports", "checked", "--ledger", "c.db"
+        )
+        assert ended.code == 0, ended.err
+        says(ended.err, "warning: the emulator takes any attachment")
+        assert (await sky.statistics())["created_total"] == 30
