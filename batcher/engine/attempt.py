@@ -29,14 +29,13 @@ SET_BACK_S = 60.0
 
 async def attempt(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     """Bring a row on by one send; True if it waits for another. Cancelled, the row stays claimed."""
-    if context.closing or _stopper(context, work) is not None:
-        _leave(context, work)
+    if await _is_settled_or_left(context, work):
         return False
     if work.looks_until is not None and work.refused is not None:
         return await settle_by_listing(context, look_ups, work, work.refused)
     if work.leaving is not None and not await _has_made_way(context, work):
         return work.leaving is not None
-    match _Step.DONE if await _was_shown(context, work) else await _prepare(context, look_ups, work):
+    match await _prepare(context, look_ups, work):
         case _Step.SEND:
             return await _send(context, look_ups, work)
         case _Step.WAIT:
@@ -45,8 +44,18 @@ async def attempt(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
             return False
 
 
+async def _is_settled_or_left(context: LaneContext, work: Work) -> bool:
+    """Settle a row by what was shown of it since it was claimed, or leave it where it is not to be sent now."""
+    if not context.closing and await _was_shown(context, work):
+        return True
+    if context.closing or _stopper(context, work) is not None:
+        _leave(context, work)
+        return True
+    return False
+
+
 async def _was_shown(context: LaneContext, work: Work) -> bool:
-    """Settle a row that was not sent by what a listing has shown since; whether it did."""
+    """Settle a row that surely made nothing by what a listing has shown at its place; whether it did."""
     remotes = context.blind.take(work)
     if remotes:
         remotes = await without_gone(context, work.row, work.row.believed_id, remotes, is_old=False)
@@ -274,6 +283,8 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
     match decision:
         case LookUp():
             return await settle_by_listing(context, look_ups, work, refused)
+        case GiveUp() if await _was_shown(context, work):
+            pass
         case GiveUp():
             settle(context, work, Outcome.FAILED, refused.code, refused.message)
         case PutBack():

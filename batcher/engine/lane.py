@@ -7,7 +7,7 @@ import anyio
 
 from batcher.engine.attempt import attempt, take_due_generations
 from batcher.engine.context import LaneContext
-from batcher.engine.last_look import is_open_to_looks, look_last
+from batcher.engine.last_look import is_open_to_looks, list_left, look_last
 from batcher.engine.look_up import LookUps
 from batcher.engine.preflight import preflight
 from batcher.engine.reconcile import reconcile, skip_moved
@@ -56,6 +56,7 @@ async def run_lane(context: LaneContext, open_rows: int) -> None:
             await settle_unsure(context, is_last=True)
             if not await follower.verify():
                 break
+        await list_left(context)
         await look_last(context, follower.look_at)
         await give_up_waiting(context)
         await skip_rest(context)

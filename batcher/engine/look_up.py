@@ -35,16 +35,16 @@ class LookUps:
         self._context = context
         self._desks: dict[str, _Desk] = {}
 
-    async def find(self, row: ClaimedRow, *, exists: bool = False) -> tuple[list[Remote], ScopeListing]:
+    async def find(self, row: ClaimedRow, *, is_refused: bool = False) -> tuple[list[Remote], ScopeListing]:
         """All that the listing shows at the row's place, and the listing, which says whether it was read whole.
 
-        If the provider says that it `exists`, and its scope was sent blind, all of the scope is listed.
+        If the provider has refused it for good, and its scope was sent blind, all of the scope is listed.
         """
         desk = self._desks.setdefault(row.scope, _Desk())
         desk.waiting[row.key] = row.spec
         async with desk.lock:
             if row.key in desk.waiting:
-                await self._read(desk, row, is_whole=exists and self._context.blind.is_to_be_listed(row))
+                await self._read(desk, row, is_whole=is_refused and self._context.blind.is_to_be_listed(row))
             return desk.answers.pop(row.key)
 
     async def _read(self, desk: _Desk, row: ClaimedRow, *, is_whole: bool) -> None:

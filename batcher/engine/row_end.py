@@ -22,6 +22,7 @@ from batcher.engine.settling import (
     whose,
 )
 from batcher.model import Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement
+from batcher.policy.breaker import QUOTA_CODE
 from batcher.policy.found import others_standing, standing_of
 
 LOOK_S_FIRST, LOOK_S_MAX = 1.0, 15.0
@@ -30,13 +31,17 @@ LOOK_S_FIRST, LOOK_S_MAX = 1.0, 15.0
 
 async def settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> bool:
     """Settle a row by what the listing shows; True if it is looked for again later."""
-    listed, listing = await look_ups.find(work.row, exists=refused.kind is Kind.EXISTS)
+    listed, listing = await look_ups.find(work.row, is_refused=refused.definitive or refused.kind is Kind.EXISTS)
     is_old = work.looks_until is not None and context.clock.steady() >= work.looks_until
     remotes = await without_gone(context, work.row, work.row.believed_id, listed, is_old=is_old)
     if remotes and await settle_found(context, work, remotes):
         return False
     if not listing.complete:
-        if not context.closing:
+        if context.closing and not work.in_doubt and refused.code == QUOTA_CODE:
+            settle(context, work, Outcome.FAILED, refused.code, refused.message)
+        elif context.closing and not work.in_doubt:
+            put_back(context, work)
+        elif not context.closing:
             message = f"{refused.message}; {unreadable(listing)}"
             settle(context, work, Outcome.IN_DOUBT, refused.code, message)
         return False
@@ -88,7 +93,7 @@ async def settle_found(context: LaneContext, work: Work, remotes: Sequence[Remot
         return False
     settlement = await put_right(context, known, remote, found)
     if settlement is None:
-        if not work.in_doubt and not work.sends:
+        if not work.in_doubt:
             put_back(context, work)
         return True
     # What failed and was there before must not be taken for what this token may have made: `undo` asks.

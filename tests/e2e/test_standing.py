@@ -18,7 +18,7 @@ from tests.e2e.commands import (
     summary,
     write_settings,
 )
-from tests.e2e.inventories import some_rows, some_uuid, write_rows
+from tests.e2e.inventories import row, some_rows, some_uuid, write_rows
 
 SHORT = "[run]\nverify_time_s = 0.2\n"
 """Nobody waits for long for what stays `pending`."""
@@ -225,3 +225,37 @@ async def test_the_emulator_is_one_world_for_a_plan_a_check_and_a_run(tmp_path: 
         assert ended.code == 0, ended.err
         says(ended.err, "warning: the emulator takes any attachment")
         assert (await sky.statistics())["created_total"] == 30
+
+
+async def test_what_stands_is_there_though_its_attachment_cannot_be_used(tmp_path: Path) -> None:
+    """The service refuses a create for that before it looks what is there."""
+    wishes = some_rows(4)
+    inventory = write_rows(tmp_path / "routers.csv", wishes)
+    async with cloud(open_world=False) as sky:
+        await sky.seed_ground(*wishes)
+        await sky.seed(*wishes[:3])
+        place = {name: wishes[0][name] for name in ("project_id", "er_id")}
+        frozen = [{**place, "id": wish["resource_id"], "state": "freezed"} for wish in (wishes[0], wishes[3])]
+        await sky.control("POST", "attachments", frozen)
+        planned = await sky.run(tmp_path, "plan", str(inventory), "--output", "json")
+        assert told(planned) == {"exists": 3, "skipped": 1}
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 3, ended.err
+        assert column(tmp_path, "outcome") == ["exists"] * 3 + ["failed"]
+        assert calls_made(tmp_path) == {"create": 2, "list": 1}
+
+
+async def test_what_stands_is_there_though_the_quota_ends_before_its_turn(tmp_path: Path) -> None:
+    """Ten rows of another router are refused first; a listing of the second one needs no quota."""
+    new, there = some_rows(10, routers=1), [row(number, salt="there ") for number in range(1, 46, 3)]
+    there = [{**wish, "project_id": new[0]["project_id"]} for wish in there]
+    inventory = write_rows(tmp_path / "routers.csv", [*new, *there])
+    async with cloud(quota=15) as sky:
+        await sky.seed(*there)
+        planned = await sky.run(tmp_path, "plan", str(inventory), "--output", "json")
+        assert told(planned) == {"create": 10, "exists": 15}
+        ended = await sky.run(tmp_path, "run", str(inventory))
+        assert ended.code == 3, ended.err
+        outcomes = column(tmp_path, "outcome")
+        assert (set(outcomes[:10]), set(outcomes[10:])) == ({"failed", "skipped"}, {"exists"})
+        assert (await sky.statistics())["created_total"] == 0
