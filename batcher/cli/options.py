@@ -152,7 +152,7 @@ def add_verbosity_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("-v", "--verbose", action="count", default=0, help="log what happens to rows; twice: each call")
     group.add_argument("--log-file", metavar="FILE", help="append the log there; calls too with -vv")
     group.add_argument("--log-format", choices=("text", "json"), default="text", help="form of a line of the log")
-    group.add_argument("-q", "--quiet", action="store_true", help="no talk and no progress on stderr")
+    group.add_argument("-q", "--quiet", action="store_true", help="silent where all is well; else only why not")
 
 
 def read_settings(arguments: argparse.Namespace) -> "Configuration":

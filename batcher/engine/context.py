@@ -11,6 +11,7 @@ import anyio
 
 from batcher.engine.blind import Blind
 from batcher.engine.flow import Flow
+from batcher.engine.gate import AccountGate
 from batcher.engine.halt import Halt
 from batcher.engine.limiter import LaneLimiter
 from batcher.engine.seen import Looks, Seen, Whose
@@ -85,26 +86,6 @@ class Before(Protocol):
         ...
 
 
-class AccountGate:
-    """What the lanes of one account share: its canary's turn, and what stopped it.
-
-    While the account's credentials are not trusted one call of its lanes is made at a time. The client would see to
-    that too, but who waited there would come out with leave taken long ago, all at once.
-    """
-
-    def __init__(self) -> None:
-        self.alone = anyio.Lock()
-        self.stopped: Refused | None = None
-        """What stopped the account, if anything did."""
-        self.lanes: set[LaneContext] = set()
-
-    def stop(self, refused: Refused) -> None:
-        """No lane of the account takes another row. Repeatable."""
-        self.stopped = self.stopped or refused
-        for lane in self.lanes:
-            lane.close()
-
-
 class LaneContext:
     """One lane at work. Every call to the provider goes through `call`, and nothing else does."""
 
@@ -170,6 +151,8 @@ class LaneContext:
         """What of a scope is stopped alone."""
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
+        self._failing: Refused | None = None
+        """The last of the failures since anything was answered."""
         self.gate, self._in_line = gate, 0
         self._own_line = self._alone = anyio.Lock()
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
@@ -207,6 +190,13 @@ class LaneContext:
     def closing(self) -> bool:
         """Whether the lane takes no more rows."""
         return self.stopped is not None or self.gate.stopped is not None or self.stop.is_requested
+
+    @property
+    def trouble(self) -> Refused | None:
+        """What keeps the lane's rows from being done whoever stops the run, if anything does."""
+        failing = self._failing
+        is_failing = failing is not None and not (failing.sent and self.breaker.is_closed)
+        return self.stopped or self.gate.stopped or (failing if is_failing else None)
 
     def when_closing(self, act: Callable[[], None]) -> None:
         """Have `act` done when the lane closes; at once if it is closing already."""
@@ -329,6 +319,7 @@ class LaneContext:
             self.sink.emit(CallMade(self.lane, kind, result))
         if not isinstance(answer, Refused) or not is_failure(answer):
             self.breaker.answered()
+            self._failing = None
         self.flow.answered(now - began, self.limiter.rate_per_s(call_class))
         if not isinstance(answer, Refused):
             self.limiter.note_answer(call_class)
@@ -344,6 +335,7 @@ class LaneContext:
 
     def _fail(self, refused: Refused, now: float) -> None:
         """A call failed as calls do where the service fails: be silent for a while if too many did."""
+        self._failing = refused
         silence_s = self.breaker.failed(now, self.chance.random())
         if silence_s is None:
             return

@@ -33,7 +33,7 @@ from batcher.model import (
     Settlement,
 )
 from batcher.policy.selection import ALL, Selection
-from batcher.records import ChangedRow, Difference, RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
+from batcher.records import ChangedRow, Difference, EndingCount, RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 SQLITE_OLDEST = (3, 37, 0)
 """The first with STRICT tables (2021-11-27)."""
@@ -279,8 +279,8 @@ class SqliteLedger:
     async def owners(self) -> Mapping[RunId, str]:
         return await self._call(self._plans.owners)
 
-    async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
-        return await self._call(self._plans.records, run_id, after, limit)
+    async def records(self, run_id: RunId, after: int, limit: int, without: Sequence[str] = ()) -> list[RowRecord]:
+        return await self._call(self._plans.records, run_id, after, limit, without)
 
     async def has_history(self) -> bool:
         return await self._call(self._plans.has_history)
@@ -302,6 +302,12 @@ class SqliteLedger:
 
     async def limits(self) -> list[Limit]:
         return await self._call(self._lanes.limits)
+
+    async def note_troubles(self, run_id: RunId, troubles: Mapping[int, tuple[str, str]]) -> None:
+        await self._call(self._plans.note_troubles, run_id, troubles)
+
+    async def endings(self, run_id: RunId) -> list[EndingCount]:
+        return await self._call(self._plans.endings, run_id)
 
     async def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
         await self._call(self._plans.note_change, run_id, at, action, value)

@@ -74,7 +74,7 @@ async def test_status_and_report_tell_of_runs_in_both_forms(tmp_path: Path) -> N
     oldest = found[1]["run_id"]
     one = await batcher(tmp_path, "status", oldest, "--emulator", "--output", "json")
     place = {"region": "cn-north-4", "er": "emulator", "iam": "emulator", "lts": "emulator"}
-    assert json.loads(one.out) == {**found[1], "endpoints": [place]}
+    assert json.loads(one.out) == {**found[1], "endpoints": [place], "causes": []}
     text, detail = await asyncio.gather(
         batcher(tmp_path, "status", "--emulator"), batcher(tmp_path, "status", oldest, "--emulator")
     )
@@ -112,7 +112,8 @@ async def test_talk_goes_to_stderr_and_as_much_as_was_asked_for(tmp_path: Path) 
         (folder := tmp_path / str(number)).mkdir()
         ended = await batcher(folder, "run", str(inventory), *RUN, *words)
         assert ended.code == 0, ended.err
-        assert re.fullmatch(r"run \S+: 3 created; 3 calls\n(report: \S+\n){5}", ended.out)
+        said = r"run \S+: 3 created; 3 calls\n(report: \S+\n){5}3 of 3 done \(100.0 %\) in \ds, 3 calls\n"
+        assert re.fullmatch("" if "-q" in words else said, ended.out)
         return ended
 
     plain, quiet, without, verbose, very = await asyncio.gather(
