@@ -63,8 +63,8 @@ async def test_rows_without_ground_are_named_and_not_sent(tmp_path: Path) -> Non
         ids = [line["resource_id"] for line in odd]
         assert [line["resource_id"] for line in failed] == [*ids[:2], *ids[3:]]
         assert [line["resource_id"] for line in waiting] == ids[2:3]
-        says(ended.out, "4 rows: BATCHER.NotAnAttachment", "1 row: BATCHER.AttachmentNotReady", "next: `batcher resume")
-        assert "batcher retry" not in ended.out, "those rows have to be written otherwise"
+        says(ended.out, "1 row: BATCHER.NotAnAttachment", "1 row: BATCHER.AttachmentNotReady", "next: `batcher resume")
+        assert "--code BATCHER.NotAnAttachment" not in ended.out, "that row has to be written otherwise"
 
         await attach(sky, wishes[3], state="available")
         resumed = await sky.run(tmp_path, "resume")
