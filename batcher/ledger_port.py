@@ -135,7 +135,7 @@ class Ledger(Protocol):
         ...
 
     async def reopen(self, run_id: RunId) -> None:
-        """Begin another sitting: skipped rows are planned again, the last end is forgotten. Repeatable."""
+        """Begin another sitting: skipped rows are planned again, unverified ones accepted, the last end forgotten."""
         ...
 
     async def begin_sitting(self, run_id: RunId, process: Mapping[str, object]) -> None:
@@ -254,6 +254,13 @@ class Ledger(Protocol):
 
     async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
         """Settle every planned row of the lane as skipped, in one write; how many. Raises `StaleLeaseError`."""
+        ...
+
+    async def settle_not_final(self, lease: Lease, code: str, message: str, now: float) -> int:
+        """Settle every accepted row of the lane that has this error code as unverified, in one write; how many.
+
+        `%s` in the message stands for the state in which the provider shows it. Raises `StaleLeaseError`.
+        """
         ...
 
     async def scopes(self, lease: Lease) -> list[ScopeLoad]:

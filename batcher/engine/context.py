@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 import anyio
 
+from batcher.engine.blind import Blind
 from batcher.engine.flow import Flow
 from batcher.engine.gate import AccountGate
 from batcher.engine.halt import Halt
@@ -144,7 +145,7 @@ class LaneContext:
         """Rows by scope whose thing was there when the plan was reviewed: they must not be made."""
         self.accepted: dict[str, int] = {}
         """Rows by scope that the provider took and that are not final yet."""
-        self.whose, self.looks = Whose(), Looks()
+        self.whose, self.looks, self.blind = Whose(), Looks(), Blind()
         self.stopped_scopes: dict[str, Refused] = dict(known.refused if known else {})
         self.stopped_subjects: dict[str, Refused] = {}
         """What of a scope is stopped alone."""

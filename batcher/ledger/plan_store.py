@@ -178,8 +178,10 @@ class PlanStore:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
             again = self._store.run("reopen_rows", (run_no,))
+            followed = self._store.run("reopen_not_final", (run_no,))
             self._store.run("reopen_run", (run_no,))
             counts = {(RowState.PLANNED, ""): again, (RowState.SETTLED, str(Outcome.SKIPPED)): -again}
+            counts |= {(RowState.ACCEPTED, ""): followed, (RowState.SETTLED, str(Outcome.UNVERIFIED)): -followed}
             count_rows(self._store, run_no, counts)
 
     def begin_sitting(self, run_id: RunId, process: Mapping[str, object]) -> None:

@@ -327,6 +327,9 @@ class SqliteLedger:
     async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
         return await self._call(self._lanes.skip_planned, lease, code, message, now)
 
+    async def settle_not_final(self, lease: Lease, code: str, message: str, now: float) -> int:
+        return await self._call(self._lanes.settle_not_final, lease, code, message, now)
+
     async def scopes(self, lease: Lease) -> list[ScopeLoad]:
         return await self._call(self._lanes.scopes, lease)
 

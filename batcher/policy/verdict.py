@@ -77,7 +77,7 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.LEASE_LOST: "this process lost its hold on the row's project and stopped working there",
     OwnCode.NOT_ATTEMPTED: "the row's turn has not come yet",
     OwnCode.IN_DOUBT: "the row may have been sent, and nothing reliable is known of its effect",
-    OwnCode.UNVERIFIED: "the provider accepted the row, and its final state has not been seen yet",
+    OwnCode.UNVERIFIED: "the provider has it, and its final state has not been seen yet",
     OwnCode.INVALID: "the row breaks a rule of the inventory; each fault is named",
     OwnCode.CONFLICT: "an earlier row asks for the same flow log otherwise; the differences are named",
     OwnCode.DUPLICATE: "an earlier row asks for the same",
@@ -102,6 +102,17 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.KEPT: "`undo` left it there: it is not known to be what the run has made, or it was changed since",
 }
 """Every own code and its meaning, in the order of the documentation."""
+
+CHECKED: frozenset[str] = frozenset(
+    {
+        OwnCode.NO_ATTACHMENT,
+        OwnCode.NOT_AN_ATTACHMENT,
+        OwnCode.ATTACHMENT_NOT_READY,
+        OwnCode.NO_LOG_GROUP,
+        OwnCode.NO_LOG_STREAM,
+    }
+)
+"""The codes of rows that the preflight checks find without ground."""
 
 THAT_REGION = "that region"
 """Of an advice: who gives it names the region, and its host."""
@@ -128,6 +139,7 @@ OWN_ADVICE: Mapping[str, str] = {
     OwnCode.NO_LOG_GROUP: "create the log group, or correct `log_group_id`",
     OwnCode.NO_LOG_STREAM: "create the log stream, or correct `log_stream_id`",
     OwnCode.LEASE_LOST: "see that nobody else works this ledger, then go on",
+    OwnCode.UNVERIFIED: "look again later; one that stays `pending` is the provider's to mend",
     OwnCode.MOVED: "plan again and review what has changed",
     OwnCode.KEPT: "look who made it; `undo --force` also deletes what was changed since",
 }

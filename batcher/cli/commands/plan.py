@@ -172,7 +172,9 @@ def _costs(forecast: "Forecast", night_s: float | None) -> list[str]:
     from batcher.report.rows import utc_text
     from batcher.telemetry.tally import duration_text
 
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(forecast.calls.items()))
+    in_vain = forecast.calls.get("create", 0) - sum(lane.to_create for lane in forecast.lanes)
+    notes = {"create": f" ({in_vain:,} refused, as they are there)"} if in_vain > 0 else {}
+    kinds = ", ".join(f"{count:,} {kind}{notes.get(kind, '')}" for kind, count in sorted(forecast.calls.items()))
     total = sum(forecast.calls.values())
     spent = sum(forecast.survey_calls.values())
     lines = [f"calls    {total:,} at least{f': {kinds}' if kinds else ''} (this plan cost {spent:,})"]

@@ -181,6 +181,10 @@ UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code 
                                     OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN sent_before END
 WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
 
+-- name: reopen_not_final
+UPDATE row SET state = 'accepted', outcome = NULL, settled_at = NULL, error_message = ''
+WHERE run_no = ? AND outcome = 'unverified'
+
 -- name: plan_drifted
 -- `remote_id` stays: only that very thing may be changed (`select_expected`).
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
@@ -393,6 +397,10 @@ WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'accepted'
 -- name: skip_planned
 UPDATE row SET state = 'settled', outcome = 'skipped', error_code = ?, error_message = ?, settled_at = ?
 WHERE run_no = ? AND lane_no = ? AND state = 'planned'
+
+-- name: settle_not_final
+UPDATE row SET state = 'settled', outcome = 'unverified', error_message = printf(?, remote_state), settled_at = ?
+WHERE run_no = ? AND lane_no = ? AND state = 'accepted' AND error_code = ?
 
 -- name: select_scopes
 SELECT p.scope, sum(r.state = 'planned'), sum(r.state = 'claimed'), sum(r.state = 'accepted')
