@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from batcher.app import run_inventory
-from batcher.config import Settings
 from batcher.emulator.routes import Api
 from batcher.emulator.settings import EmulatorSettings
 from batcher.emulator.state import State
@@ -22,6 +21,7 @@ from batcher.model import RunState
 from batcher.policy.prospect import Prospect
 from batcher.preview import plan_inventory
 from batcher.records import RowRecord, RunRecord
+from batcher.settings import Settings
 from batcher.wiring import Session
 from tests.agreement.judge import disagreements
 from tests.agreement.world import PASSING_S, PENDING_S, World, draw, furnish

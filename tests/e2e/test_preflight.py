@@ -168,7 +168,7 @@ async def test_a_log_service_that_is_down_holds_up_nothing(tmp_path: Path) -> No
         assert column(tmp_path, "error_code") == ["", "", "BATCHER.NoAttachment"]
         says(ended.err, "were not checked: BATCHER.Unreachable: ")
         assert summary(tmp_path)["stop_code"] is None
-        assert planned.code == 0, planned.err
+        assert planned.code == 3, planned.err
         says(planned.out, "2 there as wished", "1 cannot be made")
 
 
