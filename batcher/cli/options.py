@@ -24,6 +24,16 @@ def unbuffered_stdin() -> BinaryIO | None:
         return getattr(sys.stdin, "buffer", None)
 
 
+def whole_number(text: str) -> int:
+    """A whole number in a flag; what is none is a mistake of the command line."""
+    from batcher.policy.values import whole_of  # late: `--help` needs none of it
+
+    try:
+        return whole_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that reads settings."""
     group = parser.add_argument_group("settings")
@@ -98,7 +108,9 @@ def add_pace_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--rate", help="most calls in a time, as 10/s or 100/min, for each project; `auto` finds it (default: 10/s)"
     )
-    group.add_argument("--concurrency", metavar="N", help="most rows side by side, for each project (default: 64)")
+    group.add_argument(
+        "--concurrency", type=whole_number, metavar="N", help="most rows side by side, for each project (default: 64)"
+    )
 
 
 def add_preflight_option(group: "argparse._ArgumentGroup") -> None:

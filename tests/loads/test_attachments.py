@@ -9,7 +9,7 @@ from pydantic_core import from_json, to_json
 
 from batcher.model import LaneKey, Obstacle, Page
 from batcher.operations.ground import FlowLogGround
-from batcher.operations.surroundings import LOG_THINGS_MAX
+from batcher.operations.surroundings import LOG_THINGS_MAX, Ids
 from tests.e2e.inventories import some_uuid
 
 LANE = LaneKey("default", "cn-north-4", "0" * 32)
@@ -27,7 +27,7 @@ class Router:
 
     async def ask(self, kind: str, _make: Callable[[], Awaitable[Any]]) -> Any:
         if kind != "attachments":
-            return frozenset({GROUP if kind == "log_groups" else STREAM})
+            return Ids(frozenset({GROUP if kind == "log_groups" else STREAM}), is_open=False)
         shown = self.ids[self.pages * PAGE : (self.pages + 1) * PAGE]
         self.pages += 1
         items = [{"id": each, "state": "available", "resource_id": some_uuid(each)} for each in shown]
@@ -77,9 +77,9 @@ async def test_the_streams_of_many_log_groups_are_not_all_kept() -> None:
         if kind == "attachments":
             return Page(({"id": "a1", "state": "available"},), None, 1, PAGE)
         if kind == "log_groups":
-            return frozenset(f"group {number}" for number in range(40))
+            return Ids(frozenset(f"group {number}" for number in range(40)), is_open=False)
         asked += 1
-        return frozenset(f"{asked:06d}{number:030d}" for number in range(LOG_THINGS_MAX))
+        return Ids(frozenset(f"{asked:06d}{number:030d}" for number in range(LOG_THINGS_MAX)), is_open=False)
 
     told: list[str] = []
     ground = FlowLogGround(None, LANE, ask, lambda message, _: told.append(message))  # type: ignore[arg-type]

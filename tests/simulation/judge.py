@@ -271,6 +271,8 @@ def changed(memory: Memory, run: RunRecord, rows: Sequence[RowRecord]) -> tuple[
         before = memory.settled.get(place)
         if before is None:
             fresh.append(row)
+        elif before != now and before[0] == Outcome.UNVERIFIED:
+            fresh.append(row)  # what was found pending is looked at again by whoever goes on
         elif before != now:
             wrong.append(f"run {run.run_id}, row {row.row_no}: was {before}, is {now}")
         if row.outcome is not None and row.outcome is not Outcome.SKIPPED:

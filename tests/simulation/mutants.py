@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batcher.cloud.skew import EndpointClock
-from batcher.engine import attempt, lane, limiter, sends, taken
+from batcher.engine import attempt, lane, limiter, row_end, sends, taken
 from batcher.engine.absence import Misses
 from batcher.engine.context import LaneContext
 from batcher.engine.look_up import LookUps
@@ -94,7 +94,7 @@ def evidence_by_claim_time() -> Iterator[None]:
 
     plain = sends.sendings_of
     with pytest.MonkeyPatch.context() as patch:
-        for module in (taken, attempt):
+        for module in (taken, row_end):
             patch.setattr(module, "sendings_of", since_the_claim)
         yield
 

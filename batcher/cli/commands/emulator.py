@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from batcher.cli.options import whole_number
+
 HELP = "a local Enterprise Router API to rehearse against"
 
 
@@ -19,7 +21,7 @@ T = TypeVar("T")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's words."""
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_whole, default=8045, help="port; 0 takes a free one (default: 8045)")
+    parser.add_argument("--port", type=whole_number, default=8045, help="port; 0 takes a free one (default: 8045)")
     parser.add_argument("--state", metavar="FILE", help="file that keeps its world over restarts (default: memory)")
     parser.add_argument(
         "--private", action="store_true", help="keys of its own at each start, and control only with a secret"
@@ -46,14 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-tokens", action="store_true", help="remember no token: a repeated call is a new one")
     group.add_argument("--throttle", metavar="RATE", help="its rate limit for each project, as 200/s or 100/min")
     group.add_argument(
-        "--quota", type=_whole, default=-1, metavar="N", help="flow logs of a project (default: no limit)"
+        "--quota", type=whole_number, default=-1, metavar="N", help="flow logs of a project (default: no limit)"
     )
     group.add_argument("--latency", type=_seconds, default=0.0, metavar="S", help="seconds added to every answer")
     group.add_argument("--closed-world", action="store_true", help="know only routers that were seeded by control")
     group.add_argument(
         "--clock-skew", type=_seconds, default=0.0, metavar="S", help="seconds by which its clock is ahead"
     )
-    group.add_argument("--seed", type=_whole, default=0, metavar="N", help="of its chances and ids")
+    group.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of its chances and ids")
     faults = parser.add_argument_group("faults of creates (shares from 0 to 1)")
     for name, what in _FAULTS.items():
         faults.add_argument(f"--{name.replace('_', '-')}", type=_share, default=0.0, metavar="SHARE", help=what)
@@ -89,12 +91,6 @@ def _share(text: str) -> float:
     if not 0.0 <= share <= 1.0:
         raise argparse.ArgumentTypeError(f"`{text}` is no share from 0 to 1")
     return share
-
-
-def _whole(text: str) -> int:
-    from batcher.policy.values import whole_of  # late, as above
-
-    return _read(whole_of, text)
 
 
 def _read(reader: Callable[[object], T], text: str) -> T:

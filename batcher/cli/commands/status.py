@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from batcher.cli.causes import cause_lines, done_line
-from batcher.cli.options import add_settings_options, add_talk_options, read_settings
+from batcher.cli.options import add_settings_options, add_talk_options, read_settings, whole_number
 from batcher.cli.say import say, say_json, span_text
 from batcher.cli.work import show_config
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN", nargs="?", help="the run to show in detail; `latest` is the newest")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
-        "--limit", type=int, metavar="N", default=RUNS_SHOWN, help=f"show N runs (default: {RUNS_SHOWN})"
+        "--limit", type=whole_number, metavar="N", default=RUNS_SHOWN, help=f"show N runs (default: {RUNS_SHOWN})"
     )
     shown.add_argument("--all", action="store_true", help="show every run")
     parser.add_argument("--watch", action="store_true", help=f"show it again every {WATCH_S:.0f} s until Ctrl-C")
