@@ -168,6 +168,7 @@ class RunSettings(Section):
         le=3600,
         description="how long a listing may lack what was made, and show what was deleted, seconds",
     )
+    stop_time_s: float = Field(8.0, gt=0, le=3600, description="how long a stop waits for answers, seconds")
     token_lifetime_s: float = Field(28_800.0, gt=0, description="how long the provider remembers a token, seconds")
 
 

@@ -37,7 +37,7 @@ REPLACES_FAILED = "replaces_failed"
 """Among a run's settings: whether it deletes what the provider keeps in state `failed`, and creates it again."""
 PLAN = "plan"
 """Among a run's settings: the seal of the plan that it was made from."""
-SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
+SIGNALLED = frozenset({OwnCode.INTERRUPTED, OwnCode.TERMINATED, OwnCode.HUNG_UP})
 """The stop codes of a person's own wish."""
 
 

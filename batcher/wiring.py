@@ -25,6 +25,7 @@ from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import OpenTransport, open_transport
 from batcher.config import Settings
+from batcher.descriptors import calls_of, connections_max
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError, LedgerHeldError
@@ -49,12 +50,22 @@ CONTINUED_SECTIONS = ("cloud", "credentials", "run", "emulator")
 """What a later sitting of a run takes over from the first."""
 ACCOUNTS_KEPT = 1024
 """Accounts whose own project is looked up once."""
-CONNECTIONS_MAX = 1024
-"""Sockets of one run: below the usual limit of open files."""
 LOCK_POLL_S = 1.0
 """How often a ledger that another run holds is tried again."""
 METADATA_S_MAX = 3.0
 """Time for the metadata service of an ECS, which is next door or not there at all (official SDK 3.1.219)."""
+
+
+NO_HOME = Path("/nonexistent")
+"""The home of who has none, as systems call it: nothing is there."""
+
+
+def home_folder() -> Path:
+    """The user's home; a container's user may have none, neither a `HOME` nor an entry among the users."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return NO_HOME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +81,7 @@ class Session:
     sink: EventSink = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    home: Path = field(default_factory=Path.home)
+    home: Path = field(default_factory=home_folder)
     began_at: float = field(default_factory=SystemClock.now)
     stdin: BinaryIO | None = None
     command: Sequence[str] = ()
@@ -262,6 +273,8 @@ def engine_policy(session: Session) -> EnginePolicy:
         reserve=run.reserve,
         jitter_s=run.jitter_s,
         concurrency=run.concurrency,
+        calls_max=calls_of(connections_max(with_server=session.emulator)),
+        stop_s_max=run.stop_time_s,
         reconcile=run.reconcile,
         fix_drift=run.fix_drift,
         preflight=run.preflight and not session.emulator,
@@ -305,7 +318,7 @@ async def open_cloud(session: Session, *, keep_rehearsal: bool = True) -> AsyncI
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(
             session.connect(
-                connections_max=CONNECTIONS_MAX,
+                connections_max=connections_max(with_server=session.emulator),
                 connect_timeout_s=settings.cloud.connect_timeout_s,
                 answer_timeout_s=settings.cloud.answer_timeout_s,
                 ca_file=Path(settings.cloud.ca_file) if settings.cloud.ca_file else None,

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import anyio
 
 from batcher.engine.flow import Flow
+from batcher.engine.gate import AccountGate
 from batcher.engine.halt import Halt
 from batcher.engine.limiter import LaneLimiter
 from batcher.engine.seen import Looks, Seen, Whose
@@ -31,7 +32,7 @@ LANES_FULL_MAX = 64
 READY_S_MAX = 0.02
 """How late a call may be made after its turn, whatever the pace says: a group commit takes less on a good disk."""
 LANES_MAX = 256
-"""Small lanes side by side, each of which has a call in flight: well below the usual limit of open files, 1,024."""
+"""Small lanes side by side, each of which has a call in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,8 @@ class EnginePolicy:
     """What shapes the work on every lane; times in seconds.
 
     `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side,
-    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. A listing may lag for `listing_lag_s`.
+    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows; `calls_max` the most rows of all, by what
+    connections there can be. A listing may lag for `listing_lag_s`; a stop is over in `stop_s_max`.
     `reviewed`: of what is there already only what a person has reviewed may be changed. `replaces_failed`: what the
     provider keeps in state `failed` is deleted, and made again.
     """
@@ -49,6 +51,8 @@ class EnginePolicy:
     jitter_s: float = JITTER_S
     concurrency: int = 64
     lanes_max: int = LANES_MAX
+    calls_max: int | None = None
+    stop_s_max: float = 8.0
     reconcile: str = "auto"
     fix_drift: bool = False
     preflight: bool = False
@@ -65,11 +69,12 @@ class EnginePolicy:
     @property
     def rows_max(self) -> int:
         """The most rows of all lanes that are worked side by side."""
-        return LANES_FULL_MAX * self.concurrency
+        rows = LANES_FULL_MAX * self.concurrency
+        return rows if self.calls_max is None else min(rows, self.calls_max)
 
     def rows_of(self, open_rows: int) -> int:
         """How many rows of a lane are worked side by side at most, given how many it has."""
-        return max(1, min(self.concurrency, open_rows))
+        return max(1, min(self.concurrency, open_rows, self.rows_max))
 
 
 class Before(Protocol):
@@ -84,24 +89,10 @@ class Before(Protocol):
         ...
 
 
-class AccountGate:
-    """What the lanes of one account share: its canary's turn, and what stopped it.
-
-    While the account's credentials are not trusted one call of its lanes is made at a time. The client would see to
-    that too, but who waited there would come out with leave taken long ago, all at once.
-    """
-
-    def __init__(self) -> None:
-        self.alone = anyio.Lock()
-        self.stopped: Refused | None = None
-        """What stopped the account, if anything did."""
-        self.lanes: set[LaneContext] = set()
-
-    def stop(self, refused: Refused) -> None:
-        """No lane of the account takes another row. Repeatable."""
-        self.stopped = self.stopped or refused
-        for lane in self.lanes:
-            lane.close()
+GIVEN_UP = Refused(
+    Kind.TRANSIENT, Stops.ROW, "BATCHER.NoAnswer", "the stop did not wait for an answer", ambiguous=True, mended=True
+)
+"""Instead of an answer that nobody waits for any more; it says nothing of the service, nor is it the row's failure."""
 
 
 class LaneContext:
@@ -144,8 +135,7 @@ class LaneContext:
         self.limiter.obey(halt, lambda window, source: sink.emit(PaceSet(lease.lane, window, source)))
         self.flow = Flow(policy.concurrency)
         """How many rows are worked side by side."""
-        self.in_flight = 0
-        """Calls that have begun and not ended."""
+        self._calls_in_flight: set[anyio.CancelScope] = set()
         self.calls: Counter[str] = Counter()
         """Calls that were made, by kind."""
         self.breaker = Breaker()
@@ -218,6 +208,16 @@ class LaneContext:
         for act in self._when_closing:
             act()
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that have begun and not ended."""
+        return len(self._calls_in_flight)
+
+    def give_up(self) -> None:
+        """Wait for no answer any more: the time of a stop is over. Repeatable."""
+        for call in self._calls_in_flight:
+            call.cancel()
+
     def forget(self) -> None:
         """The lane is left: let go of what its parts hold of each other, so that its memory is free at once."""
         self._when_closing.clear()
@@ -278,7 +278,7 @@ class LaneContext:
 
     async def _leave(self, call_class: CallClass, scope: str | None) -> bool:
         """Wait for the lane's pace; whether the call may be made now."""
-        is_over = self.closing and not self.looks.are_last
+        is_over = self.stop.is_over or (self.closing and not self.looks.are_last)
         if not await self.limiter.acquire(call_class) or is_over or scope in self.stopped_scopes:
             return False
         if self.clock.steady() >= self._held_until:
@@ -306,11 +306,13 @@ class LaneContext:
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         began = self.clock.steady()
-        self.in_flight += 1
-        try:
-            answer = await make()
-        finally:
-            self.in_flight -= 1
+        answer: T | Refused = GIVEN_UP
+        with anyio.CancelScope() as call:
+            self._calls_in_flight.add(call)
+            try:
+                answer = await make()
+            finally:
+                self._calls_in_flight.discard(call)
         self._note(kind, answer, began)
         return answer
 

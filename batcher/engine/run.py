@@ -1,7 +1,7 @@
 """All lanes of a run, side by side, until they are done or the run is stopped.
 
-Two levels of stopping: `Stop.request` closes every lane softly (what is in flight settles, within the time
-limit of one answer); cancelling the caller's scope ends at once, and only what is known already is written.
+Two levels of stopping: `Stop.request` closes every lane softly (what is in flight settles, or is given up when the
+time of a stop is over); cancelling the caller's scope ends at once, and only what is known already is written.
 """
 
 import random
@@ -12,7 +12,8 @@ from dataclasses import replace
 import anyio
 
 from batcher.engine.capacity import Capacity
-from batcher.engine.context import AccountGate, EnginePolicy, LaneContext
+from batcher.engine.context import EnginePolicy, LaneContext
+from batcher.engine.gate import AccountGate
 from batcher.engine.halt import Halt
 from batcher.engine.lane import run_lane
 from batcher.engine.last_look import closing_s
@@ -109,6 +110,17 @@ class RunEngine:
         await self._stop.wait()
         for context in list(self._contexts):
             context.close()
+        left_s = self._stop.time_s(self._policy.stop_s_max)
+        look_s = min(left_s / 2, self.closing_s())
+        await anyio.sleep(left_s - look_s)
+        self._give_up()  # what hangs, so that last looks are made in time
+        await anyio.sleep(look_s)
+        self._stop.is_over = True
+        self._give_up()
+
+    def _give_up(self) -> None:
+        for context in list(self._contexts):
+            context.give_up()
 
     async def _work_lanes(self, lanes: Iterator[tuple[int, LaneKey, int]], capacity: Capacity) -> None:
         for lane_no, key, open_rows in lanes:

@@ -42,7 +42,7 @@ async def start(
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "batcher.cli.main",
+        "batcher",
         *words,
         cwd=folder,
         env=environment(folder, extra),
@@ -58,6 +58,24 @@ async def batcher(
     """Run a command to its end; `stdin` is what it can read there."""
     process = await start(folder, *words, extra=extra, stdin=stdin is not None)
     out, err = await process.communicate(stdin)
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+async def shell(folder: Path, line: str) -> asyncio.subprocess.Process:
+    """Start a line of bash, with the emulator's keys, in a folder that is also its home."""
+    return await asyncio.create_subprocess_exec(
+        *("bash", "-c", line),
+        cwd=folder,
+        env=environment(folder, EMULATOR_KEYS),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ended_by(process: asyncio.subprocess.Process) -> Ended:
+    """Wait for the end of what was started."""
+    out, err = await process.communicate()
     return Ended(process.returncode or 0, out.decode(), err.decode())
 
 
