@@ -159,7 +159,8 @@ async def _begin_sitting(ledger: Ledger, run: RunRecord, session: Session) -> Ru
     await ledger.begin_sitting(run.run_id, this_process(session.command, session.environment))
     run = await ledger.run(run.run_id)
     try:
-        await announce(run, session.reports, await origin_of(ledger, run))
+        for lack, hint in (await announce(run, session.reports, await origin_of(ledger, run))).items():
+            session.sink.emit(Warned(lack, hint))
     except ReportError as error:
         session.sink.emit(Warned(f"{error}; the work goes on", error.hint or ""))
     return run

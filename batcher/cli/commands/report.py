@@ -3,7 +3,7 @@
 import argparse
 
 from batcher.cli.options import add_output_options, add_settings_options, read_settings
-from batcher.cli.say import say, say_json
+from batcher.cli.say import complain, say, say_json
 from batcher.cli.work import show_config
 
 HELP = "write a run's reports again, in any format"
@@ -28,6 +28,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
     session = Session(settings=read_settings(arguments).settings, emulator=arguments.emulator)
     publication = anyio.run(write_report, arguments.run_id, session)
+    for lack, hint in publication.lacks.items():
+        complain(f"batcher: warning: {lack}", f"hint: {hint}")
     if arguments.output == "json":
         say_json(publication.summary)
     else:
