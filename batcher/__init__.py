@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING, Any
 from batcher.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from batcher.app import list_runs as list_runs
     from batcher.app import resume_run as resume_run
     from batcher.app import retry_run as retry_run
     from batcher.app import run_inventory as run_inventory
     from batcher.app import undo_run as undo_run
-    from batcher.app import write_report as write_report
-    from batcher.config import Settings as Settings
     from batcher.discovery import Discovery as Discovery
     from batcher.discovery import discover as discover
     from batcher.doctor import Finding as Finding
@@ -41,8 +38,11 @@ if TYPE_CHECKING:
     from batcher.preview import Check as Check
     from batcher.preview import check_inventory as check_inventory
     from batcher.preview import plan_inventory as plan_inventory
+    from batcher.reading import list_runs as list_runs
+    from batcher.reading import write_report as write_report
     from batcher.records import RunRecord as RunRecord
     from batcher.report.publish import Publication as Publication
+    from batcher.settings import Settings as Settings
     from batcher.sitting import RunResult as RunResult
     from batcher.wiring import Session as Session
 
@@ -59,14 +59,14 @@ _HOMES = {
     "RunRecord": "records",
     "RunResult": "sitting",
     "Session": "wiring",
-    "Settings": "config",
+    "Settings": "settings",
     "Stop": "engine.stop",
     "check_inventory": "preview",
     "continue_run": "live",
     "diagnose": "doctor",
     "discover": "discovery",
     "drain_run": "live",
-    "list_runs": "app",
+    "list_runs": "reading",
     "live_status": "live",
     "pause_run": "live",
     "plan_inventory": "preview",
@@ -75,7 +75,7 @@ _HOMES = {
     "run_inventory": "app",
     "set_rate": "live",
     "undo_run": "app",
-    "write_report": "app",
+    "write_report": "reading",
 }
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # all are names
 

@@ -6,30 +6,34 @@ They raise `BatcherError` for what ends them before or instead of a report.
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, named_run, undone_by
+from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, undone_by
 from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
-from batcher.intake import PROJECTS, dropped_if_not_planned, fingerprint_of, new_run, opened_source, record_run
+from batcher.intake import (
+    PROJECTS,
+    check_gone,
+    dropped_if_not_planned,
+    fingerprint_of,
+    new_run,
+    opened_source,
+    record_run,
+)
 from batcher.inventory.open import Inventory
-from batcher.ledger.lock import holder_of
-from batcher.ledger.open import check_there, open_ledger
+from batcher.ledger.open import check_there
 from batcher.ledger_port import Ledger
-from batcher.model import UNDO, Outcome, RowState, RunId, RunState
+from batcher.model import UNDO, RunId, RunState
 from batcher.ownership import check_folder, other_owner
 from batcher.planning.record import settle_twins
 from batcher.policy.selection import ALL, Selection, selection_of
-from batcher.records import RunRecord, RunSite
+from batcher.records import RunRecord
 from batcher.report.folder import check_run_folder
-from batcher.report.publish import Publication
-from batcher.report.summary import described_endpoints
 from batcher.review import Review, Reviewed, read_reviewed
 from batcher.sites import check_site, is_recalled, misplaced
-from batcher.sitting import REPLACES_FAILED, RunResult, publish_run, replaces_failed, work
-from batcher.standing import Stand, stand_of, working_run
+from batcher.sitting import REPLACES_FAILED, RunResult, replaces_failed, work
 from batcher.wiring import Cloud, Session, flow_logs, open_cloud, run_ledger
 
 NOT_OF_AN_UNDO = ("verify", "max_failures", "until", "time")
@@ -86,12 +90,20 @@ async def _begin(
 ) -> RunResult:
     """The first sitting of a new run; `runs` are those before it."""
     earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
+    before = earlier[0] if earlier and earlier[0].state is not RunState.PLANNING else None
+    changes: tuple[int, int, int] | None = None
     async with open_cloud(session) as cloud:
         review = Review(reviewed, ledger, run, cloud, session) if reviewed else None
-        await record_run(ledger, run, inventory, cloud, session, review=review.hold if review else None)
-        changes = None
-        if earlier and earlier[0].state is not RunState.PLANNING and earlier[0].fingerprint != run.fingerprint:
-            changes = await ledger.changes(earlier[0].run_id, run.run_id)
+
+        async def look() -> None:
+            nonlocal changes
+            if before is not None and before.fingerprint != run.fingerprint:
+                changes = await ledger.changes(before.run_id, run.run_id)
+                check_gone(before, run, changes[2], session)
+            if review is not None:
+                await review.hold()
+
+        await record_run(ledger, run, inventory, cloud, session, review=look)
         seen = review.seen if review else None
         return await work(ledger, run.run_id, cloud, session, changes=changes, known=seen)
 
@@ -184,16 +196,6 @@ async def _record_undo(
         await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
         await ledger.open_run(run.run_id, parent.columns, {})
     return run.run_id
-
-
-async def made_by(run_id: str, session: Session) -> tuple[RunRecord, int, list[RunSite]]:
-    """A run, how many flow logs it may have created at most, and where; works beside a run that is going on."""
-    async with _readable(session) as ledger:
-        run = named_run(await ledger.runs(), run_id)
-        counts, sites = run.counts, await ledger.sites(run.run_id)
-        made = (Outcome.CREATED, Outcome.IN_DOUBT, Outcome.FAILED)
-        under_way = sum(counts.get((state, ""), 0) for state in (RowState.CLAIMED, RowState.ACCEPTED))
-        return run, under_way + sum(counts.get((RowState.SETTLED, outcome), 0) for outcome in made), sites
 
 
 async def retry_run(
@@ -307,17 +309,6 @@ def _place(name: str) -> tuple[str, str]:
     return account, region
 
 
-async def write_report(run_id: str | None, session: Session) -> Publication:
-    """Draw a run's reports again from the ledger; works beside a run that is going on."""
-    async with _readable(session) as ledger:
-        run = await choose(ledger, run_id, lambda run: run.state is not RunState.PLANNING, "run")
-        runs = await ledger.runs()
-        holder = holder_of(session.ledger_path)
-        at_work = None if holder is None else working_run(runs, await ledger.owners(), holder.owner)
-        works = at_work is not None and at_work.run_id == run.run_id
-        return await publish_run(ledger, run, session, works=works, leads=run.run_id == runs[0].run_id)
-
-
 @asynccontextmanager
 async def _held_ledger(session: Session, *, makes: bool = False) -> AsyncIterator[Ledger]:
     """The session's ledger, locked, in a folder that is not open to all, without plans that were not completed.
@@ -340,29 +331,3 @@ async def _held_ledger(session: Session, *, makes: bool = False) -> AsyncIterato
             if run.state is RunState.PLANNING:
                 await ledger.drop_run(run.run_id)
         yield ledger
-
-
-def _readable(session: Session) -> AbstractAsyncContextManager[Ledger]:
-    return open_ledger(str(session.ledger_path), read_only=True, found=session.settings.finds_ledger)
-
-
-async def list_runs(session: Session) -> list[RunRecord]:
-    """Every run in the ledger, newest first; works beside a run that is going on."""
-    async with _readable(session) as ledger:
-        return await ledger.runs()
-
-
-async def run_stands(session: Session) -> list[Stand]:
-    """How every run in the ledger stands, newest first; works beside a run that is going on."""
-    async with _readable(session) as ledger:
-        runs = await ledger.runs()
-        holder = holder_of(session.ledger_path)
-        at_work = None if holder is None else working_run(runs, await ledger.owners(), holder.owner)
-        now = session.clock.now()
-        return [stand_of(run, runs, works=run is at_work, now=now) for run in runs]
-
-
-async def run_endpoints(run_id: str, session: Session) -> list[dict[str, object]]:
-    """Where a run is done, as `summary.json` has it; works beside a run that is going on."""
-    async with open_ledger(str(session.ledger_path), read_only=True) as ledger:
-        return described_endpoints(await ledger.sites(RunId(run_id)))

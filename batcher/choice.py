@@ -48,7 +48,8 @@ def named_run(runs: Sequence[RunRecord], name: str) -> RunRecord:
 
 def is_unfinished(run: RunRecord) -> bool:
     """Whether rows are left that another invocation takes up."""
-    return run.state is RunState.OPEN or run.counts.get((RowState.SETTLED, Outcome.SKIPPED), 0) > 0
+    left = (Outcome.SKIPPED, Outcome.UNVERIFIED)
+    return run.state is RunState.OPEN or any(run.counts.get((RowState.SETTLED, outcome), 0) for outcome in left)
 
 
 def has_retryable(run: RunRecord) -> bool:

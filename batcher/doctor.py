@@ -21,7 +21,7 @@ from batcher.events import CallMade
 from batcher.intake import opened_source
 from batcher.model import LaneKey, Refused
 from batcher.operations.flow_log_row import RowDefaults
-from batcher.operations.surroundings import count_flow_logs, first_router, log_groups, log_streams, show_quota
+from batcher.operations.surroundings import Ids, count_flow_logs, first_router, log_groups, log_streams, show_quota
 from batcher.planning.patience import ask
 from batcher.policy.retry import RetryBudget
 from batcher.wiring import Cloud, Session, open_cloud, row_defaults
@@ -128,7 +128,7 @@ class _Visit:
         self._chance = session.chance()
         self._refused: set[str] = set()
         self._done: set[tuple[str, ...]] = set()
-        self._groups: dict[LaneKey, frozenset[str]] = {}
+        self._groups: dict[LaneKey, Ids] = {}
 
     async def check(self, place: Place) -> None:
         """Check one place."""
@@ -264,7 +264,10 @@ class _Visit:
             if groups is None:
                 return
             self._groups[lane] = groups
-        there = group in self._groups[lane]
+        there = group in self._groups[lane].known
+        if not there and self._groups[lane].is_open:
+            self._tell_once(Finding("log group", f"log group `{group}`", "the emulator takes any", Mark.SKIPPED))
+            return
         self._tell_once(_presence("log group", f"log group `{group}`", there=there, column="log_group_id"))
         if not there or not place.log_stream_id:
             return

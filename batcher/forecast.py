@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from batcher.engine.look_up import LOOK_UP_ROWS_MAX
-from batcher.engine.reconcile import pays
+from batcher.engine.reconcile import is_blind, pays
 from batcher.engine.survey import LaneSurvey, Survey
 from batcher.errors import leaf
 from batcher.events import CallMade, Event, Warned
@@ -26,12 +26,13 @@ from batcher.policy.prospect import (
     LaneCost,
     Prospect,
     duration_s,
+    finding_calls,
     pages_of,
     prospect_of,
     refused_by_quota,
 )
 from batcher.policy.rate_search import RateSearch
-from batcher.policy.verdict import OwnCode
+from batcher.policy.verdict import CHECKED, OwnCode
 from batcher.records import RowRecord, RunRecord, RunSite, ScopeLoad
 from batcher.sitting import new_engine, what_stopped
 from batcher.telemetry.sinks import Tee
@@ -45,7 +46,7 @@ CHECKS = ("attachments", "log_groups", "log_streams")
 """The kinds of call that a preflight check makes."""
 _QUIET = frozenset({Prospect.CREATE, Prospect.EXISTS})
 """Prospects of which nothing needs to be said row by row."""
-_THERE = frozenset({Prospect.EXISTS, Prospect.UPDATE, Prospect.DRIFTED})
+_THERE = frozenset({Prospect.EXISTS, Prospect.PENDING, Prospect.UPDATE, Prospect.DRIFTED})
 """Prospects whose thing is there."""
 
 
@@ -53,7 +54,8 @@ _THERE = frozenset({Prospect.EXISTS, Prospect.UPDATE, Prospect.DRIFTED})
 class ScopeForecast:
     """One router's share: its rows by prospect, and how many flow logs it has (None: not known).
 
-    `to_amend`: of those to create, how many need another call before they are as wished.
+    `to_amend`: of those to create, how many need another call before they are as wished. `there` rows have a
+    flow log already. `without_ground`: whether the checks found rows that cannot be made.
     """
 
     lane: LaneKey | None
@@ -62,6 +64,8 @@ class ScopeForecast:
     rows: Counter[Prospect] = field(default_factory=Counter)
     to_amend: int = 0
     digest: str = ""
+    there: int = 0
+    without_ground: bool = False
 
 
 @dataclass(slots=True)
@@ -184,9 +188,7 @@ async def survey_run(
     await cloud.check(key for _, key, _ in await ledger.lanes(run.run_id))
     await ledger.write(run.run_id, [], {}, knowledge.limits)  # the survey keeps them, too
     notes, survey = _Notes(preflight=session.settings.run.preflight), Survey()
-    policy = replace(
-        engine_policy(session), reconcile="always", fix_drift=False, preflight=not session.emulator, verify=False
-    )
+    policy = replace(engine_policy(session), reconcile="always", fix_drift=False, preflight=not session.emulator)
     looking = replace(session, sink=Tee([session.sink, notes]))
     engine = new_engine(ledger, run.run_id, cloud, looking, policy=policy, work_lane=survey.look)
     try:
@@ -268,6 +270,8 @@ class Judge:
         seen = self.lane_survey(record)
         if record.state is RowState.SETTLED or seen is None:
             return record.error_code, record.error_message
+        if record.state is RowState.ACCEPTED:
+            return record.error_code, f"it is there, in state `{record.remote_state}`"
         if refused := seen.refused.get(scope):
             return skip_code(refused), f"{refused.code}: {refused.message}"
         stopped = f"{seen.stopped.code}: {seen.stopped.message}" if seen.stopped else ""
@@ -303,7 +307,12 @@ class _Tally:
                 self._by_lane.setdefault(record.lane, []).append(found)
             self._hashes[place] = hashlib.blake2b(digest_size=16)
         self._scopes[place].rows[prospect] += 1
-        known = f"{record.row_no} {prospect} {record.remote_id or ''} {record.error_code} {record.error_message}\n"
+        self._scopes[place].there += prospect in _THERE or record.error_code == OwnCode.REMOTE_FAILED
+        self._scopes[place].without_ground |= record.error_code in CHECKED
+        # That what is there becomes final in between moves nothing.
+        seen_as = Prospect.EXISTS if prospect is Prospect.PENDING else prospect
+        code = "" if prospect is Prospect.PENDING else record.error_code
+        known = f"{record.row_no} {seen_as} {record.remote_id or ''} {code} {record.error_message}\n"
         self._hashes[place].update(known.encode("utf-8", "surrogatepass"))
         if record.lane is not None and record.spec is not None:
             self._count_calls(self._scopes[place], record.lane, record.spec, record, prospect)
@@ -352,17 +361,25 @@ class _Tally:
 
 
 def _lane_forecast(lane: LaneKey, tally: _Tally, notes: _Notes, session: Session, knowledge: Knowledge) -> LaneForecast:
-    run = session.settings.run
+    run, has_checks = session.settings.run, session.settings.run.preflight and not session.emulator
     calls = Counter({kind: count for kind, count in tally.due[lane].items() if count})
     for scope in tally.scopes_of(lane):
         rows = sum(scope.rows.values()) - scope.rows[Prospect.DUPLICATE] - scope.rows[Prospect.CONFLICT]
         things, new = scope.things or 0, scope.rows[Prospect.CREATE]
-        if pays(ScopeLoad(scope.scope, rows, 0, 0), run.reconcile, has_history=knowledge.has_history):
+        followed = new + scope.rows[Prospect.PENDING]
+        load = ScopeLoad(scope.scope, rows, 0, 0)
+        if pays(load, run.reconcile, has_history=knowledge.has_history, has_checks=has_checks):
             calls["list"] += pages_of(things, PAGE_LIMIT)
-        elif there := sum(scope.rows[prospect] for prospect in _THERE):  # each is refused, and looked up
-            calls["create"] += there
-            calls["list"] += pages_of(there, LOOK_UP_ROWS_MAX)
-        if (run.verify and new) or scope.to_amend:
+        else:
+            calls += finding_calls(
+                there=scope.there,
+                things=things,
+                is_checked=has_checks and scope.without_ground,
+                is_first=is_blind(load, run.reconcile),
+                page_items_max=PAGE_LIMIT,
+                look_up_items_max=LOOK_UP_ROWS_MAX,
+            )
+        if (run.verify and followed) or scope.to_amend:
             calls["list"] += pages_of(things + new, PAGE_LIMIT)
     if run.preflight:
         calls.update(notes.checks.get(lane, {}))

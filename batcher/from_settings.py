@@ -7,8 +7,10 @@ from batcher.cloud.classify import classify
 from batcher.cloud.credentials import CredentialOptions
 from batcher.cloud.endpoints import Endpoints, Service
 from batcher.cloud.error_table import STOPS_WORDS, Verdict, merged, user_verdict
-from batcher.config import CloudSettings, ErrorEntry, Section, Settings
 from batcher.model import Stops
+from batcher.policy.breaker import cause_in
+from batcher.policy.verdict import OWN_ADVICE
+from batcher.settings import CloudSettings, ErrorEntry, Section, Settings
 
 
 def endpoints_of(settings: Settings) -> Endpoints:
@@ -49,12 +51,19 @@ def _usual_stop(entry: ErrorEntry) -> str:
     return next(word for word, stops in STOPS_WORDS.items() if stops is reach)
 
 
-def advice(settings: Settings) -> Callable[[int | None, str], str]:
-    """What a person can do about an HTTP status and a code, by the table of errors; empty where it has nothing."""
-    table = error_table(settings)
+def advice(settings: Settings) -> Callable[[int | None, str, str], str]:
+    """What a person can do about an HTTP status, a code and its message, by the table of errors; empty: it has nothing.
 
-    def advise(status: int | None, code: str) -> str:
-        return "" if status is None or code.startswith("BATCHER.") else classify(status, code, table).advice
+    A code of batcher's own that follows from one of the provider's has the advice of that one, which its message names.
+    """
+    table = error_table(settings)
+    by_code = {code: verdict.advice for (_, code), verdict in table.items() if verdict.advice}
+
+    def advise(status: int | None, code: str, message: str) -> str:
+        if code.startswith("BATCHER."):
+            cause = cause_in(message)
+            return (by_code.get(cause, "") if cause else "") or OWN_ADVICE.get(code, "")
+        return "" if status is None else classify(status, code, table).advice
 
     return advise
 

@@ -17,12 +17,13 @@ import anyio
 
 from batcher.cloud.credentials import DEFAULT_ACCOUNT
 from batcher.engine.stop import Stop, stop_at
-from batcher.errors import BatcherError, InventoryError, LedgerError, leaf
-from batcher.inventory.open import STDIN, Inventory
+from batcher.errors import BatcherError, ConfigError, InventoryError, LedgerError, leaf
+from batcher.inventory.open import STDIN, STDIN_NAME, Inventory
 from batcher.ledger_port import Ledger
 from batcher.model import Outcome, RowState, RunId, RunState
 from batcher.operations.flow_log import FlowLogs
 from batcher.planning.record import record_plan
+from batcher.policy.threshold import too_many_gone
 from batcher.records import RunRecord
 from batcher.sites import SiteBook
 from batcher.wiring import Cloud, Session, default_values, flow_logs, open_source
@@ -186,7 +187,7 @@ async def record_run(
             if session.deadline is not None:
                 tasks.start_soon(stop_at, session.stop, session.deadline, session.clock.now)
             operation = flow_logs(cloud, session)
-            await record_plan(
+            rows = await record_plan(
                 ledger,
                 operation,
                 inventory,
@@ -195,6 +196,7 @@ async def record_run(
                 clock=session.clock,
                 sites_of=SiteBook(cloud, session).of,
             )
+            check_rows(inventory, rows, session)
             tasks.cancel_scope.cancel()
         _end_if_stopped(session)
         if session.settings.inventory.strict:
@@ -223,6 +225,27 @@ async def _drop(ledger: Ledger, run_id: RunId) -> None:
     """Drop a run that is not planned; where the disk has no room even for that, the next command does it."""
     with anyio.CancelScope(shield=True), suppress(LedgerError):  # what went wrong first is the cause
         await ledger.drop_run(run_id)
+
+
+def check_rows(inventory: Inventory, rows: int, session: Session) -> None:
+    """Raise `InventoryError` for an inventory without a row, unless it may be: an export that failed is no success."""
+    if not rows and not session.settings.inventory.allow_empty:
+        raise InventoryError(
+            f"`{inventory.name}` has no row; nothing was sent",
+            hint="see whether what wrote it has failed; `--allow-empty` where it may have none",
+        )
+
+
+def check_gone(before: RunRecord, run: RunRecord, gone: int, session: Session) -> None:
+    """Raise `ConfigError` where too many rows of the last run of that name are gone; standard input has no name."""
+    unkeyed = (Outcome.INVALID, Outcome.DUPLICATE)
+    known = sum(rows for (_, outcome), rows in before.counts.items() if outcome not in unkeyed)
+    if run.inventory_name == STDIN_NAME or not too_many_gone(known, gone, session.settings.inventory.max_gone):
+        return
+    raise ConfigError(
+        f"`{run.inventory_name}` lacks {gone:,} of the {known:,} rows that run `{before.run_id}` had; nothing was sent",
+        hint=f"see whether what wrote it broke off; if they are meant to be gone, `--max-gone {gone}` goes on",
+    )
 
 
 async def check_default_account(inventory: Inventory, cloud: Cloud, session: Session) -> None:

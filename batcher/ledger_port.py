@@ -20,7 +20,7 @@ from batcher.model import (
     Settlement,
 )
 from batcher.policy.selection import ALL, Selection
-from batcher.records import ChangedRow, Difference, RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
+from batcher.records import ChangedRow, Difference, EndingCount, RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 
 class Settler(Protocol):
@@ -135,11 +135,18 @@ class Ledger(Protocol):
         ...
 
     async def reopen(self, run_id: RunId) -> None:
-        """Begin another sitting: skipped rows are planned again, the last end is forgotten. Repeatable."""
+        """Begin another sitting: skipped rows are planned again, unverified ones accepted, the last end forgotten."""
         ...
 
     async def begin_sitting(self, run_id: RunId, process: Mapping[str, object]) -> None:
-        """Keep among the run's settings, under `process`, who works it from now on. Repeatable."""
+        """Keep among the run's settings, under `process`, who works it from now on; forget its lanes' troubles.
+
+        Repeatable.
+        """
+        ...
+
+    async def note_troubles(self, run_id: RunId, troubles: Mapping[int, tuple[str, str]]) -> None:
+        """Keep why the open rows of lanes were left in this sitting: code and message. Repeatable: the last counts."""
         ...
 
     async def end_sitting(
@@ -167,8 +174,12 @@ class Ledger(Protocol):
         """Who holds a lane of each unfinished run, or held one when it was killed."""
         ...
 
-    async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
+    async def records(self, run_id: RunId, after: int, limit: int, without: Sequence[str] = ()) -> list[RowRecord]:
         """The next `limit` rows after `row_no`, in inventory order."""
+        ...
+
+    async def endings(self, run_id: RunId) -> list[EndingCount]:
+        """How many rows of a run ended so, and which is the first: one reading of all its rows."""
         ...
 
     async def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
@@ -243,6 +254,13 @@ class Ledger(Protocol):
 
     async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
         """Settle every planned row of the lane as skipped, in one write; how many. Raises `StaleLeaseError`."""
+        ...
+
+    async def settle_not_final(self, lease: Lease, code: str, message: str, now: float) -> int:
+        """Settle every accepted row of the lane that has this error code as unverified, in one write; how many.
+
+        `%s` in the message stands for the state in which the provider shows it. Raises `StaleLeaseError`.
+        """
         ...
 
     async def scopes(self, lease: Lease) -> list[ScopeLoad]:

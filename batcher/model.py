@@ -182,10 +182,9 @@ class ClaimedRow:
     next one must be recorded first. `used_at` is the earliest moment at which the token may have been sent
     before this claim, in any run, and `intent_at` the same for this run (None: never); `believed_id` the id
     under which an earlier run knew the thing to exist, `deleted_id` that of one which this ledger has deleted, and
-    `leaving_id` that of one whose delete was sent, and that was not seen to be gone.
-    `attempts` counts the sends that are on record; `sent_there` is the first of them that may have taken effect, in the
-    provider's time, and `told_there` when the last one left (None: no send is on record, or its time is not known).
-    `sent_before` has the same of processes before the one whose that is.
+    `leaving_id` that of one whose delete was sent, and that was not seen to be gone. `attempts` counts the sends on
+    record; `sent_there` is the first of them that may have taken effect, in the provider's time, `told_there` when the
+    last one left (None: none is on record, or its time is not known); `sent_before` has the same of processes before.
     """
 
     row_no: int
@@ -392,9 +391,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a listing. `total` is how many the provider says there are; `limit` what was asked for."""
+    """One page of a listing: `total` as the provider says, `limit` as asked. `is_open`: more is taken than it shows."""
 
     items: tuple[T, ...]
     next_marker: str | None
     total: int | None
     limit: int
+    is_open: bool = False

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from batcher.forecast import Forecast, Knowledge, knowledge_of, records, survey_run
-from batcher.intake import fingerprint_of, new_run, opened_source, record_run
+from batcher.intake import check_rows, fingerprint_of, new_run, opened_source, record_run
 from batcher.ledger.open import open_ledger, temporary_ledger
 from batcher.model import Outcome
 from batcher.planning.record import record_plan
@@ -32,7 +32,8 @@ async def check_inventory(path: str, session: Session, tell: Callable[[int, str,
             run = new_run(inventory.name, inventory.sha256, "", session, runs=[])
             await ledger.create_run(run)
             operation = flow_logs(None, session)
-            await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=session.clock)
+            rows = await record_plan(ledger, operation, inventory, run.run_id, sink=session.sink, clock=session.clock)
+            check_rows(inventory, rows, session)
         counts = {"valid": 0, str(Outcome.INVALID): 0, str(Outcome.DUPLICATE): 0}
         async for row in records(ledger, run.run_id):
             outcome = str(row.outcome or "valid")

@@ -54,6 +54,19 @@ class RowRecord(NamedTuple):
     first_sent_at: float | None
     settled_at: float | None
     duration_ms: int | None
+    trouble_code: str = ""
+    trouble_message: str = ""
+    """Of a planned row: why its lane left it, where that had trouble of its own."""
+
+
+class EndingCount(NamedTuple):
+    """So many rows of a run ended so. `code`: of settled rows their own, of planned ones their lane's trouble."""
+
+    state: RowState
+    outcome: Outcome | None
+    code: str
+    rows: int
+    first_row_no: int
 
 
 @dataclass(frozen=True, slots=True)

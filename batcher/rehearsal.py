@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batcher.cloud.credentials import Credentials
-from batcher.config import EmulatorSection
 from batcher.errors import ConfigError
 from batcher.policy.pace import parse_rate
+from batcher.settings import EmulatorSection
 
 ACCESS_KEY = "REHEARSAL"
 """No secret, and the same at each start: whose a rehearsal was must not change between a kill and `resume`."""

@@ -132,7 +132,8 @@ async def work(
     stop_code, stop_message, stop_advice = what_stopped(session, engine, None if continued else cloud)
     duration_s = max(clock.steady() - began, 0.001)
     if stop_code in (OwnCode.DEADLINE, OwnCode.DRAINED):
-        stop_message = _left_text(session, open_rows, _open_rows(run), duration_s)
+        silent = sum(each.rows for each in await ledger.endings(run_id) if each.state is RowState.PLANNED and each.code)
+        stop_message = _left_text(session, open_rows, _open_rows(run), silent, duration_s)
     elif stop_code == OwnCode.TOO_MANY_FAILURES:
         stop_message = f"{guard.count.failed:,} of {guard.count.decided:,} rows failed"
         stop_advice = "look at `failed.csv` before going on; `batcher resume --max-failures 100%` goes on all the same"
@@ -209,14 +210,22 @@ def _open_rows(run: RunRecord) -> int:
     return sum(number for (state, _), number in run.counts.items() if state != RowState.SETTLED)
 
 
-def _left_text(session: Session, before: int, left: int, worked_s: float) -> str:
-    """How much a sitting that was ended has left, and for how many more where they end at a time."""
+def _left_text(session: Session, before: int, left: int, silent: int, worked_s: float) -> str:
+    """How much a sitting that was ended has left, and for how many more where they end at a time.
+
+    For `silent` rows, whose lanes had trouble of their own, nothing is foretold.
+    """
     night_s = (session.deadline or 0.0) - session.began_at
-    nights = nights_left(left, before - left, worked_s, night_s)
+    nights = nights_left(left - silent, before - left, worked_s, night_s)
     if not left:
         return "no row is left"
-    pace = "" if nights is None else f"; {nights:,} more such sitting{'s' if nights > 1 else ''} at this pace"
-    return f"{left:,} rows are left{pace}"
+    text = f"{left:,} rows are left"
+    if silent:
+        text += f", {silent:,} of them where the provider does not answer or refuses"
+    if not nights:
+        return text
+    sittings = f"{nights:,} more such sitting{'s' if nights > 1 else ''} at this pace"
+    return f"{text}; {sittings}{' for the rest' if silent else ''}"
 
 
 def replaces_failed(run: RunRecord) -> bool:

@@ -138,7 +138,6 @@ def _next(
     run: RunRecord, runs: Sequence[RunRecord], standing: Standing, short: str, by_outcome: Mapping[str, int]
 ) -> str:
     """The command that helps most, or empty."""
-    is_retried = any(each.parent == run.run_id and each.operation != UNDO for each in runs)
     is_faulty = bool(by_outcome.get(Outcome.FAILED) or by_outcome.get(Outcome.IN_DOUBT))
     words = ""
     if standing is Standing.RUNNING:
@@ -151,8 +150,6 @@ def _next(
         words = f"resume {short}"
     elif is_faulty and run.operation == UNDO:
         words = f"undo {run.parent}"
-    elif is_faulty and not is_retried:
-        words = f"retry {short}"
     elif standing is Standing.FAILURES:
         return command_for(run, f"status {short}", calls=False)
     return command_for(run, words) if words else ""

@@ -24,12 +24,11 @@ from batcher.cloud.metadata import Metadata, check_metadata_endpoint
 from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import OpenTransport, open_transport
-from batcher.config import Settings
 from batcher.descriptors import calls_of, connections_max
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError, LedgerHeldError
-from batcher.events import ClockSkewed, Waiting
+from batcher.events import ClockSkewed, Waiting, Warned
 from batcher.from_settings import continued, credential_options, endpoints_of, error_table
 from batcher.inventory.open import Inventory, ReadOptions, open_inventory
 from batcher.ledger.open import open_ledger
@@ -44,6 +43,7 @@ from batcher.policy.retry import RetryBudget
 from batcher.ports import Clock, EventSink
 from batcher.records import RunRecord
 from batcher.rehearsal import embedded
+from batcher.settings import Settings
 from batcher.telemetry.sinks import Silent
 
 CONTINUED_SECTIONS = ("cloud", "credentials", "run", "emulator")
@@ -192,7 +192,7 @@ def row_defaults(
         project_of=project_of,
         refusal_of=refusal_of,
         name_template=settings.defaults.name_template,
-        regions=None if session.emulator else endpoints_of(settings).regions(),
+        regions=endpoints_of(settings).regions(),
     )
 
 
@@ -202,11 +202,15 @@ def flow_logs(cloud: "Cloud | None", session: Session) -> FlowLogs:
     A project that only the provider knows then has a stand-in, so that rows can be checked offline.
     """
     place_of = _only_place if session.emulator else endpoints_of(session.settings).place
+
+    def tell(message: str, hint: str) -> None:
+        session.sink.emit(Warned(message, hint))
+
     if cloud is None:
-        return FlowLogs(None, row_defaults(session, _offline_projects(session)), place_of=place_of)
+        return FlowLogs(None, row_defaults(session, _offline_projects(session)), place_of=place_of, tell=tell)
     projects = cloud.projects
     defaults = row_defaults(session, projects.known, projects.refusal_of)
-    return FlowLogs(cloud.client, defaults, projects.find, place_of)
+    return FlowLogs(cloud.client, defaults, projects.find, place_of, tell)
 
 
 def _only_place(_region: str) -> str:

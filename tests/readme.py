@@ -8,15 +8,18 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
+
+from annotated_types import Ge, Gt, Le
 
 from batcher.cli.exit_codes import EXIT_CODES
 from batcher.cloud.classify import classify
 from batcher.cloud.error_table import STOPS_WORDS, TABLE, Verdict
-from batcher.config import Settings, all_keys
+from batcher.config import all_keys
 from batcher.policy.verdict import OWN_CODES
+from batcher.settings import Settings
 from tests.e2e.commands import batcher, start
 from tests.e2e.inventories import write_inventory
 from tests.readme_screens import SCREENS
@@ -37,9 +40,18 @@ def settings() -> str:
     for section, key in all_keys():
         part = getattr(defaults, section)
         default = json.dumps(getattr(part, key))
-        meaning = type(part).model_fields[key].description
+        field = type(part).model_fields[key]
+        meaning = f"{field.description}{_range_text(field.metadata)}"
         lines.append(f"| `{section}` | `{key}` | {'' if default == 'null' else f'`{default}`'} | {meaning} |")
     return "\n".join(lines)
+
+
+def _range_text(bounds: Sequence[object]) -> str:
+    """The range of a number, as an end to its meaning."""
+    least = next((f"from {bound.ge:,}" for bound in bounds if isinstance(bound, Ge)), "")
+    least = least or next((f"above {bound.gt:,}" for bound in bounds if isinstance(bound, Gt)), "")
+    most = next((f"up to {bound.le:,}" for bound in bounds if isinstance(bound, Le)), "")
+    return f" ({least}, {most})".replace(".0,", ",").replace(".0)", ")") if least and most else ""
 
 
 def codes() -> str:
@@ -172,7 +184,7 @@ def part(text: str, name: str) -> str:
 def masked(output: str) -> str:
     """Output without what differs from run to run: ids, counted calls, ports and times."""
     output = re.sub(r"127\.0\.0\.1:\d+", "ENDPOINT", output)
-    output = re.sub(r"in \d+ ms", "in N ms", output)
+    output = re.sub(r"in (\d+ ms|\d+[sm]\w*)", "in N", output)
     output = re.sub(r"\d{8}-\d{6}-[0-9a-f]{8}(-\d+)?", "RUN", output)
     output = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", output)
     return re.sub(r"[\d,]+ calls", "N calls", output)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.e2e.clouds import cloud
-from tests.e2e.commands import EMULATOR_KEYS, batcher
+from tests.e2e.commands import EMULATOR_KEYS, batcher, dead_address, write_settings
 from tests.e2e.inventories import some_project, some_rows, write_rows
 from tests.e2e.undos import on_terminal
 
@@ -54,6 +54,27 @@ async def status() -> str:
     return "\n".join(["$ batcher status", *ended.out.rstrip().splitlines()])
 
 
+async def bad_night() -> str:
+    """The end of a run with rows that the provider keeps as failed or refuses, a wrong row, and a dead region."""
+    with tempfile.TemporaryDirectory() as name, dead_address() as address:
+        folder = Path(name)
+        wishes = some_rows(300, routers=2, salt="north")
+        wishes[40]["resource_id"] = "vpc-4f1c"
+        other = some_rows(60, region="eu-west-9", er_id="a43c55e9-4911-4030-90e1-5c2bf6ae6fe2", salt="west")
+        write_rows(folder / "routers.csv", [*wishes, *other])
+        async with cloud() as sky:
+            places = [{name: wish[name] for name in ("project_id", "er_id", "resource_id")} for wish in wishes]
+            await sky.control("POST", "fates", [{**place, "state": "failed"} for place in places[100:120]])
+            refusal = {"operation": "create", "fault": "status", "status": 404, "code": "ER.04044001"}
+            await sky.script({**refusal, "message": "the attachment does not exist", "times": 3})
+            regions = {"eu-west-9": f"http://{address}", "cn-north-4": sky.url}
+            write_settings(folder, "".join(f'[cloud.regions.{name}]\ner = "{url}"\n' for name, url in regions.items()))
+            ended = await batcher(
+                folder, "run", "routers.csv", "--rate", "200/s", "--for", "6s", "-q", extra=EMULATOR_KEYS
+            )
+    return "\n".join(["$ batcher run routers.csv --for 6s --quiet", *ended.out.rstrip().splitlines()])
+
+
 def lines_of(shown: str) -> list[str]:
     """What a terminal was sent, without colours and moves of its cursor, line by line."""
     bare = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
@@ -72,4 +93,5 @@ def shape(screen: str) -> str:
 SCREENS = {
     "screen of the lanes": lanes,
     "screen of the status": status,
+    "screen of a bad night": bad_night,
 }

@@ -48,6 +48,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("inventory")
     group.add_argument("--input-format", choices=("csv", "json", "jsonl"), help="needed with `-`")
     group.add_argument("--encoding", metavar="CODEC", help="of the file's text (default: utf-8)")
+    group.add_argument("--allow-empty", action="store_true", help="an inventory without a row is no error")
     group.add_argument(
         "--map", metavar="COLUMN=HEADER", action="append", default=[], help="the header that holds a column; repeatable"
     )
@@ -97,9 +98,7 @@ def add_pace_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--rate", help="most calls in a time, as 10/s or 100/min, for each project; `auto` finds it (default: 10/s)"
     )
-    group.add_argument(
-        "--concurrency", type=int, metavar="N", help="most rows side by side, for each project (default: 64)"
-    )
+    group.add_argument("--concurrency", metavar="N", help="most rows side by side, for each project (default: 64)")
 
 
 def add_preflight_option(group: "argparse._ArgumentGroup") -> None:
@@ -152,7 +151,7 @@ def add_verbosity_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("-v", "--verbose", action="count", default=0, help="log what happens to rows; twice: each call")
     group.add_argument("--log-file", metavar="FILE", help="append the log there; calls too with -vv")
     group.add_argument("--log-format", choices=("text", "json"), default="text", help="form of a line of the log")
-    group.add_argument("-q", "--quiet", action="store_true", help="no talk and no progress on stderr")
+    group.add_argument("-q", "--quiet", action="store_true", help="silent where all is well; else only why not")
 
 
 def read_settings(arguments: argparse.Namespace) -> "Configuration":
@@ -210,8 +209,9 @@ def _flags(arguments: argparse.Namespace) -> Values:
         values.setdefault("run", {})["wait_lock"] = True
     if words.get("preflight"):
         values.setdefault("run", {})["preflight"] = True
-    if words.get("strict"):
-        values.setdefault("inventory", {})["strict"] = True
+    for name in ("strict", "allow_empty"):
+        if words.get(name):
+            values.setdefault("inventory", {})[name] = True
     if words.get("format"):
         values.setdefault("report", {})["formats"] = [name.strip() for name in words["format"].split(",")]
     if words.get("map"):
@@ -240,6 +240,7 @@ _PLACES = {
     "rate": ("run", "rate"),
     "concurrency": ("run", "concurrency"),
     "max_failures": ("run", "max_failures"),
+    "max_gone": ("inventory", "max_gone"),
     "until": ("run", "until"),
     "time": ("run", "time"),
     "reconcile": ("run", "reconcile"),

@@ -45,3 +45,16 @@ def _takes(out: TextIO, text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def span_text(seconds: float) -> str:
+    """A time as people say it: `7s`, `4m10s`, `2h05m`, `3d04h`."""
+    whole = round(seconds)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour:02}h"
+    if hours:
+        return f"{hours}h{minute:02}m"
+    return f"{minutes}m{second:02}s" if minutes else f"{second}s"

@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from batcher.cli.causes import closing_lines
 from batcher.cli.options import read_cloud_settings, read_settings, unbuffered_stdin
 from batcher.cli.say import complain, say, say_json
 from batcher.cli.signals import CODES, heeded
@@ -151,6 +151,10 @@ def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
     if arguments.output == "json":
         say_json(publication.summary)
         return
+    if arguments.quiet:
+        if result.exit_code:
+            say(*closing_lines(publication.summary, publication.causes))
+        return
     counts = ", ".join(f"{rows:,} {outcome}" for outcome, rows in publication.counts.items() if rows) or "no rows"
     calls = sum(result.run.calls.values())
     rows = cast("dict[str, Any]", publication.summary["rows"])
@@ -168,52 +172,4 @@ def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:
         print(f"since the last inventory of this name: {new:,} new, {changed:,} changed, {gone:,} gone")
     for file in publication.files:
         say(f"report: {file}")
-    for line in next_steps(result):
-        say(f"hint: {line}")
-
-
-def next_steps(result: "RunResult") -> list[str]:
-    """What the operator may do now, by what is left."""
-    from batcher.model import UNDO  # late, as above
-    from batcher.policy.verdict import OwnCode
-    from batcher.report.summary import command_for
-
-    counts, run = result.publication.counts, result.run
-    if run.operation == UNDO:
-        return _steps_after_undo(result)
-    steps = []
-    groups = cast("list[dict[str, Any]]", result.publication.summary["failures"])
-    if counts.get("failed") or counts.get("in_doubt"):
-        stuck = sum(group["count"] for group in groups if group["code"] == OwnCode.REMOTE_FAILED)
-        if stuck:
-            again = command_for(run, f"retry {run.run_id} --replace-failed")
-            steps.append(f"`{again}` deletes what the provider keeps in state `failed`, and creates it again")
-        if counts.get("failed", 0) + counts.get("in_doubt", 0) > stuck:
-            steps.append(f"`{command_for(run, f'retry {run.run_id}')}` tries the failed and doubtful rows again")
-    if counts.get("drifted"):
-        again = command_for(run, f"run {shlex.quote(run.inventory_name)} --fix-drift")
-        steps.append(f"`{again}` puts right what is there otherwise than wished")
-    if counts.get("invalid"):
-        steps.append("correct the rows of failed.csv, which says what is wrong with each, and run it as an inventory")
-    barred = sum(group["count"] for group in groups if group["code"] == OwnCode.PROJECT_UNKNOWN)
-    if barred:
-        steps.append(f"run the inventory again once access is mended: {barred:,} rows could not be planned")
-    if counts.get("skipped", 0) > barred or counts.get("unverified") or run.state == "open":
-        steps.append(f"`{command_for(run, f'resume {run.run_id}')}` goes on with what is left")
-    return steps
-
-
-def _steps_after_undo(result: "RunResult") -> list[str]:
-    """What the operator may do after a run was taken back."""
-    from batcher.report.summary import command_for  # late, as above
-
-    counts, run = result.publication.counts, result.run
-    steps = []
-    if counts.get("drifted"):
-        again = command_for(run, f"undo {run.parent} --force")
-        steps.append(f"`{again}` also deletes what was changed since it was made")
-    if counts.get("failed"):
-        steps.append(f"`{command_for(run, f'undo {run.parent}')}` tries again what was refused")
-    if counts.get("skipped") or counts.get("unverified") or run.state == "open":
-        steps.append(f"`{command_for(run, f'resume {run.run_id}')}` goes on with what is left")
-    return steps
+    say(*closing_lines(publication.summary, publication.causes))

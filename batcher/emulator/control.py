@@ -155,8 +155,8 @@ def _seed_flow_logs(api: Api, document: object) -> web.Response:
                 project_id=project_id,
                 er_id=er_id,
                 at=at,
-                ready_at=at,
-                final_state=state,
+                ready_at=flow_logs.FOREVER if state == "pending" else at,
+                final_state="available" if state == "pending" else state,
                 seeded=True,
             )
             ids.append(flow_logs.by_number(api.state, n, at, 0.0)["id"])

@@ -151,14 +151,14 @@ def log_groups(document: object) -> list[dict[str, Any]]:
 
 
 def seeded_flow_logs(document: object) -> list[tuple[str, str, str, NewFlowLog]]:
-    """Flow logs to seed: project, router, state (`available`, or `failed`) and the rest."""
+    """Flow logs to seed: project, router, state (`available`, `failed` or `pending`) and the rest."""
     found = []
     for item in _list(document):
         given = dict(_object(item, None))
         project_id, er_id = given.pop("project_id", None), given.pop("er_id", None)
         state = given.pop("state", "available")
-        if not isinstance(project_id, str) or not is_id(er_id) or state not in {"available", "failed"}:
-            raise ValueError("a flow log needs `project_id`, `er_id`, and a state `available` or `failed`, if any")
+        if not isinstance(project_id, str) or not is_id(er_id) or state not in STATES:
+            raise ValueError("a flow log needs `project_id`, `er_id`, and a state `available`, `failed` or `pending`")
         new = new_flow_log({"flow_log": {"resource_type": "attachment", "log_store_type": "LTS", **given}})
         if isinstance(new, str):
             raise ValueError(new)

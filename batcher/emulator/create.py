@@ -15,6 +15,7 @@ from batcher.emulator.answers import Answer, refusal
 from batcher.emulator.bodies import NewFlowLog
 from batcher.emulator.calls import Call
 from batcher.emulator.faults import chance_of
+from batcher.emulator.log_groups import has_stream
 from batcher.emulator.state import Remembered
 from batcher.emulator.world import World, invalid, router_fault
 
@@ -93,6 +94,13 @@ def _place_fault(world: World, call: Call, new: NewFlowLog) -> Answer | None:
         inventory.put_attachment(state, {"project_id": project_id, "er_id": er_id, "id": new.resource_id}, world.now)
     elif fault := _attachment_fault(new.resource_id, *found):
         return fault
+    return _log_fault(world, call, new)
+
+
+def _log_fault(world: World, call: Call, new: NewFlowLog) -> Answer | None:
+    state, project_id, er_id = world.state, call.project_id, call.er_id
+    if not has_stream(world, project_id, new.log_group_id, new.log_stream_id):
+        return invalid(f"the log group {new.log_group_id} has no stream {new.log_stream_id}, or does not exist")
     if world.settings.unique and flow_logs.is_taken(state, new, project_id=project_id, er_id=er_id):
         return refusal(400, answers.DUPLICATE, "The flow log task already exists.")
     quota = world.settings.quota_of(project_id)

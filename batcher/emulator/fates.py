@@ -1,8 +1,8 @@
 """What becomes of the flow logs of an attachment, decided beforehand: `available`, `failed`, or `pending` for ever.
 
 A fate holds for every flow log that is created on the attachment from then on, and wins over `failed_share`; seeded
-flow logs have the state that they are seeded with. Another fate changes what is still `pending` by the one before, at
-once.
+flow logs have the state that they are seeded with. Another fate changes what is still `pending`, by the one before or
+as it was seeded, at once.
 """
 
 from batcher.emulator.flow_logs import FOREVER

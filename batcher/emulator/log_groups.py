@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from batcher.emulator.answers import LTS_INVALID, NO_LOG_GROUP, Answer, lts_refusal
 from batcher.emulator.calls import Call
 from batcher.emulator.state import State
-from batcher.emulator.world import World
+from batcher.emulator.world import OPENNESS, World
 
 TTL_DAYS = 30
 """How long a log group keeps its logs; no request that is served here can set it."""
@@ -26,6 +26,14 @@ WHERE :open AND project_id = :project_id
     AND log_group_id NOT IN (SELECT id FROM log_groups WHERE project_id = :project_id)
 GROUP BY log_group_id ORDER BY 1
 """
+_ANY_SEEDED = "SELECT 1 FROM log_groups WHERE project_id = :project_id LIMIT 1"
+_SEEDED_STREAM = (
+    "SELECT 1 FROM log_streams WHERE project_id = :project_id AND log_group_id = :group_id AND id = :stream_id"
+)
+_USED_STREAM = (
+    "SELECT 1 FROM flow_logs WHERE project_id = :project_id AND log_group_id = :group_id"
+    " AND log_stream_id = :stream_id LIMIT 1"
+)
 _SEEDED = "SELECT id, name, created_at FROM log_groups WHERE project_id = :project_id AND id = :group_id"
 _STREAMS = """
 SELECT id, name, created_at FROM log_streams WHERE project_id = :project_id AND log_group_id = :group_id
@@ -56,6 +64,18 @@ def put_log_stream(state: State, project_id: str, group_id: str, given: Mapping[
     )
 
 
+def takes_any(world: World, project_id: str) -> bool:
+    """Whether a project has every log group and stream, as it does while none was seeded."""
+    return world.state.db.execute(_ANY_SEEDED, {"project_id": project_id}).fetchone() is None
+
+
+def has_stream(world: World, project_id: str, log_group_id: str, log_stream_id: str) -> bool:
+    """Whether flow logs of a project can go to this log stream."""
+    place = {"project_id": project_id, "group_id": log_group_id, "stream_id": log_stream_id}
+    found = takes_any(world, project_id) or world.state.db.execute(_SEEDED_STREAM, place).fetchone()
+    return bool(found or (world.settings.open_world and world.state.db.execute(_USED_STREAM, place).fetchone()))
+
+
 def list_log_groups(world: World, call: Call) -> Answer:
     """All log groups of a project."""
     if fault := _fault(call):
@@ -70,7 +90,7 @@ def list_log_groups(world: World, call: Call) -> Answer:
         }
         for id_, name, at in _rows(world, call, _GROUPS)
     ]
-    return Answer(200, {"log_groups": groups}, bare=True)
+    return Answer(200, {"log_groups": groups, **_openness(world, call)}, bare=True)
 
 
 def list_log_streams(world: World, call: Call) -> Answer:
@@ -91,7 +111,11 @@ def list_log_streams(world: World, call: Call) -> Answer:
         }
         for id_, name, at in rows
     ]
-    return Answer(200, {"log_streams": streams}, bare=True)
+    return Answer(200, {"log_streams": streams, **_openness(world, call)}, bare=True)
+
+
+def _openness(world: World, call: Call) -> Mapping[str, object]:
+    return OPENNESS if takes_any(world, call.project_id) else {}
 
 
 def _fault(call: Call) -> Answer | None:

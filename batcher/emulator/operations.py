@@ -19,7 +19,7 @@ from batcher.emulator.faults import Kind
 from batcher.emulator.identity import list_projects
 from batcher.emulator.log_groups import list_log_groups, list_log_streams
 from batcher.emulator.pages import Item, Listing, Page, UnknownMarkerError, page
-from batcher.emulator.world import World, invalid, router_fault
+from batcher.emulator.world import OPENNESS, World, invalid, router_fault
 
 QUOTAS = (
     "er_instance",
@@ -114,7 +114,8 @@ def list_attachments(world: World, call: Call) -> Answer:
     found = _page(world, call, inventory.ATTACHMENTS, scope, filters)
     if isinstance(found, Answer):
         return found
-    return Answer(200, {"attachments": found.items, "page_info": _page_info(found)})
+    openness = OPENNESS if world.settings.open_world else {}
+    return Answer(200, {"attachments": found.items, "page_info": _page_info(found), **openness})
 
 
 def show_quotas(world: World, call: Call) -> Answer:

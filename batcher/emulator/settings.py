@@ -42,7 +42,9 @@ class EmulatorSettings:
       documents ("Idempotency", 2025-11-25); Enterprise Router documents nothing. `remember_tokens`: whether they can
       be repeated at all; otherwise every call is a new one.
     - `open_world`: routers and attachments come into being on first use, every name has a project, and log groups and
-      streams are those that flow logs use; otherwise all of them must be seeded.
+      streams are those that flow logs use; otherwise all of them must be seeded. A project takes any log group and
+      stream while none was seeded for it, then those alone that it lists. A list that lacks what a create would take
+      says so: its answer has a member `open_world`.
     - `clock_skew_s`: how far the gateway's clock runs ahead of `now`, or behind it where negative. It is the clock of
       the `Date` header, of the check of `X-Sdk-Date` and of the dates of flow logs. It does not run ahead with
       `POST /_emulator/clock`: what was made before is dated earlier then.

@@ -1,5 +1,6 @@
 """What operations act on, and the checks that they share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batcher.emulator import answers, bodies, inventory
@@ -8,6 +9,9 @@ from batcher.emulator.calls import Call
 from batcher.emulator.faults import Kind
 from batcher.emulator.settings import EmulatorSettings
 from batcher.emulator.state import State
+
+OPENNESS: Mapping[str, object] = {"open_world": True}
+"""Beside a list in an answer: a create takes what the list lacks, too. No member of the provider's."""
 
 
 @dataclass(frozen=True, slots=True)

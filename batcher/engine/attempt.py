@@ -11,40 +11,28 @@ from enum import Enum, auto
 
 from batcher.engine.absence import Absent, Found, Unreadable, Wait, look_for, without_gone
 from batcher.engine.context import LaneContext
-from batcher.engine.drift import put_right
 from batcher.engine.listing import unreadable
 from batcher.engine.look_up import LookUps
 from batcher.engine.replacing import is_gone, makes_way, remove_failed
+from batcher.engine.row_end import put_back, settle, settle_by_listing, settle_found
 from batcher.engine.row_queue import Work
-from batcher.engine.sends import mark, sendings_of, sent_there_of, unmark
-from batcher.engine.settling import (
-    ended,
-    found_settlement,
-    made_by_run,
-    record,
-    tell_of_others,
-    whose,
-)
+from batcher.engine.sends import mark, unmark
 from batcher.engine.taken import take
 from batcher.events import RowRetried
-from batcher.model import Applied, ClaimedRow, Kind, LedgerRow, Outcome, Refused, Remote, RowState, Settlement, Stops
+from batcher.model import Applied, ClaimedRow, Outcome, Refused, Remote, Stops
 from batcher.policy.breaker import skip_code, skip_message
-from batcher.policy.found import others_standing, standing_of
 from batcher.policy.retry import GiveUp, LookUp, PutBack, TryAgain, decide, is_attempt
 
 SET_BACK_S = 60.0
 """A token that was used later than now by more than this has an age that nobody knows: the clock was set back."""
-LOOK_S_FIRST, LOOK_S_MAX = 1.0, 15.0
-"""The wait between two looks for what the provider says exists doubles from the first to the last of these."""
 
 
 async def attempt(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
     """Bring a row on by one send; True if it waits for another. Cancelled, the row stays claimed."""
-    if context.closing or _stopper(context, work) is not None:
-        _leave(context, work)
+    if await _is_settled_or_left(context, work):
         return False
     if work.looks_until is not None and work.refused is not None:
-        return await _settle_by_listing(context, look_ups, work, work.refused)
+        return await settle_by_listing(context, look_ups, work, work.refused)
     if work.leaving is not None and not await _has_made_way(context, work):
         return work.leaving is not None
     match await _prepare(context, look_ups, work):
@@ -54,6 +42,24 @@ async def attempt(context: LaneContext, look_ups: LookUps, work: Work) -> bool:
             return True
         case _Step.DONE:
             return False
+
+
+async def _is_settled_or_left(context: LaneContext, work: Work) -> bool:
+    """Settle a row by what was shown of it since it was claimed, or leave it where it is not to be sent now."""
+    if not context.closing and await _was_shown(context, work):
+        return True
+    if context.closing or _stopper(context, work) is not None:
+        _leave(context, work)
+        return True
+    return False
+
+
+async def _was_shown(context: LaneContext, work: Work) -> bool:
+    """Settle a row that surely made nothing by what a listing has shown at its place; whether it did."""
+    remotes = context.blind.take(work)
+    if remotes:
+        remotes = await without_gone(context, work.row, work.row.believed_id, remotes, is_old=False)
+    return bool(remotes) and await settle_found(context, work, remotes)
 
 
 def _stopper(context: LaneContext, work: Work) -> Refused | None:
@@ -70,7 +76,7 @@ def _leave(context: LaneContext, work: Work) -> None:
     """Do with a row that is not to be sent now what is true of it: skipped with its scope, or put back."""
     stopper = _stopper(context, work)
     if stopper is not None:
-        _settle(context, work, Outcome.SKIPPED, skip_code(stopper), skip_message(stopper))
+        settle(context, work, Outcome.SKIPPED, skip_code(stopper), skip_message(stopper))
     else:
         put_back(context, work)
 
@@ -165,7 +171,7 @@ async def _prepare(context: LaneContext, look_ups: LookUps, work: Work) -> _Step
             return _Step.WAIT
         case Unreadable(listing):
             if not context.closing:
-                _settle(context, work, Outcome.IN_DOUBT, "BATCHER.ListingIncomplete", unreadable(listing))
+                settle(context, work, Outcome.IN_DOUBT, "BATCHER.ListingIncomplete", unreadable(listing))
             return _Step.DONE
         case Absent():
             await _next_generation(context, work)
@@ -177,7 +183,7 @@ async def _found(context: LaneContext, work: Work, remotes: Sequence[Remote]) ->
     """Settle a row by what stands at its place, or delete that if it failed, so that the row can be sent again."""
     failed = makes_way(context, work.row, work.row.believed_id, remotes)
     if failed is None:
-        return _Step.DONE if await _settle_found(context, work, remotes) else _Step.WAIT
+        return _Step.DONE if await settle_found(context, work, remotes) else _Step.WAIT
     refused = await remove_failed(context, work, failed)
     if work.leaving is not None:
         return _Step.WAIT
@@ -185,7 +191,7 @@ async def _found(context: LaneContext, work: Work, remotes: Sequence[Remote]) ->
         _leave(context, work)
     else:
         message = f"the provider keeps `{failed.remote_id}` in state `failed`, and its delete was refused"
-        _settle(context, work, Outcome.FAILED, refused.code, f"{message}: {refused.message}")
+        settle(context, work, Outcome.FAILED, refused.code, f"{message}: {refused.message}")
     return _Step.DONE
 
 
@@ -197,7 +203,7 @@ async def _has_made_way(context: LaneContext, work: Work) -> bool:
         return True
     if context.clock.steady() >= work.leaves_until and not context.closing:
         message = f"`{work.leaving}` was deleted, and is not gone yet: `batcher retry --replace-failed` again later"
-        _settle(context, work, Outcome.FAILED, "BATCHER.RemoteFailed", message)
+        settle(context, work, Outcome.FAILED, "BATCHER.RemoteFailed", message)
         work.leaving = None
     return False
 
@@ -276,122 +282,13 @@ async def _refused(context: LaneContext, look_ups: LookUps, work: Work, refused:
         context.stop_subject(context.operation.subject(work.row.spec), refused)
     match decision:
         case LookUp():
-            return await _settle_by_listing(context, look_ups, work, refused)
+            return await settle_by_listing(context, look_ups, work, refused)
+        case GiveUp() if await _was_shown(context, work):
+            pass
         case GiveUp():
-            _settle(context, work, Outcome.FAILED, refused.code, refused.message)
+            settle(context, work, Outcome.FAILED, refused.code, refused.message)
         case PutBack():
             put_back(context, work)
             if not refused.sent:
                 context.stop_unreachable(refused)
     return False
-
-
-async def _settle_by_listing(context: LaneContext, look_ups: LookUps, work: Work, refused: Refused) -> bool:
-    """Settle a row by what the listing shows; True if it is looked for again later."""
-    listed, listing = await look_ups.find(work.row)
-    is_old = work.looks_until is not None and context.clock.steady() >= work.looks_until
-    remotes = await without_gone(context, work.row, work.row.believed_id, listed, is_old=is_old)
-    if remotes and await _settle_found(context, work, remotes):
-        return False
-    if not listing.complete:
-        if not context.closing:
-            message = f"{refused.message}; {unreadable(listing)}"
-            _settle(context, work, Outcome.IN_DOUBT, refused.code, message)
-        return False
-    is_there = refused.kind is Kind.EXISTS
-    if is_there and not remotes and _looks_again(context, work):
-        return True
-    if is_there and remotes:
-        leaving = f"it is there in state `{remotes[0].state}`: `batcher retry` once it is gone"
-        _settle(context, work, Outcome.FAILED, refused.code, f"{refused.message}; {leaving}")
-    else:
-        # A definitive refusal is an answer; after mere silence, how soon a listing shows a thing is not documented.
-        outcome = Outcome.FAILED if refused.definitive and not work.in_doubt else Outcome.IN_DOUBT
-        _settle(context, work, outcome, refused.code, f"{refused.message}; the listing does not show it")
-    return False
-
-
-def _looks_again(context: LaneContext, work: Work) -> bool:
-    """Whether what the provider says exists, and does not list, is looked for again: its listing may lag."""
-    now = context.clock.steady()
-    work.looks_until = now + context.policy.listing_lag_s if work.looks_until is None else work.looks_until
-    if now >= work.looks_until or context.closing:
-        return False
-    work.due = min(now + min(LOOK_S_FIRST * 2.0**work.looks, LOOK_S_MAX), work.looks_until)
-    work.looks += 1
-    return True
-
-
-async def _settle_found(context: LaneContext, work: Work, remotes: Sequence[Remote]) -> bool:
-    """Settle a row by its thing; False if that is leaving. A row that could not be put right in time stays claimed."""
-    row = work.row
-    remote = standing_of(remotes, known_id=row.believed_id, deleted_id=row.deleted_id)
-    known = LedgerRow(
-        row_no=row.row_no,
-        line=row.line,
-        state=RowState.CLAIMED,
-        scope=row.scope,
-        key=row.key,
-        spec=row.spec,
-        intent_at=row.intent_at,
-        attempts=row.attempts + work.sends,
-        deleted_id=row.deleted_id,
-        known_id=row.believed_id,
-    )
-    made = made_by_run(context, known, remote, sendings_of(context, work)) if work.in_doubt else False
-    note = whose(made=made) if work.in_doubt else ""
-    others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
-    found = found_settlement(context, known, remote, made=made, note=others or note)
-    if found is None:
-        return False
-    settlement = await put_right(context, known, remote, found)
-    if settlement is None:
-        return True
-    # What failed and was there before must not be taken for what this token may have made: `undo` asks.
-    is_another = settlement.outcome is Outcome.FAILED and not work.in_doubt
-    spent = is_another and work.refused is not None and work.refused.kind is Kind.EXISTS
-    settlement = replace(
-        settlement, first_sent_at=work.first_sent_at, spent=spent, sent_there=sent_there_of(context, work)
-    )
-    record(context, row.scope, row.line, settlement)
-    return True
-
-
-def _settle(context: LaneContext, work: Work, outcome: Outcome, code: str, message: str) -> None:
-    refused, is_in_doubt = work.refused, outcome is Outcome.IN_DOUBT and work.in_doubt
-    settlement = Settlement(
-        row_no=work.row.row_no,
-        expect=RowState.CLAIMED,
-        state=RowState.SETTLED,
-        attempts=work.row.attempts + work.sends,
-        http_status=refused.http_status if refused else None,
-        request_id=refused.request_id if refused else "",
-        first_sent_at=work.first_sent_at,
-        # Also a refusal because it exists, of which no listing knows, may be repeated to this token for ever. After any
-        # other the token is kept while an earlier send may stand: another might make it twice.
-        spent=refused is not None and (refused.kind is Kind.EXISTS or (refused.definitive and not is_in_doubt)),
-        sent_there=sent_there_of(context, work),
-    )
-    settlement = ended(context, settlement, outcome, code, message, started=work.started)
-    record(context, work.row.scope, work.row.line, settlement)
-
-
-def put_back(context: LaneContext, work: Work) -> None:
-    """Leave a row for a later sitting: planned if no send of it can have worked, else claimed; what was said stays."""
-    if work.in_doubt and not work.sends:
-        return  # it is as the process left it that is gone
-    refused = work.refused
-    settlement = Settlement(
-        row_no=work.row.row_no,
-        expect=RowState.CLAIMED,
-        state=RowState.CLAIMED if work.in_doubt else RowState.PLANNED,
-        attempts=work.row.attempts + work.sends,
-        http_status=refused.http_status if refused else None,
-        error_code=refused.code if refused else "",
-        error_message=refused.message if refused else "",
-        request_id=refused.request_id if refused else "",
-        intent_at=work.row.intent_at,
-        first_sent_at=work.first_sent_at,
-        spent=work.new_generation and not work.in_doubt,
-    )
-    context.commit.settle(context.lease, settlement)

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import anyio
 
+from batcher.engine.blind import Blind
+from batcher.engine.call import GIVEN_UP, Before
 from batcher.engine.flow import Flow
 from batcher.engine.gate import AccountGate
 from batcher.engine.halt import Halt
@@ -77,24 +79,6 @@ class EnginePolicy:
         return max(1, min(self.concurrency, open_rows, self.rows_max))
 
 
-class Before(Protocol):
-    """What has to be done before a call leaves."""
-
-    async def do(self, *, waits: bool) -> bool:
-        """Do it, and wait until it is durable if `waits`; whether the call may still be made."""
-        ...
-
-    def take_back(self) -> None:
-        """The call does not leave now. Repeatable."""
-        ...
-
-
-GIVEN_UP = Refused(
-    Kind.TRANSIENT, Stops.ROW, "BATCHER.NoAnswer", "the stop did not wait for an answer", ambiguous=True, mended=True
-)
-"""Instead of an answer that nobody waits for any more; it says nothing of the service, nor is it the row's failure."""
-
-
 class LaneContext:
     """One lane at work. Every call to the provider goes through `call`, and nothing else does."""
 
@@ -153,12 +137,14 @@ class LaneContext:
         """Rows by scope whose thing was there when the plan was reviewed: they must not be made."""
         self.accepted: dict[str, int] = {}
         """Rows by scope that the provider took and that are not final yet."""
-        self.whose, self.looks = Whose(), Looks()
+        self.whose, self.looks, self.blind = Whose(), Looks(), Blind()
         self.stopped_scopes: dict[str, Refused] = dict(known.refused if known else {})
         self.stopped_subjects: dict[str, Refused] = {}
         """What of a scope is stopped alone."""
         self.stopped: Refused | None = None
         """What stopped the whole lane, if anything did."""
+        self._failing: Refused | None = None
+        """The last of the failures since anything was answered."""
         self.gate, self._in_line = gate, 0
         self._own_line = self._alone = anyio.Lock()
         self._when_closing: list[Callable[[], None]] = [self.limiter.close]
@@ -196,6 +182,13 @@ class LaneContext:
     def closing(self) -> bool:
         """Whether the lane takes no more rows."""
         return self.stopped is not None or self.gate.stopped is not None or self.stop.is_requested
+
+    @property
+    def trouble(self) -> Refused | None:
+        """What keeps the lane's rows from being done whoever stops the run, if anything does."""
+        failing = self._failing
+        is_failing = failing is not None and not (failing.sent and self.breaker.is_closed)
+        return self.stopped or self.gate.stopped or (failing if is_failing else None)
 
     def when_closing(self, act: Callable[[], None]) -> None:
         """Have `act` done when the lane closes; at once if it is closing already."""
@@ -330,6 +323,7 @@ class LaneContext:
             self.sink.emit(CallMade(self.lane, kind, result))
         if not isinstance(answer, Refused) or not is_failure(answer):
             self.breaker.answered()
+            self._failing = None
         self.flow.answered(now - began, self.limiter.rate_per_s(call_class))
         if not isinstance(answer, Refused):
             self.limiter.note_answer(call_class)
@@ -345,6 +339,7 @@ class LaneContext:
 
     def _fail(self, refused: Refused, now: float) -> None:
         """A call failed as calls do where the service fails: be silent for a while if too many did."""
+        self._failing = refused
         silence_s = self.breaker.failed(now, self.chance.random())
         if silence_s is None:
             return

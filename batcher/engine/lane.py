@@ -5,17 +5,19 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from batcher.engine.attempt import attempt, put_back, take_due_generations
+from batcher.engine.attempt import attempt, take_due_generations
 from batcher.engine.context import LaneContext
-from batcher.engine.last_look import look_last
+from batcher.engine.last_look import is_open_to_looks, list_left, look_last
 from batcher.engine.look_up import LookUps
 from batcher.engine.preflight import preflight
 from batcher.engine.reconcile import reconcile, skip_moved
+from batcher.engine.row_end import put_back
 from batcher.engine.row_queue import RowQueue, Work
 from batcher.engine.taken import settle_unsure
 from batcher.engine.verify import Follower
 from batcher.model import CallClass, ClaimedRow
 from batcher.policy.breaker import skip_code, skip_message, skips_the_rest
+from batcher.policy.found import NOT_FINAL, STILL_NOT_FINAL
 
 PAGE_ROWS_MAX = 500
 """Rows of one claim at most."""
@@ -54,7 +56,9 @@ async def run_lane(context: LaneContext, open_rows: int) -> None:
             await settle_unsure(context, is_last=True)
             if not await follower.verify():
                 break
+        await list_left(context)
         await look_last(context, follower.look_at)
+        await give_up_waiting(context)
         await skip_rest(context)
 
 
@@ -64,6 +68,19 @@ async def skip_rest(context: LaneContext) -> None:
     if context.stopped is not None and skips_the_rest(context.stopped):
         code, message = skip_code(context.stopped), skip_message(context.stopped)
         await context.ledger.skip_planned(context.lease, code, message, context.clock.now())
+
+
+async def give_up_waiting(context: LaneContext) -> None:
+    """Settle as unverified what stood there before, and was not final as long as the lane has followed it.
+
+    So the run can be finished, and the next one looks at all of the inventory; what the run itself has made stays
+    accepted, and the next sitting goes on with it. After a stop there was no time to follow it.
+    """
+    if context.stop.is_requested or context.gate.stopped is not None or not is_open_to_looks(context):
+        return
+    await context.commit.flush()
+    if any(rows > 0 for rows in context.accepted.values()):
+        await context.ledger.settle_not_final(context.lease, NOT_FINAL, STILL_NOT_FINAL, context.clock.now())
 
 
 async def _keep_lease(context: LaneContext, is_over: anyio.Event) -> None:
@@ -124,5 +141,10 @@ async def _work(context: LaneContext, look_ups: LookUps, queue: RowQueue) -> Non
             work = await queue.take()
             if work is None:
                 return
+            if context.blind.holds(work):
+                queue.hold(work)
+                continue
             again = await attempt(context, look_ups, work)
         queue.done(work, again=again)
+        if context.blind.is_answered(work):
+            queue.release(work.row.scope)

@@ -1,7 +1,8 @@
 """Once a stop has ended a lane: look at each scope with accepted rows once more, so that the end is true.
 
 The lane is open for these looks alone, at its own pace, and no longer than the stop leaves time. What is accepted last
-gets a moment to become final before it is looked at.
+gets a moment to become final before it is looked at. Where the quota has closed the lane, scopes that were not listed
+are: rows of them may stand, and need no quota.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,6 +11,7 @@ from functools import partial
 import anyio
 
 from batcher.engine.context import LaneContext
+from batcher.engine.reconcile import list_scope
 from batcher.model import CallClass
 from batcher.policy.breaker import QUOTA_CODE
 from batcher.policy.following import LOOKED_AFTER, RIPE_S, Sight, calls_of, kept_s, last_looks
@@ -57,6 +59,20 @@ async def look_last(context: LaneContext, look_at: Callable[[Sequence[str]], Awa
             await _look(context, partial(look_at, scopes), 0.0)
 
 
+async def list_left(context: LaneContext) -> None:
+    """Before the rows that a used-up quota leaves are skipped: settle by a listing those that stand."""
+    if context.stopped is None or context.stopped.code != QUOTA_CODE or context.policy.reconcile != "auto":
+        return
+    if not _may_look(context):
+        return
+    await context.commit.flush()
+    for load in await context.ledger.scopes(context.lease):
+        is_known = load.scope in context.listed and load.scope not in context.blind.scopes
+        is_barred = load.scope in context.unread or load.scope in context.stopped_scopes
+        if load.planned and not is_known and not is_barred:
+            await _look(context, partial(list_scope, context, load.scope), 0.0)
+
+
 async def _look(context: LaneContext, look: Callable[[], Awaitable[None]], delay_s: float) -> None:
     """Have the lane open for a look; where a stop is on that is all over in the time that it leaves."""
     context.looks.are_last = True
@@ -77,4 +93,9 @@ def _may_look(context: LaneContext) -> bool:
         return False
     if context.stop.is_requested and context.stop.code not in LOOKED_AFTER:
         return False
+    return is_open_to_looks(context)
+
+
+def is_open_to_looks(context: LaneContext) -> bool:
+    """Whether nothing has stopped the lane itself, or only its quota has."""
     return context.stopped is None or context.stopped.code == QUOTA_CODE

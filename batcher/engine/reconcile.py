@@ -3,9 +3,10 @@
 One page of a listing tells 2,000 rows; a create that is refused as a duplicate costs two calls for one row. So
 a scope is listed when it has `ROWS_WORTH_A_LISTING` rows to send, or when the ledger has any history: then
 most of a nightly inventory is there already, and what an earlier run believed must be seen before a token is
-used again. A scope with rows that are in doubt or were taken is listed in any case: that costs less than to send them
-again. What a listing does not show of them is not gone: `engine.verify` follows what was taken, and a row in doubt goes
-again under its own token.
+used again. It is listed, too, before the ground of its rows is checked, for what stands needs none; and in any case if
+rows of it are in doubt or were taken: that costs less than to send them again. What a listing does not show of them is
+not gone: `engine.verify` follows what was taken, and a row in doubt goes again under its own token. Other scopes are
+sent blind (`engine.blind`).
 
 A sitting that goes on with a lane soon after another has claimed rows there, and so had listed it, looks up the rows in
 doubt and those that were taken, and no others: with a million rows, sends begin at once.
@@ -29,7 +30,7 @@ from batcher.engine.settling import (
     whose,
 )
 from batcher.model import LedgerRow, NaturalKey, Outcome, Remote, RowState, Settlement, Stops
-from batcher.policy.evidence import sendings_before
+from batcher.policy.evidence import sendings_before, times_before
 from batcher.policy.found import is_leaving, others_standing, standing_of
 from batcher.policy.verdict import OWN_CODES, OwnCode
 from batcher.records import ScopeLoad
@@ -44,11 +45,17 @@ ROWS_AT_ONCE = 500
 """Rows of the ledger that are read and settled together."""
 
 
-def pays(load: ScopeLoad, mode: str, *, has_history: bool) -> bool:
-    """Whether to list a scope before sending its rows. Pure."""
+def pays(load: ScopeLoad, mode: str, *, has_history: bool, has_checks: bool) -> bool:
+    """Whether to list a scope before sending its rows; `has_checks`: their ground is looked at first. Pure."""
     if load.claimed or load.accepted:
         return True
-    return mode == "always" or (mode == "auto" and (has_history or load.planned >= ROWS_WORTH_A_LISTING))
+    is_worth_it = has_history or has_checks or load.planned >= ROWS_WORTH_A_LISTING
+    return mode == "always" or (mode == "auto" and is_worth_it)
+
+
+def is_blind(load: ScopeLoad, mode: str) -> bool:
+    """Whether rows of a scope that was not listed wait for the answer to one of them. Pure."""
+    return mode == "auto" and 1 < load.planned < ROWS_WORTH_A_LISTING
 
 
 async def reconcile(context: LaneContext) -> None:
@@ -63,11 +70,19 @@ async def reconcile(context: LaneContext) -> None:
             continue
         numbers = None if open_rows is None else open_rows.get(load.scope, ())
         if load.scope in context.expected or (numbers is not None and len(numbers) > LOOKED_UP_MAX):
-            await _list(context, load.scope)
+            await list_scope(context, load.scope)
         elif numbers is not None:
             await _look_up(context, load.scope, numbers)
-        elif pays(load, context.policy.reconcile, has_history=context.has_history):
-            await _list(context, load.scope)
+        elif pays(
+            load,
+            context.policy.reconcile,
+            has_history=context.has_history,
+            has_checks=context.policy.preflight,
+        ):
+            await list_scope(context, load.scope)
+        was_tried = load.scope in context.listed or load.scope in context.unread
+        if is_blind(load, context.policy.reconcile) and not was_tried:
+            context.blind.add(load.scope)
     await context.commit.flush()
 
 
@@ -88,11 +103,13 @@ async def _open_rows(context: LaneContext) -> dict[str, MutableSequence[int]]:
     return found
 
 
-async def _list(context: LaneContext, scope: str) -> None:
+async def list_scope(context: LaneContext, scope: str) -> None:
+    """List a scope and settle what stands; it is in `context.listed` then if it was read whole."""
     listing, began = ScopeListing(context, scope), context.clock.steady()
     if await _read(context, listing):
         context.listed[scope] = listing.count
         context.listed_at[scope] = began
+        context.blind.remove(scope)
 
 
 async def _look_up(context: LaneContext, scope: str, numbers: Sequence[int]) -> None:
@@ -192,7 +209,8 @@ async def settle_by(context: LaneContext, row: LedgerRow, remotes: Sequence[Remo
         remote = next(each for each in remotes if each.remote_id == row.remote_id)
     made = made_by_run(context, row, remote, sendings_before(row, context.policy.answer_s_max))
     others = tell_of_others(context, row.line, others_standing(remotes, remote, deleted_id=row.deleted_id))
-    note = "" if row.state is RowState.PLANNED else whose(made=made)
+    was_sent = row.state is RowState.CLAIMED or made is not False or bool(times_before(row))
+    note = whose(made=made) if row.state is not RowState.PLANNED and was_sent else ""
     found = found_settlement(context, row, remote, made=made, note=others or note)
     if found is None:
         return None, False

@@ -73,6 +73,8 @@ class RowQueue:
         self._low_water = page_rows // 2
         self._ready: deque[Work] = deque()
         self._waiting: list[_Waiting] = []
+        self._held: dict[str, list[Work]] = {}
+        self._held_rows = 0
         self._parked: deque[anyio.Event] = deque()
         self._in_hand = 0
         self._after = 0
@@ -119,20 +121,36 @@ class RowQueue:
         elif self._is_finished():
             self._end()
 
+    def hold(self, work: Work) -> None:
+        """Give a row back until its scope is released; like those that are ready it is claimed ahead."""
+        self._in_hand -= 1
+        self._held.setdefault(work.row.scope, []).append(work)
+        self._held_rows += 1
+
+    def release(self, scope: str) -> None:
+        """Hand out again, before others, what was held of a scope."""
+        works = self._held.pop(scope, [])
+        self._held_rows -= len(works)
+        self._ready.extendleft(reversed(works))
+        self._unpark(len(works))
+        self._room.set()
+
     def close(self) -> None:
         """Hand out nothing more."""
         self._closed = True
         self._end()
 
     def leftover(self) -> list[Work]:
-        """After `close`: the rows that were claimed and not handed out, or waited for another attempt."""
+        """After `close`: the rows that were claimed and not handed out, or waited for another attempt, or were held."""
         rest = [*self._ready, *(waiting.work for waiting in self._waiting)]
+        rest += [work for works in self._held.values() for work in works]
         self._ready.clear()
         self._waiting.clear()
+        self._held.clear()
         return rest
 
     def _is_finished(self) -> bool:
-        return self._exhausted and not (self._ready or self._waiting or self._in_hand)
+        return self._exhausted and not (self._ready or self._waiting or self._held or self._in_hand)
 
     def _end(self) -> None:
         self._unpark(len(self._parked))
@@ -145,7 +163,8 @@ class RowQueue:
 
     async def _fill(self) -> None:
         while not self._exhausted and not self._closed:
-            if len(self._ready) > self._low_water or len(self._waiting) >= WAITING_MAX:
+            ahead = len(self._ready) + self._held_rows
+            if ahead > self._low_water or len(self._waiting) >= WAITING_MAX:
                 self._room = anyio.Event()
                 await self._room.wait()
                 continue

@@ -21,7 +21,7 @@ from batcher.engine.seen import Seen
 from batcher.engine.stop import FailureGuard, Stop
 from batcher.ledger_port import Ledger, Settler
 from batcher.model import CallClass, LaneKey, Refused, RunId, Stops, Window
-from batcher.policy.breaker import stop_code
+from batcher.policy.breaker import stop_code, trouble_of
 from batcher.policy.control import LaneNow
 from batcher.policy.pace import limits_text, rate_text
 from batcher.ports import Clock, EventSink, Operation
@@ -74,6 +74,7 @@ class RunEngine:
         self._calls: Counter[str] = Counter()
         self._gates: dict[str, AccountGate] = {}
         self._learnt: dict[str, str] = {}
+        self._troubles: dict[int, tuple[str, str]] = {}
         self.stop_code = ""
         """What left open rows in a lane or an account that nobody asked to stop (`BATCHER.<Name>`), or empty."""
         self.stop_message = ""
@@ -104,7 +105,13 @@ class RunEngine:
             self._commit.close()
             with anyio.CancelScope(shield=True):  # as long as the disk takes for the last group
                 await self._commit.serve()
+                await self._keep_troubles()
             raise
+        await self._keep_troubles()
+
+    async def _keep_troubles(self) -> None:
+        if self._troubles:
+            await self._ledger.note_troubles(self._run_id, self._troubles)
 
     async def _close_on_stop(self) -> None:
         await self._stop.wait()
@@ -130,6 +137,8 @@ class RunEngine:
                 gate = self._gates.setdefault(key.account, AccountGate())
                 if gate.stopped is None:
                     await self._work_lane(lane_no, open_rows, gate)
+                else:
+                    self._troubles[lane_no] = trouble_of(gate.stopped, key.region)
 
     async def _work_lane(self, lane_no: int, open_rows: int, gate: AccountGate) -> None:
         now, lease_s = self._clock.now(), self._policy.lease_s
@@ -161,6 +170,8 @@ class RunEngine:
             self._calls.update(context.calls)
             if context.stopped is not None:
                 self._note_stop(context.lane, context.stopped)
+            if context.trouble is not None:
+                self._troubles[lane_no] = trouble_of(context.trouble, context.lane.region)
             if context.limiter.learnt:
                 name = "/".join((context.lane.account, context.lane.region, context.lane.project_id))
                 self._learnt[name] = limits_text(context.limiter.learnt)
@@ -171,9 +182,9 @@ class RunEngine:
         code = stop_code(refused)
         if self.stop_message and (self.stop_code or not code):
             return
-        whose = f"account `{lane.account}`: " if refused.stops is Stops.ACCOUNT else ""
+        whose = f"account `{lane.account}`" if refused.stops is Stops.ACCOUNT else f"region `{lane.region}`"
         self.stop_code, self.stop_advice = code, refused.advice
-        self.stop_message = f"{whose}{refused.code}: {refused.message}"
+        self.stop_message = f"{whose}: {refused.code}: {refused.message}"
 
     @property
     def learnt(self) -> Mapping[str, str]:

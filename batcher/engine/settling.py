@@ -71,7 +71,7 @@ def found_settlement(
         return None
     differences = context.operation.differences(row.spec, remote)
     amend_due = len(differences) == 1 and context.operation.needs_amending(row.spec, remote)
-    was_taken = made is None and row.state is RowState.ACCEPTED  # by an answer without a date
+    was_taken = made is None and row.state is RowState.ACCEPTED and is_success(row.http_status)  # and told no date
     found = judge(remote, differences, amend_due=amend_due, ours=made is True or was_taken)
     if found is None:
         return None
@@ -90,9 +90,17 @@ def found_settlement(
     )
     if found.outcome is not None:
         return ended(context, settlement, found.outcome, found.code, found.message or note)
+    if found.code and context.policy.verify:
+        # A status is kept where an answer took the row: here nobody knows whether the run has made what is followed.
+        return replace(settlement, error_code=found.code, http_status=None if made is None else row.http_status)
     if not context.policy.verify and not amend_due:
-        return ended(context, settlement, Outcome.CREATED)
+        return ended(context, settlement, Outcome.EXISTS if found.code else Outcome.CREATED, message=note)
     return settlement
+
+
+def is_success(http_status: int | None) -> bool:
+    """Whether an answer took what it was asked for. Pure."""
+    return http_status is not None and 200 <= http_status < 300
 
 
 def whose(*, made: bool | None) -> str:

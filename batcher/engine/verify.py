@@ -39,6 +39,7 @@ from batcher.model import (
 from batcher.policy.evidence import sendings_before
 from batcher.policy.following import due_looks, turn_s
 from batcher.policy.found import AVAILABLE, is_leaving
+from batcher.policy.verdict import OWN_CODES, OwnCode
 
 SHOWS_MAX = 20
 """Rows of a scope that are asked for by their ids after a reading: more are soon listed, or wait for a second one."""
@@ -154,6 +155,7 @@ class Follower:
             return False
         await context.commit.flush()
         self._misses.forget(scope, gone)
+        gone = list(await _without_unplanned(context, gone))
         vanished = await context.ledger.plan_vanished(context.lease, gone)
         context.accepted[scope] -= vanished
         return vanished > 0
@@ -206,6 +208,19 @@ class _Look(ScopeListing):
             self.refused = answer
             return None
         return answer
+
+
+async def _without_unplanned(context: LaneContext, gone: Sequence[int]) -> Sequence[int]:
+    """Which of the rows whose things are gone may be planned again: of a reviewed plan those that were to be made."""
+    if not context.policy.reviewed or not gone:
+        return gone
+    rows = await context.ledger.rows(context.lease, gone)
+    for row in (row for row in rows if row.made is False and row.intent_at is None):
+        settlement = Settlement(row.row_no, expect=row.state, state=RowState.SETTLED, remote_id=row.remote_id)
+        message = OWN_CODES[OwnCode.MOVED]
+        record(context, row.scope, row.line, ended(context, settlement, Outcome.SKIPPED, OwnCode.MOVED.value, message))
+    await context.commit.flush()
+    return [row.row_no for row in rows if row.made is not False or row.intent_at is not None]
 
 
 def _is_over(context: LaneContext, started: float) -> bool:

@@ -7,8 +7,8 @@ one line. What ijson leaves to us (3.6 with yajl 2, found by trial):
   NUL, are turned into U+FFFD before they are fed, and the feed is marked.
 - It does not say where an error is. `_offset_of_error` feeds the text again up to the bad piece, then one
   character at a time.
-- A number too long for Python (4,300 digits) comes out as `SystemError`, and what the parser had appended to
-  the list of events must then not be looked at. See `_PARSER_ERRORS`.
+- Numbers come as values: `json_numbers` finds how they are written. One too long for Python (4,300 digits) would
+  come out as `SystemError`, and what the parser had appended to the list of events must then not be looked at.
 """
 
 import codecs
@@ -19,6 +19,7 @@ from typing import Any
 import ijson  # type: ignore[import-untyped]  # it ships no types
 
 from batcher.errors import InventoryError
+from batcher.inventory.json_numbers import NumberTexts, is_huge
 from batcher.inventory.text import Text, unreadable
 
 _PARSER_ERRORS = (ijson.JSONError, ValueError, ArithmeticError, SystemError)
@@ -49,14 +50,24 @@ class JsonFeed:
         events = ijson.sendable_list()
         parser = ijson.basic_parse_coro(events, multiple_values=self._one_a_line)
         number = line = 0
+        numbers, begins_line = NumberTexts(), True
         for number, (line, piece) in enumerate(self._pieces()):
-            fed = _cleaned(piece)
+            cleaned = fed = _cleaned(piece)
+            ends_line = piece.endswith(("\n", "\r"))
+            is_read = not (begins_line and ends_line) or is_huge(piece)
+            if is_read:
+                fed = numbers.read(cleaned)
             try:
                 parser.send(fed.encode())
             except _PARSER_ERRORS as exc:
                 raise self._broken(exc, number, line) from exc
-            yield line, piece, events, fed is not piece
+            if any(event == "number" for event, _ in events):
+                if not is_read:
+                    numbers.read(cleaned)
+                _tell_as_written(events, numbers)
+            yield line, piece, events, cleaned is not piece
             events.clear()
+            begins_line = ends_line
         try:
             parser.close()
         except _PARSER_ERRORS as exc:
@@ -81,26 +92,35 @@ class JsonFeed:
         events = ijson.sendable_list()
         parser = ijson.basic_parse_coro(events, multiple_values=self._one_a_line)
         offset = self._text.mark_bytes
+        numbers = NumberTexts()
         try:
             encoder.encode("")  # some codecs write a mark first, which is counted already or not there
             for at, (_, piece) in enumerate(self._pieces()):
+                fed = numbers.read(_cleaned(piece))
                 if at == number:
-                    return offset + _bytes_accepted(parser, piece, encoder)
+                    return offset + _bytes_accepted(parser, piece, fed, encoder)
                 offset += len(encoder.encode(piece))
                 if not self._one_a_line:
-                    parser.send(_cleaned(piece).encode())
+                    parser.send(fed.encode())
                     events.clear()
         except UnicodeEncodeError:
             return None
         return offset
 
 
-def _bytes_accepted(parser: Any, piece: str, encoder: codecs.IncrementalEncoder) -> int:
-    """How many bytes of the piece, in the encoder's codec, the parser takes before it complains."""
+def _tell_as_written(events: list[Event], numbers: NumberTexts) -> None:
+    """Put the text of each number into the place of its value."""
+    for at, (event, value) in enumerate(events):
+        if event == "number":
+            events[at] = (event, numbers.texts.popleft() if numbers.texts else str(value))
+
+
+def _bytes_accepted(parser: Any, piece: str, fed: str, encoder: codecs.IncrementalEncoder) -> int:
+    """How many bytes of the piece, in the encoder's codec, the parser takes of what it is fed before it complains."""
     count = 0
-    for given, fed in zip(piece, _cleaned(piece), strict=True):
+    for given, character in zip(piece, fed, strict=True):
         try:
-            parser.send(fed.encode())
+            parser.send(character.encode())
         except _PARSER_ERRORS:
             break
         count += len(encoder.encode(given))

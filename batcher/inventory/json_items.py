@@ -227,7 +227,7 @@ class _NestedText:
 
 
 def _scalar_json(event: str, value: Any) -> str:
-    """A scalar as compact JSON; a number in the shortest form that loses no digit."""
+    """A scalar as compact JSON; a number as it is written."""
     if event == "number":
         return str(value)
     return json.dumps(value, ensure_ascii=False)

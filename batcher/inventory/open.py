@@ -27,6 +27,8 @@ from batcher.policy.defusing import printable
 
 STDIN = "-"
 """The path that means standard input."""
+STDIN_NAME = "stdin"
+"""How an inventory from there is called."""
 
 FORMATS = ("csv", "json", "jsonl")
 
@@ -125,7 +127,7 @@ def open_inventory(path: str, options: ReadOptions, *, stdin: BinaryIO | None = 
     if path == STDIN and options.input_format is None:
         message = "cannot tell the format of standard input"
         raise InventoryError(message, hint="add --input-format csv, json or jsonl")
-    name = "stdin" if path == STDIN else printable(Path(path).name)
+    name = STDIN_NAME if path == STDIN else printable(Path(path).name)
     suffix = Path(name.lower().removesuffix(".gz")).suffix
     with ExitStack() as closing:
         try:

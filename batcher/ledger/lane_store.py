@@ -138,6 +138,14 @@ class LaneStore:
             count_rows(self._store, run_no, counts)
             return skipped
 
+    def settle_not_final(self, lease: Lease, code: str, message: str, now: float) -> int:
+        with self._store.transaction():
+            run_no = self._check(lease)
+            settled = self._store.run("settle_not_final", (message, now, run_no, lease.lane_no, code))
+            counts = {(RowState.ACCEPTED, ""): -settled, (RowState.SETTLED, str(Outcome.UNVERIFIED)): settled}
+            count_rows(self._store, run_no, counts)
+            return settled
+
     def scopes(self, lease: Lease) -> list[ScopeLoad]:
         with translated(self._store.path, "read"):
             found = self._store.all("select_scopes", (self._store.run_no(lease.run_id), lease.lane_no))
@@ -254,7 +262,7 @@ def settle_rows(store: Store, run_no: int, batch: Sequence[tuple[Lease, Settleme
             )  # fmt: skip
     counts: Counter[tuple[RowState, str]] = Counter()
     for (expect, state, outcome), rows in Counter((s.expect, s.state, s.outcome) for _, s in batch).items():
-        if not may_move(expect, state):
+        if expect is RowState.SETTLED or not may_move(expect, state):  # a settled row is left by `reopen` alone
             raise LedgerError(f"no move leads a row from {expect} to {state}")
         counts[(expect, "")] -= rows
         counts[(state, outcome or "")] += rows

@@ -14,7 +14,7 @@ from batcher.ledger.store import Parameters, Store, legible, statements, transla
 from batcher.model import RUN_ID_PATTERN, LaneKey, Lease, Outcome, PlanRow, RowState, RunId, RunState, Settlement
 from batcher.policy.selection import Selection
 from batcher.policy.verdict import project_outcome
-from batcher.records import ChangedRow, Difference, Ending, RowRecord, RunRecord, RunSite, Site, Twin
+from batcher.records import ChangedRow, Difference, Ending, EndingCount, RowRecord, RunRecord, RunSite, Site, Twin
 
 ROWS_MAX = 2**32 - 1
 """Rows of one run: `plan_id` keeps 32 bits for the row's number."""
@@ -178,14 +178,23 @@ class PlanStore:
         with self._store.transaction():
             run_no = self._store.run_no(run_id)
             again = self._store.run("reopen_rows", (run_no,))
+            followed = self._store.run("reopen_not_final", (run_no,))
             self._store.run("reopen_run", (run_no,))
             counts = {(RowState.PLANNED, ""): again, (RowState.SETTLED, str(Outcome.SKIPPED)): -again}
+            counts |= {(RowState.ACCEPTED, ""): followed, (RowState.SETTLED, str(Outcome.UNVERIFIED)): -followed}
             count_rows(self._store, run_no, counts)
 
     def begin_sitting(self, run_id: RunId, process: Mapping[str, object]) -> None:
         with self._store.transaction():
             values = {"run_no": self._store.run_no(run_id), "process": json.dumps(process)}
             self._store.run("begin_sitting", values)
+            self._store.run("delete_troubles", (values["run_no"],))
+
+    def note_troubles(self, run_id: RunId, troubles: Mapping[int, tuple[str, str]]) -> None:
+        with self._store.transaction():
+            run_no = self._store.run_no(run_id)
+            for lane_no, (code, message) in troubles.items():
+                self._store.run("insert_trouble", (run_no, lane_no, code, message))
 
     def end_sitting(
         self,
@@ -267,12 +276,19 @@ class PlanStore:
             changes=tuple(changes.get(run_no, ())),
         )
 
-    def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
+    def records(self, run_id: RunId, after: int, limit: int, without: Sequence[str] = ()) -> list[RowRecord]:
         with translated(self._store.path, "read"):
             run_no = self._store.run_no(run_id)
-            found = self._store.all("select_records", {"run_no": run_no, "after": after, "limit": limit})
+            bounds = {"run_no": run_no, "after": after, "limit": limit, "without": json.dumps(list(without))}
+            found = self._store.all("select_records", bounds)
             with legible(self._store.path):
                 return [_row_record(values) for values in found]
+
+    def endings(self, run_id: RunId) -> list[EndingCount]:
+        with translated(self._store.path, "read"):
+            found = self._store.all("count_endings", (self._store.run_no(run_id),))
+            with legible(self._store.path):
+                return [EndingCount(_STATES[state], _OUTCOMES[outcome], *rest) for state, outcome, *rest in found]
 
     def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
         with self._store.transaction():
@@ -324,6 +340,7 @@ def _row_record(values: tuple[Any, ...]) -> RowRecord:
     lane = None if account is None else _lane_key(account, region, project_id)
     enabled = rest[5]
     rest[5] = None if enabled is None else bool(enabled)
+    rest[-2:] = [text or "" for text in rest[-2:]]
     return RowRecord(row_no, line, lane, spec, carried, _STATES[state], _OUTCOMES[outcome], *rest)
 
 

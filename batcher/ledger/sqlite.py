@@ -34,7 +34,7 @@ from batcher.model import (
     Settlement,
 )
 from batcher.policy.selection import ALL, Selection
-from batcher.records import ChangedRow, Difference, RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
+from batcher.records import ChangedRow, Difference, EndingCount, RowRecord, RunRecord, RunSite, ScopeLoad, Site, Twin
 
 SQLITE_OLDEST = (3, 37, 0)
 """The first with STRICT tables (2021-11-27)."""
@@ -281,8 +281,8 @@ class SqliteLedger:
     async def owners(self) -> Mapping[RunId, str]:
         return await self._call(self._plans.owners)
 
-    async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
-        return await self._call(self._plans.records, run_id, after, limit)
+    async def records(self, run_id: RunId, after: int, limit: int, without: Sequence[str] = ()) -> list[RowRecord]:
+        return await self._call(self._plans.records, run_id, after, limit, without)
 
     async def has_history(self) -> bool:
         return await self._call(self._plans.has_history)
@@ -305,6 +305,12 @@ class SqliteLedger:
     async def limits(self) -> list[Limit]:
         return await self._call(self._lanes.limits)
 
+    async def note_troubles(self, run_id: RunId, troubles: Mapping[int, tuple[str, str]]) -> None:
+        await self._call(self._plans.note_troubles, run_id, troubles)
+
+    async def endings(self, run_id: RunId) -> list[EndingCount]:
+        return await self._call(self._plans.endings, run_id)
+
     async def note_change(self, run_id: RunId, at: float, action: str, value: str) -> None:
         await self._call(self._plans.note_change, run_id, at, action, value)
 
@@ -322,6 +328,9 @@ class SqliteLedger:
 
     async def skip_planned(self, lease: Lease, code: str, message: str, now: float) -> int:
         return await self._call(self._lanes.skip_planned, lease, code, message, now)
+
+    async def settle_not_final(self, lease: Lease, code: str, message: str, now: float) -> int:
+        return await self._call(self._lanes.settle_not_final, lease, code, message, now)
 
     async def scopes(self, lease: Lease) -> list[ScopeLoad]:
         return await self._call(self._lanes.scopes, lease)

@@ -46,7 +46,14 @@ from batcher.operations.flow_log_answers import (
     shown,
     stands_at,
 )
-from batcher.operations.flow_log_row import COLUMNS, TRUE_WORDS, FlowLogRow, RowDefaults, read_row
+from batcher.operations.flow_log_row import (
+    COLUMNS,
+    TRUE_WORDS,
+    FlowLogRow,
+    RowDefaults,
+    names_what_is_attached,
+    read_row,
+)
 from batcher.operations.ground import FlowLogGround, confined
 from batcher.operations.surroundings import PAGE_LIMIT, show_quota
 from batcher.policy.defusing import printable
@@ -91,12 +98,15 @@ class FlowLogs:
         defaults: RowDefaults,
         find_projects: FindProjects | None = None,
         place_of: Callable[[str], str] = str,
+        tell: Callable[[str, str], None] | None = None,
     ) -> None:
         """`client` None: only the pure half is used (validation, reports).
 
         `find_projects` makes the projects of these (account, region) known to `defaults.project_of`. `place_of` gives
-        one name to all regions that one Enterprise Router serves.
+        one name to all regions that one Enterprise Router serves. `tell` hears once of rows that keep the rules and
+        seem to ask for something else than is meant: what is wrong, and the remedy.
         """
+        self._tell = tell
         self._place_of = lru_cache(maxsize=LANES_KEPT)(place_of)
         self._client = client
         self._defaults = defaults
@@ -104,7 +114,14 @@ class FlowLogs:
         self._lane = lru_cache(maxsize=LANES_KEPT)(_lane_key)
 
     async def prepare(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Find the projects that rows leave open."""
+        """Find the projects that rows leave open, and tell of ids that are probably not the attachments'."""
+        if self._tell is not None and any(map(names_what_is_attached, rows)):
+            self._tell(
+                "this looks like the provider's list of attachments: `resource_id` is there the id of what is attached,"
+                " such as a VPC, and `id` the attachment's",
+                "`--map resource_id=id` takes the attachment's; `batcher discover` writes an inventory of them",
+            )
+            self._tell = None
         if self._find_projects is not None and (places := self._defaults.places_without_project(rows)):
             await self._find_projects(sorted(places))
 

@@ -31,7 +31,9 @@ _LtsId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{36}$")]
 
 ATTACHMENT_KINDS = frozenset({"attachment", "vpc", "vgw", "vpn", "peering", "virtual gateway", "vpc attachment"})
 """`attachment` and the kinds that older documents list for `resource_type`; all are sent as `attachment`."""
-TRUE_WORDS = frozenset({"true", "yes", "1"})
+TRUE_WORDS = frozenset({"true", "yes", "1", "1.0"})
+FALSE_WORDS = frozenset({"false", "no", "0", "0.0"})
+"""With `1.0` and `0.0`, as tables write flags that they take for numbers."""
 VALUE_SHOWN_MAX = 60
 NAME_CHARS_MAX = 64
 
@@ -66,7 +68,7 @@ _UNSAID = {"name": "", "description": "", "log_store_type": "LTS", "enabled": "t
 
 def _any_case(words: Iterable[str]) -> str:
     """A pattern of these ASCII words in any case: one that folds other scripts would take a long s for an s."""
-    spelled = ("".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word) for word in sorted(words))
+    spelled = ("".join(f"[{c.upper()}{c}]" if c.isalpha() else re.escape(c) for c in word) for word in sorted(words))
     return f"^({'|'.join(spelled)})$"
 
 
@@ -81,7 +83,7 @@ class FlowLogRow(TypedDict):
     description: Annotated[str, StringConstraints(max_length=255, pattern=_TEXT_FIT)]
     resource_type: Annotated[str, StringConstraints(pattern=_any_case(ATTACHMENT_KINDS))]
     log_store_type: NotRequired[Annotated[str, StringConstraints(pattern=_any_case(["lts"]))]]
-    enabled: NotRequired[Annotated[str, StringConstraints(pattern=_any_case({*TRUE_WORDS, "false", "no", "0"}))]]
+    enabled: NotRequired[Annotated[str, StringConstraints(pattern=_any_case(TRUE_WORDS | FALSE_WORDS))]]
     project_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True)]
     region: Annotated[str, StringConstraints(pattern=_REGION)]
     account: Annotated[str, StringConstraints(pattern=_ACCOUNT)]
@@ -199,6 +201,17 @@ def _rule(column: str, broken: str) -> str:
     return _UNFIT if broken == _UNFIT_TYPE and column in _FREE else RULES[column]
 
 
+def names_what_is_attached(fields: Mapping[str, str]) -> bool:
+    """Whether a row looks like the provider's own list of attachments, in which `resource_id` is a VPC's id, say, and
+    the attachment's own stands under `id`.
+    """
+    own = fields.get("id")
+    if own is None or own == fields.get("resource_id"):
+        return False
+    is_kind = fields.get("resource_type", "attachment").lower() in ATTACHMENT_KINDS - {"attachment"}
+    return is_kind and re.fullmatch(_UUID, own) is not None
+
+
 def shorten(value: str) -> str:
     """A value fit for a message: printable and bounded."""
     shown = printable(value[: VALUE_SHOWN_MAX + 1])
@@ -212,7 +225,7 @@ def row_schema() -> dict[str, Any]:
         schema["properties"][column]["description"] = rule
     for column, value in _UNSAID.items():
         schema["properties"][column]["default"] = value
-    schema["properties"]["enabled"]["type"] = ["boolean", "integer", "string"]
+    schema["properties"]["enabled"]["type"] = ["boolean", "number", "string"]
     schema["required"] = ["resource_id"]
     schema["additionalProperties"] = True
     schema["title"] = "batcher inventory row"

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from batcher.cloud.client import NO_CREDENTIALS, CloudClient
 from batcher.errors import ConfigError
 from batcher.model import Kind, LaneKey, Obstacle, Page, Refused, Stops
-from batcher.operations.surroundings import Item, attachments_page, is_id, log_groups, log_streams, state_of
+from batcher.operations.surroundings import Ids, Item, attachments_page, is_id, log_groups, log_streams, state_of
 from batcher.policy.paging import Reading
 from batcher.ports import Ask
 
@@ -27,6 +27,7 @@ STREAMS_KEPT_MAX = 100_000
 SHOWN_MAX = 5
 """Ids that are named where a VPC has several attachments."""
 
+OPEN = "the emulator takes any attachment, log group and stream that it does not know: those were not checked"
 _MAY_NOT_READ = "have the permission to list them granted, or do without this check: rows are sent as they are"
 
 
@@ -36,11 +37,13 @@ class Attachments:
 
     states: Mapping[str, str]
     behind: Mapping[str, Sequence[str]]
+    is_open: bool = False
+    """Whether a create takes any other, too."""
 
     def obstacle(self, resource_id: str) -> Obstacle | None:
         """What is wrong with a row's `resource_id`. Pure."""
         state = self.states.get(resource_id)
-        if state == "available":
+        if state == "available" or (state is None and self.is_open):
             return None
         if state is not None:
             message = f"attachment `{resource_id}` is in state `{state}`"
@@ -63,9 +66,10 @@ class FlowLogGround:
         self._tell = tell
         self._scope: str | None = None
         self._attachments: Attachments | None = None
-        self._groups: frozenset[str] | None = None
+        self._groups: Ids | None = None
         self._asked_groups = False
-        self._streams: dict[str, frozenset[str] | None] = {}
+        self._streams: dict[str, Ids | None] = {}
+        self._has_told_of_openness = False
         self._streams_kept = 0
         self._given_up: set[str] = set()
         """Kinds of call whose refusal was about more than one router or group: they are not asked again."""
@@ -93,7 +97,9 @@ class FlowLogGround:
             self._asked_groups = True
             whose = f"the log groups of project `{self._lane.project_id}`"
             self._groups = await self._read(whose, "log_groups", partial(log_groups, self._client, self._lane))
-        if self._groups is None:
+            if self._groups is not None and self._groups.is_open:
+                self._tell_of_openness()
+        if self._groups is None or self._groups.is_open:
             return None
         if group_id not in self._groups:
             return Obstacle("BATCHER.NoLogGroup", f"the project has no log group `{group_id}`")
@@ -115,12 +121,14 @@ class FlowLogGround:
         states: dict[str, str] = {}
         behind: dict[str, tuple[str, ...]] = {}
         what = f"the attachments of router `{scope}`"
+        is_open = False
         reading: Reading[Item] = Reading(lambda item: str(item["id"]), ATTACHMENTS_MAX)
         while not reading.is_over:
             call = partial(attachments_page, self._client, self._lane, scope, reading.marker)
             page: Page[Item] | None = await self._read(what, "attachments", call)
             if page is None:
                 return None
+            is_open = is_open or page.is_open
             for item in reading.take(page):
                 attachment_id = _lower(str(item["id"]))
                 states[attachment_id] = state_of(item.get("state"))
@@ -135,7 +143,15 @@ class FlowLogGround:
             end = f"did not end after {reading.count:,}" if reading.is_endless else "could not be read to its end"
             self._tell(f"{what} were not checked: the list {end}", "")
             return None
-        return Attachments(states, behind)
+        if is_open:
+            self._tell_of_openness()
+        return Attachments(states, behind, is_open)
+
+    def _tell_of_openness(self) -> None:
+        """Say once that not all could be checked, for an emulator takes what it does not list."""
+        if not self._has_told_of_openness:
+            self._has_told_of_openness = True
+            self._tell(OPEN, "start it with `--closed-world` to rehearse missing attachments and log groups")
 
     async def _read(self, what: str, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | None:
         """An answer, or None with the reason told; only refused keys and a router that is not there stop anything."""

@@ -7,6 +7,7 @@ and has no pages.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard, TypeVar
 
 from batcher.cloud.client import CloudClient, Reply
@@ -29,7 +30,25 @@ LOG_THINGS_MAX = 10_000
 STATE_CHARS_MAX = 64
 """Of a word such as `available`."""
 
+OPEN_WORLD = "open_world"
+"""An emulator's list has this member where a create takes what it lacks, too; none of the provider's has."""
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The ids of what is there; where `is_open` a create takes any other, too."""
+
+    known: frozenset[str]
+    is_open: bool
+
+    def __contains__(self, id_: object) -> bool:
+        return self.is_open or id_ in self.known
+
+    def __len__(self) -> int:
+        return len(self.known)
+
 
 _STATE = re.compile(r"[A-Za-z_-]{1,64}")
 _SAFE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -108,7 +127,8 @@ def page_of(items: tuple[T, ...], reply: Reply) -> Page[T] | Refused:
     marker = following if isinstance(following, str) and following else None
     if marker is not None and len(marker) > MARKER_CHARS_MAX:
         return bad_answer(reply.status, reply.request_id, "a listing whose marker is too long for a URL")
-    return Page(items=items, next_marker=marker, total=count_of(reply.body.get("total_count")), limit=PAGE_LIMIT)
+    total, is_open = count_of(reply.body.get("total_count")), reply.body.get(OPEN_WORLD) is True
+    return Page(items=items, next_marker=marker, total=total, limit=PAGE_LIMIT, is_open=is_open)
 
 
 def state_of(value: object) -> str:
@@ -122,24 +142,24 @@ def is_id(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _SAFE_ID.fullmatch(value) is not None
 
 
-async def log_groups(client: CloudClient, lane: LaneKey) -> frozenset[str] | Refused:
+async def log_groups(client: CloudClient, lane: LaneKey) -> Ids | Refused:
     """The ids of the log groups of the lane's project."""
     return await _lts(client, lane, f"/v2/{lane.project_id}/groups", "log_groups", "log_group_id")
 
 
-async def log_streams(client: CloudClient, lane: LaneKey, group_id: str) -> frozenset[str] | Refused:
+async def log_streams(client: CloudClient, lane: LaneKey, group_id: str) -> Ids | Refused:
     """The ids of the log streams of a log group."""
     return await _lts(client, lane, f"/v2/{lane.project_id}/groups/{group_id}/streams", "log_streams", "log_stream_id")
 
 
-async def _lts(client: CloudClient, lane: LaneKey, path: str, member: str, key: str) -> frozenset[str] | Refused:
+async def _lts(client: CloudClient, lane: LaneKey, path: str, member: str, key: str) -> Ids | Refused:
     reply = await client.ask(Service.LTS, lane, path, content_type=LTS_CONTENT_TYPE)
     if isinstance(reply, Refused):
         return reply
     found = frozenset(item[key] for item in _items(reply, member) if is_id(item.get(key)))
     if len(found) > LOG_THINGS_MAX:
         return bad_answer(reply.status, reply.request_id, f"a list of more than {LOG_THINGS_MAX:,} `{member}`")
-    return found
+    return Ids(found, is_open=reply.body.get(OPEN_WORLD) is True)
 
 
 def _items(reply: Reply, member: str) -> list[Mapping[str, Any]]:

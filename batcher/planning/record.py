@@ -34,8 +34,8 @@ async def record_plan(
     sink: EventSink,
     clock: Clock,
     sites_of: SitesOf | None = None,
-) -> None:
-    """Read the source to its end into a run that is `planning`, and leave it so: nothing of it is worked yet.
+) -> int:
+    """Read the source to its end into a run that is `planning`, and leave it so; how many rows it had.
 
     Without `sites_of` nothing is recorded of where its lanes are done. Raises what the source, `Operation.prepare`
     and `sites_of` raise.
@@ -50,6 +50,7 @@ async def record_plan(
         count += len(page)
         sink.emit(PlanProgress(count))
     await settle_twins(ledger, operation, run_id, clock)
+    return count
 
 
 async def settle_twins(ledger: Ledger, operation: Operation, run_id: RunId, clock: Clock) -> None:

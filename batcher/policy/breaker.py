@@ -13,6 +13,7 @@ Three things are watched in each lane:
   attachments with no success between stop the project.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from batcher.model import Kind, Refused, Stops
@@ -128,8 +129,26 @@ def skip_code(refused: Refused) -> str:
 
 
 def skip_message(refused: Refused) -> str:
-    """The sentence that goes with `skip_code`."""
+    """The sentence that goes with `skip_code`; `cause_in` finds the code in it."""
     return f"not attempted: the provider refused another row with {refused.code} ({refused.message})"
+
+
+def trouble_of(refused: Refused, region: str) -> tuple[str, str]:
+    """Code and message of the rows that a lane of this region has left open because of a refusal, or of silence."""
+    what = f"with {refused.code} ({refused.message})"
+    if refused.stops in (Stops.ACCOUNT, Stops.RUN):
+        return "BATCHER.AccessRefused", f"not attempted: the provider refused access {what}"
+    if refused.code.startswith("BATCHER."):
+        return refused.code, f"not attempted: in region `{region}`, {refused.message}"
+    if refused.kind is Kind.TRANSIENT:
+        return UNAVAILABLE_CODE, f"not attempted: the service in region `{region}` failed {what}"
+    return skip_code(refused), skip_message(refused)
+
+
+def cause_in(message: str) -> str:
+    """The provider's code that a message of `skip_message` or `trouble_of` names; empty where it names none."""
+    named = re.match(r"not attempted: .*? with (\S+) \(", message)
+    return named[1] if named else ""
 
 
 def planning_stop_code(refused: Refused) -> str:

@@ -13,6 +13,9 @@ AVAILABLE, FAILED, DELETED = "available", "failed", "deleted"
 REMOTE_FAILED = (
     "the provider keeps it in state `failed`: `batcher retry --replace-failed` deletes it and creates it again"
 )
+NOT_FINAL = "BATCHER.Unverified"
+"""The code of what somebody else made and is not final: it is followed like what the run made."""
+STILL_NOT_FINAL = "it was there before, in state `%s`, and is not final yet: the next run looks at it again"
 LEAVING = frozenset({"deleting", DELETED})
 
 
@@ -62,4 +65,6 @@ def judge(remote: Remote, differences: Sequence[str], *, amend_due: bool, ours: 
         return Found(None)
     if differences:
         return Found(Outcome.DRIFTED, "BATCHER.Drifted", "; ".join(differences))
+    if remote.state != AVAILABLE:
+        return Found(None, NOT_FINAL)
     return Found(Outcome.CREATED if ours else Outcome.EXISTS)

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from batcher.model import CallClass, Window
+from batcher.policy.values import SECONDS_OF
 
 GRAIN_S = 0.01
 """Twice the lateness of an asyncio timer at p99, measured."""
@@ -41,6 +42,8 @@ PAUSE_S_UNKNOWN = 60.0
 """A bare refusal names no window: the longest one seen in this cloud is a minute."""
 PAUSE_MARGIN = 0.1
 """A lane stays paused up to this share longer, at random, so that lanes do not come back together."""
+RATE_UNIT_S_MAX = 3600.0
+"""The longest unit of a rate: who may make so many calls a day spreads them by hand."""
 AUTO = "auto"
 """The rate that is not given but found (`policy.rate_search`)."""
 
@@ -51,19 +54,6 @@ class Source(StrEnum):
     GIVEN = "given"
     FOUND = "found"
     NAMED = "named by the provider"
-
-
-_UNITS = {
-    "ms": 0.001,
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "min": 60.0,
-    "m": 60.0,
-    "minute": 60.0,
-    "h": 3600.0,
-    "hour": 3600.0,
-}
 
 
 WRITES = frozenset({"create", "amend", "update", "delete"})
@@ -86,17 +76,18 @@ class Pace:
 def parse_rate(text: str) -> Window:
     """`100/min`, `10/s`, `600/10min`, `3600/h` as a window. Raises `ValueError` that says what is expected."""
     match = re.fullmatch(r"\s*(\d{1,7})\s*/\s*(\d{1,5})?\s*([a-z]+)\s*", text.lower(), re.ASCII)
-    if match is None or match[3] not in _UNITS or int(match[1]) == 0 or match[2] == "0":
+    is_unit = match is not None and match[3] in SECONDS_OF and SECONDS_OF[match[3]] <= RATE_UNIT_S_MAX
+    if match is None or not is_unit or int(match[1]) == 0 or match[2] == "0":
         raise ValueError(f"`{text}` is no rate: write calls per time, such as `10/s` or `100/min`")
-    return Window(calls=int(match[1]), period_s=float(match[2] or 1) * _UNITS[match[3]])
+    return Window(calls=int(match[1]), period_s=float(match[2] or 1) * SECONDS_OF[match[3]])
 
 
 def parse_duration(text: str) -> float:
     """`6h`, `90min`, `45s` in seconds. Raises `ValueError` that says what is expected."""
     match = re.fullmatch(r"\s*(\d{1,5})\s*([a-z]+)\s*", text.lower(), re.ASCII)
-    if match is None or match[2] not in _UNITS or match[2] == "ms" or int(match[1]) == 0:
+    if match is None or match[2] not in SECONDS_OF or match[2] == "ms" or int(match[1]) == 0:
         raise ValueError(f"`{text}` is no time: write a number and a unit, such as `6h` or `90min`")
-    return int(match[1]) * _UNITS[match[2]]
+    return int(match[1]) * SECONDS_OF[match[2]]
 
 
 def pace_of(window: Window, *, reserve: int = 0, jitter_s: float = JITTER_S) -> Pace:
@@ -143,7 +134,7 @@ def counted_together(window: Window, *, own: int, other: int) -> bool:
 def rate_text(window: Window) -> str:
     """A window as `parse_rate` reads it."""
     for unit in ("h", "min", "s"):
-        count = window.period_s / _UNITS[unit]
+        count = window.period_s / SECONDS_OF[unit]
         if count >= 1 and count == round(count):
             return f"{window.calls}/{'' if count == 1 else round(count)}{unit}"
     return f"{window.calls}/{max(1, round(window.period_s * 1000))}ms"

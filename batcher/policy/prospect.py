@@ -7,6 +7,7 @@ Costs are lower bounds: no call is refused or lost, and each accepted row is fin
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,7 @@ class Prospect(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     EXISTS = "exists"
+    PENDING = "pending"
     DRIFTED = "drifted"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -36,6 +38,7 @@ PROSPECTS: dict[Prospect, str] = {
     Prospect.CREATE: "to create",
     Prospect.UPDATE: "drifted, to be put right",
     Prospect.EXISTS: "there as wished",
+    Prospect.PENDING: "there, not final yet",
     Prospect.DRIFTED: "there, but otherwise than wished",
     Prospect.FAILED: "cannot be made",
     Prospect.SKIPPED: "cannot be made now",
@@ -50,6 +53,8 @@ CHANGES = frozenset({Prospect.CREATE, Prospect.UPDATE})
 """The prospects for which a run makes a call that changes something."""
 AS_WISHED = frozenset({Prospect.EXISTS, Prospect.DUPLICATE})
 """The prospects that need nothing from anybody."""
+CANNOT_BE = frozenset({Prospect.FAILED, Prospect.SKIPPED, Prospect.INVALID, Prospect.CONFLICT})
+"""The prospects of rows that a run would not make, as things stand."""
 
 _SETTLED = {
     Outcome.EXISTS: Prospect.EXISTS,
@@ -79,9 +84,28 @@ def prospect_of(
         return Prospect.CONFLICT if code == OwnCode.CONFLICT else Prospect.INVALID
     if state is RowState.SETTLED and outcome is not None:
         return _SETTLED.get(outcome, Prospect.EXISTS)
+    if state is RowState.ACCEPTED:
+        return Prospect.PENDING
     if is_refused:
         return Prospect.SKIPPED
     return Prospect.CREATE if is_listed else Prospect.UNKNOWN
+
+
+def finding_calls(
+    *, there: int, things: int, is_checked: bool, is_first: bool, page_items_max: int, look_up_items_max: int
+) -> Counter[str]:
+    """The calls, at least, that it takes to find `there` rows of a scope that is not listed first and has `things`.
+
+    `is_checked`: preflight checks find rows that cannot be made, and have it listed before any send. `is_first`: one
+    row goes ahead, and if one exists the scope is listed; else each row that exists is looked up.
+    """
+    if is_checked:
+        return Counter(list=pages_of(things, page_items_max))
+    if not there:
+        return Counter()
+    if is_first:
+        return Counter(create=1, list=pages_of(things, page_items_max))
+    return Counter(create=there, list=pages_of(there, look_up_items_max))
 
 
 def pages_of(things: int, page_items_max: int) -> int:

@@ -12,8 +12,9 @@ A refusal is answered with the first of these that fits:
    may only repeat what it said to that process, of a quota that was raised since. Once more, under a new generation,
    once nothing surely stands there.
 5. An attempt may have taken effect: only the listing can tell, so look it up, unless the run may not ask.
-6. The provider refused this very row: that is its answer. Where its scope was not listed, look it up all the same: a
-   token that somebody used so long ago that it has ended is refused, too (ECS, "Idempotency", 2025-11-25).
+6. The provider refused this very row: that is its answer. Where its scope was not listed, look it up all the same: it
+   may stand, whatever has become of its ground or the quota; and a token that somebody used so long ago that it has
+   ended is refused, too (ECS, "Idempotency", 2025-11-25).
 7. It was not sent, or what was refused is more than the row: put it back, it is not at fault.
 """
 
@@ -102,7 +103,7 @@ def decide(
     is_answer = refused.definitive or (refused.sent and refused.stops in (Stops.ROW, Stops.SUBJECT))
     if not is_answer or in_doubt:
         return PutBack()
-    may_stand = refused.definitive and refused.stops is Stops.ROW and not was_listed
+    may_stand = refused.definitive and refused.stops in (Stops.ROW, Stops.SUBJECT) and not was_listed
     return LookUp() if may_stand else GiveUp()
 
 

@@ -71,3 +71,18 @@ class FailureCount:
             return self.failed > tolerance.rows
         share = tolerance.share if tolerance.share is not None else 1.0
         return self.decided >= tolerance.sample and self.failed > share * self.decided
+
+
+GONE_SAMPLE_ROWS = 20
+"""Rows of the last run from which on a share of them says something, where nobody has asked for one."""
+
+
+def too_many_gone(known: int, gone: int, asked: str | None) -> bool:
+    """Whether an inventory lacks more of the rows that its last run knew than may be gone; None: nobody has asked.
+
+    By then it is rather an export that broke off than a change that somebody has made.
+    """
+    tolerance = parse_tolerance(DEFAULT if asked is None else asked)
+    if tolerance.share is None:
+        return gone > (tolerance.rows or 0)
+    return gone > tolerance.share * known and (asked is not None or known >= GONE_SAMPLE_ROWS)

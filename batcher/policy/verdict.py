@@ -79,7 +79,7 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.LEASE_LOST: "this process lost its hold on the row's project and stopped working there",
     OwnCode.NOT_ATTEMPTED: "the row's turn has not come yet",
     OwnCode.IN_DOUBT: "the row may have been sent, and nothing reliable is known of its effect",
-    OwnCode.UNVERIFIED: "the provider accepted the row, and its final state has not been seen yet",
+    OwnCode.UNVERIFIED: "the provider has it, and its final state has not been seen yet",
     OwnCode.INVALID: "the row breaks a rule of the inventory; each fault is named",
     OwnCode.CONFLICT: "an earlier row asks for the same flow log otherwise; the differences are named",
     OwnCode.DUPLICATE: "an earlier row asks for the same",
@@ -104,6 +104,48 @@ OWN_CODES: Mapping[str, str] = {
     OwnCode.KEPT: "`undo` left it there: it is not known to be what the run has made, or it was changed since",
 }
 """Every own code and its meaning, in the order of the documentation."""
+
+CHECKED: frozenset[str] = frozenset(
+    {
+        OwnCode.NO_ATTACHMENT,
+        OwnCode.NOT_AN_ATTACHMENT,
+        OwnCode.ATTACHMENT_NOT_READY,
+        OwnCode.NO_LOG_GROUP,
+        OwnCode.NO_LOG_STREAM,
+    }
+)
+"""The codes of rows that the preflight checks find without ground."""
+
+THAT_REGION = "that region"
+"""Of an advice: who gives it names the region, and its host."""
+_WAY = f"check the endpoint of {THAT_REGION}, and the way to it (proxy, name service); `batcher doctor` tries it"
+OWN_ADVICE: Mapping[str, str] = {
+    OwnCode.ACCESS_REFUSED: "check the keys, their permissions and the account; `batcher doctor` tries them",
+    OwnCode.ENDPOINT_UNREACHABLE: _WAY,
+    OwnCode.UNREACHABLE: _WAY,
+    OwnCode.SERVICE_UNAVAILABLE: "wait until the service has recovered, then go on",
+    OwnCode.TOO_MANY_FAILURES: "look at the other causes before going on; `--max-failures` says how many are tolerated",
+    OwnCode.INVALID: "correct the rows: `failed.csv` has each of them, and what is wrong with it",
+    OwnCode.CONFLICT: "decide for one of the rows, and take the other out of the inventory",
+    OwnCode.DRIFTED: "correct the inventory, or have the flow logs put right",
+    OwnCode.REMOTE_FAILED: "have the flow logs deleted and created again; the provider does not say why they failed",
+    OwnCode.NO_ANSWER: "nothing is lost and nothing made twice by trying again",
+    OwnCode.BAD_ANSWER: "check the endpoint and what stands between: the answer is not the API's",
+    OwnCode.REDIRECTED: "check the region and its endpoint: another service answers there",
+    OwnCode.LISTING_INCOMPLETE: "check that the keys may list flow logs (`er:flowLogs:list`), then try again",
+    OwnCode.NO_CREDENTIALS: "renew the account's credentials at their source, then go on",
+    OwnCode.PROJECT_UNKNOWN: "write `project_id` into the rows, or have the look-up of projects permitted",
+    OwnCode.NO_ATTACHMENT: "check `resource_id` and `er_id`: the attachment is not on that router",
+    OwnCode.NOT_AN_ATTACHMENT: "use the attachment's id, which the message names, not the id of what it attaches",
+    OwnCode.ATTACHMENT_NOT_READY: "wait until the attachment is `available`, then go on",
+    OwnCode.NO_LOG_GROUP: "create the log group, or correct `log_group_id`",
+    OwnCode.NO_LOG_STREAM: "create the log stream, or correct `log_stream_id`",
+    OwnCode.LEASE_LOST: "see that nobody else works this ledger, then go on",
+    OwnCode.UNVERIFIED: "look again later; one that stays `pending` is the provider's to mend",
+    OwnCode.MOVED: "plan again and review what has changed",
+    OwnCode.KEPT: "look who made it; `undo --force` also deletes what was changed since",
+}
+"""What one can do about own codes; those that are missing need nothing but the next command."""
 
 EXIT_OF_STOP: Mapping[str, int] = {
     OwnCode.INTERRUPTED: 130,

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from batcher.errors import ReportError
 from batcher.model import RunId
 from batcher.policy.defusing import printable_json
 from batcher.policy.verdict import PENDING
 from batcher.records import RowRecord, RunRecord
+from batcher.report.causes import Cause, RunReader, causes_of, described_cause
 from batcher.report.csv_report import CsvLayout, csv_line
 from batcher.report.folder import ReportFolder
 from batcher.report.jsonl_report import JsonlLayout
@@ -36,14 +37,6 @@ LOCK_POLL_S: Final = 0.1
 T = TypeVar("T")
 
 
-class RecordReader(Protocol):
-    """The part of `Ledger` that a report is drawn from."""
-
-    async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
-        """The next `limit` rows after `row_no`, in inventory order."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Publication:
     """A report that is in place: its folder, its files in the order of their renaming, and what they say.
@@ -56,6 +49,7 @@ class Publication:
     counts: Mapping[str, int]
     summary: Mapping[str, object]
     lacks: Mapping[str, str]
+    causes: Sequence[Cause] = ()
 
 
 class _Draft:
@@ -81,6 +75,7 @@ class _Draft:
         self._jsonl = JsonlLayout(self._projection)
         self._tally = Tally(self._projection.columns, operation.identity_columns[SCOPE_POSITION], advise)
         self._names: list[str] = []
+        self.causes: Sequence[Cause] = ()
 
     def begin(self, formats: Sequence[str]) -> None:
         """Open the files of `formats`, and of each format that the folder holds already.
@@ -126,11 +121,14 @@ class _Draft:
         """Write the summary, which is renamed last, and put everything in place."""
         self._names.append(SUMMARY_FILE)
         digests = self._folder.digests()
-        summary = summarize(self._run, self._tally, self._names, self._origin, digests=digests, works=self._works)
+        causes = [described_cause(cause) for cause in self.causes]
+        summary = summarize(
+            self._run, self._tally, self._names, self._origin, causes=causes, digests=digests, works=self._works
+        )
         _write_summary(self._folder, summary)
         self._folder.commit(leads=self._leads)
         files = tuple(self._folder.path / name for name in self._names)
-        return Publication(self._folder.path, files, self._tally.by_outcome(), summary, self._folder.lacks)
+        return Publication(self._folder.path, files, self._tally.by_outcome(), summary, self._folder.lacks, self.causes)
 
 
 def _write_summary(folder: ReportFolder, summary: Mapping[str, object]) -> None:
@@ -165,7 +163,7 @@ async def announce(run: RunRecord, directory: Path, origin: Origin) -> Mapping[s
 
 
 async def publish(
-    ledger: RecordReader,
+    ledger: RunReader,
     operation: SpecReader,
     run: RunRecord,
     directory: Path,
@@ -197,12 +195,13 @@ async def publish(
             await _hold(thread, folder)
             await _run_in(thread, partial(draft.begin, formats))
             await _draw(thread, ledger, run.run_id, draft)
+            draft.causes = await causes_of(ledger, operation, run, advise, works=works)
             return await _run_in(thread, draft.finish)
         finally:
             thread.submit(folder.close)
 
 
-async def _draw(thread: ThreadPoolExecutor, ledger: RecordReader, run_id: RunId, draft: _Draft) -> None:
+async def _draw(thread: ThreadPoolExecutor, ledger: RunReader, run_id: RunId, draft: _Draft) -> None:
     """Take every row from the ledger to the draft, page by page."""
     after = -1
     while page := await ledger.records(run_id, after, PAGE_ROWS):

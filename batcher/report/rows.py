@@ -180,7 +180,9 @@ class RowProjection:
     def _cause(self, record: RowRecord) -> tuple[str, str]:
         """Why an open row is open, and what the provider said last, if it said anything."""
         code, message = open_cause(record.state, self._stop_code)
-        if record.state == RowState.PLANNED and self._stop_message:
+        if record.trouble_code:
+            code, message = record.trouble_code, record.trouble_message
+        elif record.state == RowState.PLANNED and self._stop_message:
             message += f" ({self._stop_message})"
         if record.error_code and record.error_code != code:
             message += f" (last answer: `{record.error_code}` {record.error_message}".rstrip() + ")"

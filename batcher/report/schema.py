@@ -57,7 +57,16 @@ def summary_schema() -> dict[str, Any]:
         "outcomes": counts,
         "advice": text_or_null,
         "example": _object({"row": number, "line": number, "message": text_or_null}),
-        "next": text,
+        "next": text_or_null,
+    }
+    cause = {
+        "code": text_or_null,
+        "count": number,
+        "outcomes": counts,
+        "meaning": text_or_null,
+        "advice": text_or_null,
+        "example": _object({"row": number, "line": number, "name": text_or_null, "message": text_or_null}),
+        "next": text_or_null,
     }
     change = {"at": {"type": "string", "format": "date-time"}, "action": text, "value": text_or_null}
     process = {"version": text, "host": text, "user": text, "pid": number, "command": text_or_null}
@@ -78,8 +87,15 @@ def summary_schema() -> dict[str, Any]:
                 "endpoints": {"type": "array", "items": _object({"region": text, **_endpoints()})},
                 "settings": {"type": "object"},
                 "rows": _object(
-                    {"total": number, "of_parent": number_or_null, "share_done": share, "by_outcome": counts}
+                    {
+                        "total": number,
+                        "of_parent": number_or_null,
+                        "done": number,
+                        "share_done": share,
+                        "by_outcome": counts,
+                    }
                 ),
+                "causes": {"type": "array", "items": _object(cause)},
                 "failures": {"type": "array", "items": _object(failure)},
                 "failures_not_shown": _object({"rows": number}),
                 "calls": _object({"total": number, "by_kind": {"type": "object", "additionalProperties": counts}}),

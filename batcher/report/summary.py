@@ -43,10 +43,12 @@ STATES = (*(state.value for state in RunState), RUNNING, KILLED)
 """What `state` can be."""
 SERVICES = ("er", "iam", "lts")
 """What has an endpoint in each region, in the words of `summary.json` and of plans."""
-Advise = Callable[[int | None, str], str]
+Advise = Callable[[int | None, str, str], str]
+NEVER_AGAIN = frozenset({"ER.04008500", "ER.04009019", OwnCode.NOT_AN_ATTACHMENT})
+"""What the provider does not offer there at all, and rows that have to be written otherwise: no retry helps."""
 
 
-def no_advice(_status: int | None, _code: str) -> str:
+def no_advice(_status: int | None, _code: str, _message: str) -> str:
     """Nothing, whatever the error."""
     return ""
 
@@ -68,7 +70,7 @@ class Tally:
     """Counts rows by outcome, and those that are not done by (scope, code).
 
     `columns` are those of the rows to come; the scope is what stands in `scope_column`. `advise` says what a
-    person can do about an HTTP status (None: there was no answer) and a code, or nothing.
+    person can do about an HTTP status (None: there was no answer), a code and its message, or nothing.
     """
 
     def __init__(self, columns: Sequence[str], scope_column: str, advise: Advise = no_advice) -> None:
@@ -105,10 +107,13 @@ class Tally:
                 outcome = Outcome.SKIPPED
             self.states[state, outcome] += rows
 
+    def done(self) -> int:
+        """How many rows need nothing more."""
+        return sum(rows for (_, outcome), rows in self.states.items() if outcome in DONE)
+
     def share_done(self) -> float | None:
-        """How much needs nothing more, of 1; None where there is no row."""
-        done = sum(rows for (_, outcome), rows in self.states.items() if outcome in DONE)
-        return round(done / self.states.total(), 4) if self.states.total() else None
+        """How much of all that is, of 1; None where there is no row."""
+        return round(self.done() / self.states.total(), 4) if self.states.total() else None
 
     def by_outcome(self) -> dict[str, int]:
         """Rows of every outcome, those without rows too."""
@@ -124,24 +129,28 @@ class Tally:
         if group is None and len(self.groups) < GROUPS_TALLIED_MAX:
             number, line = int(row.texts[self._row]), int(row.texts[self._line])
             status = row.texts[self._status]
-            advice = self._advise(int(status) if status else None, code)
+            advice = self._advise(int(status) if status else None, code, message)
             group = self.groups[scope, code] = FailureGroup(number, line, message, advice)
         return group
 
 
-def next_command(run: RunRecord, group: FailureGroup) -> str:
-    """The shell command that goes on with a group of rows, once its cause is mended."""
-    if group.open_rows:
+def next_command(run: RunRecord, code: str, outcomes: Mapping[str, int], open_rows: int) -> str:
+    """The shell command that goes on with rows of one code, once its cause is mended; empty where none helps."""
+    inventory = shlex.quote(run.inventory_name)
+    if open_rows:
         return command_for(run, f"resume {run.run_id}")
     if run.operation == UNDO:
-        force = " --force" if group.outcomes[Outcome.DRIFTED] else ""
+        force = " --force" if outcomes.get(Outcome.DRIFTED) else ""
         return command_for(run, f"undo {run.parent}{force}")
-    if group.outcomes[Outcome.FAILED] or group.outcomes[Outcome.IN_DOUBT]:
-        return command_for(run, f"retry {run.run_id}")
-    inventory = shlex.quote(run.inventory_name)
-    if group.outcomes[Outcome.INVALID]:
+    if code == OwnCode.REMOTE_FAILED:
+        return command_for(run, f"retry {run.run_id} --replace-failed --code {code}")
+    if outcomes.get(Outcome.FAILED) or outcomes.get(Outcome.IN_DOUBT):
+        only = f" --code {shlex.quote(code)}" if code else ""
+        return "" if code in NEVER_AGAIN else command_for(run, f"retry {run.run_id}{only}")
+    if outcomes.get(Outcome.INVALID):
         return f"batcher validate {inventory}"
-    return command_for(run, f"run {inventory}")
+    fix = " --fix-drift" if outcomes.get(Outcome.DRIFTED) else ""
+    return command_for(run, f"run {inventory}{fix}")
 
 
 def command_for(run: RunRecord, words: str, *, calls: bool = True) -> str:
@@ -186,10 +195,13 @@ def summarize(
     files: Sequence[str],
     origin: Origin = NO_ORIGIN,
     *,
+    causes: Sequence[Mapping[str, object]] = (),
     digests: Mapping[str, str] | None = None,
     works: bool = False,
 ) -> dict[str, object]:
     """The contents of `summary.json`; `files` are the names written together with it, `digests` their SHA-256.
+
+    `causes` are those of its rows that are not done, as `report.causes` describes them.
 
     `works`: a process is at the run now. A run that works or was killed has no exit code.
     """
@@ -212,9 +224,11 @@ def summarize(
         "rows": {
             "total": tally.states.total(),
             "of_parent": origin.parent_rows,
+            "done": tally.done(),
             "share_done": tally.share_done(),
             "by_outcome": tally.by_outcome(),
         },
+        "causes": list(causes),
         "failures": [_failure(run, scope, code, group) for (scope, code), group in shown],
         "failures_not_shown": {"rows": tally.ungrouped_rows + sum(group.count for _, group in hidden)},
         "calls": {"total": sum(run.calls.values()), "by_kind": _calls_by_kind(run.calls)},
@@ -239,7 +253,7 @@ def _failure(run: RunRecord, scope: str, code: str, group: FailureGroup) -> dict
         "outcomes": dict(sorted(group.outcomes.items())),
         "advice": group.advice or None,
         "example": {"row": group.row, "line": group.line, "message": group.message or None},
-        "next": next_command(run, group),
+        "next": next_command(run, code, group.outcomes, group.open_rows) or None,
     }
 
 

@@ -22,7 +22,7 @@ import aiohttp
 
 from batcher import app
 from batcher.cli.work import calm_collector
-from batcher.config import Settings
+from batcher.settings import Settings
 from batcher.wiring import Session
 from tests.e2e.inventories import row, write_inventory
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batcher.app import write_report
-from batcher.config import Settings
 from batcher.errors import RunNotFoundError
 from batcher.ledger.migrate import migrations
+from batcher.reading import write_report
+from batcher.settings import Settings
 from batcher.wiring import Session
 
 _ROWS = """

@@ -5,9 +5,10 @@ import csv
 import json
 import os
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -194,6 +195,14 @@ def says(text: str, *lines: str) -> None:
     """Each of these stands in a line of its own."""
     for line in lines:
         assert any(line in shown for shown in text.splitlines()), f"{line!r} is not in\n{text}"
+
+
+@contextmanager
+def dead_address() -> Iterator[str]:
+    """An address at which nobody listens, for as long as the block lasts."""
+    with closing(socket.socket()) as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
 
 
 def write_settings(folder: Path, text: str) -> Path:

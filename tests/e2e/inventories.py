@@ -34,9 +34,11 @@ def row(number: int, *, routers: int = 3, projects: int = 2, salt: str = "") -> 
     }
 
 
-def some_rows(count: int, *, routers: int = 1, projects: int = 1, **changes: str) -> list[dict[str, str]]:
-    """The first rows, each with these changes."""
-    return [{**row(number, routers=routers, projects=projects), **changes} for number in range(count)]
+def some_rows(
+    count: int, *, routers: int = 1, projects: int = 1, salt: str = "", **changes: str
+) -> list[dict[str, str]]:
+    """The first rows, each with these changes; others with another `salt`."""
+    return [{**row(number, routers=routers, projects=projects, salt=salt), **changes} for number in range(count)]
 
 
 def write_inventory(path: Path, rows: int, *, routers: int = 3, projects: int = 2) -> Path:

@@ -62,7 +62,7 @@ async def test_an_endpoint_that_is_down_leaves_every_row_as_it_was(tmp_path: Pat
     assert f"127.0.0.1:{port}" in ended.err
     assert "no connection" in ended.err
     assert column(tmp_path, "outcome") == ["skipped"] * 6
-    assert set(column(tmp_path, "error_code")) == {"BATCHER.EndpointUnreachable"}
+    assert set(column(tmp_path, "error_code")) == {"BATCHER.Unreachable"}
     assert set(column(tmp_path, "first_sent_at")) == {""}
     assert "resume" in ended.out
 

@@ -234,7 +234,7 @@ async def test_a_drained_batch_reports_and_is_gone_on_with_exactly_once(tmp_path
         assert column(tmp_path, "outcome").count("skipped") == 300 - done > 0
         assert set(column(tmp_path, "error_code")) == {"", "BATCHER.Drained"}
         assert f"stopped: BATCHER.Drained ({300 - done} rows are left)" in ended.out
-        assert re.search(r"hint: `batcher resume \S+ .*` goes on with what is left", ended.out)
+        assert re.search(rf"next: `batcher resume \S+ .*` \({300 - done} rows\)", ended.out)
         found = summary(tmp_path)
         assert (found["exit_code"], found["state"], found["stop_code"]) == (5, "open", "BATCHER.Drained")
         assert journal(tmp_path) == [("drain", None)]

@@ -108,7 +108,7 @@ async def test_every_row_is_in_its_class_and_nothing_is_changed(tmp_path: Path) 
         kind: count // 2 for kind, count in statistics["calls"].items()
     }
 
-    assert text.code == 0, text.err
+    assert text.code == 3, text.err
     right = row(8)["resource_id"]
     says(
         text.out,
@@ -225,7 +225,7 @@ async def test_a_router_that_is_not_there_is_named_with_the_provider_s_words(tmp
     async with cloud(open_world=False) as sky:
         await sky.seed_ground(*here)
         ended = await plan(sky, tmp_path, inventory)
-        assert ended.code == 0, ended.err
+        assert ended.code == 3, ended.err
         why = "2 skipped, BATCHER.RouterStopped, as line 4: ER.04041001: "
         says(ended.out, "2 to create", "2 cannot be made now", why)
 

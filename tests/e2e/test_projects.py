@@ -1,6 +1,7 @@
 """Rows without a project: looked up in IAM, once for each account and region, before anything is sent."""
 
 import hashlib
+import re
 from pathlib import Path
 
 from tests.e2e.clouds import assert_created_once, cloud
@@ -81,7 +82,8 @@ async def test_an_account_whose_look_up_is_refused_does_not_hold_up_the_others(t
         assert statistics["unauthorized_by_key"] == {"AKEAST": 1}
         (group,) = summary(tmp_path)["failures"]
         assert "batcher run routers.csv" in group["next"]
-        assert "run the inventory again once access is mended: 20 rows" in ended.out
+        assert "20 rows: BATCHER.ProjectUnknown" in ended.out
+        assert re.search(r"next: `batcher run routers.csv .*` \(20 rows\)", ended.out)
         assert "resume" not in ended.out
         barred = tmp_path / "pending.csv"
         barred.write_bytes((tmp_path / "reports" / "latest" / "pending.csv").read_bytes())

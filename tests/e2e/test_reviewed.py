@@ -35,9 +35,9 @@ EMPTY = json.dumps({"flow_logs": [], "page_info": {"current_count": 0}, "total_c
 
 
 async def reviewed(sky: Cloud, folder: Path, inventory: Path, *words: str) -> None:
-    """A plan in `plan.json`."""
+    """A plan in `plan.json`; it may have rows that cannot be made."""
     ended = await sky.run(folder, "plan", str(inventory), "--out", "plan.json", *words)
-    assert ended.code == 0, ended.err
+    assert ended.code in (0, 3), ended.err
 
 
 def runs(folder: Path) -> int:

@@ -80,7 +80,9 @@ async def test_a_run_with_failures_offers_what_can_help_until_that_was_done(tmp_
         assert (await sky.run(tmp_path, "run", str(inventory))).code == 3
         ((short, *_, state, done, failed, left, code, command),) = await table(tmp_path)
         assert (state, done, failed, left, code) == ("done with failures", "5 of 6", "1", "0", "3")
-        assert command == f"batcher retry {short} --endpoint {sky.url}"
+        assert command == f"batcher status {short}"
+        detail = await batcher(tmp_path, *command.split()[1:])
+        assert f"--code ER.0099 --endpoint {sky.url}` (1 row)" in detail.out.splitlines()[-1]
         assert (await sky.run(tmp_path, "retry")).code == 0
         retry, first = await table(tmp_path)
         assert (retry[1], retry[-1]) == ("retry", "-")

@@ -206,7 +206,7 @@ async def test_a_dead_network_ends_it_and_nothing_is_said_to_be_gone(tmp_path: P
     words = ("undo", run, "--yes", "--endpoint", sky.url, "--no-progress")
     ended = await batcher(tmp_path, *words, extra=EMULATOR_KEYS)
     assert ended.code == 7, ended.err
-    assert set(column(tmp_path, "error_code")) == {"BATCHER.EndpointUnreachable"}
+    assert set(column(tmp_path, "error_code")) == {"BATCHER.Unreachable"}
     assert summary(tmp_path)["calls"]["total"] <= 2
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.emulator.client import PROJECT, ROUTER, Client, body, some_id, talking
+from tests.emulator.client import PROJECT, ROUTER, STREAM, Client, body, some_id, talking
 
 
 async def test_routers_and_attachments_come_into_being_on_first_use(client: Client) -> None:
@@ -106,3 +106,22 @@ async def test_the_quota_of_an_unlimited_project_is_minus_one(client: Client) ->
 
 async def test_a_router_id_that_is_none_is_refused(client: Client) -> None:
     assert (await client.create(body(), router="er-1")).refused == (400, "ER.04009005")
+
+
+async def test_a_list_says_that_creates_take_what_it_lacks_and_is_held_to_where_it_does_not() -> None:
+    """Attachments of an open world, and log groups of a project for which none was seeded."""
+    groups, json = f"/v2/{PROJECT}/groups", {"Content-Type": "application/json;charset=UTF-8"}
+    for open_world in (True, False):
+        async with talking(open_world=open_world) as client:
+            await client.control("POST", "/attachments", [{"project_id": PROJECT, "er_id": ROUTER, "id": some_id(1)}])
+            attachments = (await client.call("GET", f"{ROUTER}/attachments")).json
+            assert attachments.get("open_world", False) is open_world
+            assert (await client.create(body(2))).status == (202 if open_world else 404)
+            assert (await client.ask(groups, headers=json)).json["open_world"] is True
+            assert (await client.create(body(1))).status == 202
+            seed = {"project_id": PROJECT, "id": some_id(70), "streams": [{"id": STREAM}]}
+            await client.control("POST", "/log-groups", [seed])
+            assert "open_world" not in (await client.ask(groups, headers=json)).json
+            elsewhere = body(1, log_group_id=some_id(71), log_stream_id=STREAM)
+            assert (await client.create(elsewhere)).refused == (400, "ER.04009005")
+            assert (await client.create(body(1, log_group_id=some_id(70), log_stream_id=STREAM))).status == 202

@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 
 from batcher.cloud.credentials import Credentials
-from batcher.config import EmulatorSection
 from batcher.emulator.server import Emulator
 from batcher.errors import ConfigError
 from batcher.rehearsal import embedded, rehearsal
+from batcher.settings import EmulatorSection
 from tests.emulator.client import PROJECT, Client
 
 ROUTERS = f"/v3/{PROJECT}/enterprise-router/instances"

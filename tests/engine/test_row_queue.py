@@ -1,10 +1,12 @@
 """The rows of a lane on their way to its workers, in virtual time and against a scripted ledger page."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 import pytest
 
+from batcher.engine.blind import Blind
 from batcher.engine.row_queue import WAITING_MAX, RowQueue, Work
 from batcher.model import ClaimedRow, NaturalKey, Token
 from tests.virtual_time import VirtualClock, run_virtual
@@ -248,3 +250,63 @@ def test_a_ledger_that_fails_fails_the_lane() -> None:
     with pytest.raises(ExceptionGroup) as failure:
         run_virtual(drain(RowQueue(broken, VirtualClock(), PAGE), at_once, workers=3))
     assert failure.group_contains(OSError, match="disk gone")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_held_rows_wait_without_a_worker_for_the_first_of_their_scope_and_count_as_claimed_ahead(workers: int) -> None:
+    """The answer to the first comes after 5 s: until then no more is claimed than a page; then the rest follows."""
+    plan = Plan(20)
+    queue = new_queue(plan)
+    handed: list[tuple[int, float]] = []
+
+    async def main() -> None:
+        clock, blind = VirtualClock(), Blind()
+        blind.add("router")
+
+        async def work() -> None:
+            while (taken := await queue.take()) is not None:
+                if blind.holds(taken):
+                    queue.hold(taken)
+                    continue
+                handed.append((taken.row.row_no, round(clock.steady(), 2)))
+                if taken.row.row_no == 1:
+                    await anyio.sleep(5.0)
+                    assert [after for after, _ in plan.asked] in ([0], [0, 8])
+                queue.done(taken, again=False)
+                if blind.is_answered(taken):
+                    queue.release("router")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.serve)
+            for _ in range(workers):
+                tasks.start_soon(work)
+
+    run_virtual(main())
+    assert handed == [(1, 0.0), *((row_no, 5.0) for row_no in range(2, 21))]
+
+
+def test_held_rows_are_left_over_when_the_queue_closes() -> None:
+    queue = new_queue(Plan(5))
+
+    async def main() -> list[int]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.serve)
+            for _ in range(3):
+                taken = await queue.take()
+                assert taken is not None
+                queue.hold(taken)
+            queue.close()
+        return sorted(work.row.row_no for work in queue.leftover())
+
+    assert run_virtual(main()) == [1, 2, 3, 4, 5]
+
+
+def test_a_row_that_may_have_been_sent_is_never_held() -> None:
+    blind = Blind()
+    blind.add("router")
+    first, doubtful, again = Work(claimed(1)), Work(claimed(2), in_doubt=True), Work(claimed(3), sends=1)
+    before = Work(replace(claimed(4), used_at=1.0))
+    assert [blind.holds(work) for work in (first, doubtful, again, before, Work(claimed(5)))] == [False] * 4 + [True]
+    assert not blind.is_answered(doubtful)
+    assert blind.is_answered(first)
+    assert not blind.holds(Work(claimed(5)))

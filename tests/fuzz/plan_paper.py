@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batcher.config import Settings
 from batcher.errors import BatcherError
 from batcher.forecast import Forecast, ScopeForecast
 from batcher.model import LaneKey
@@ -15,6 +14,7 @@ from batcher.planning.plan_file import read_plan
 from batcher.policy.prospect import Prospect
 from batcher.records import RunSite, Site
 from batcher.review import read_reviewed
+from batcher.settings import Settings
 from batcher.wiring import Session
 from tests.fuzz.draw import Draw, is_sound
 from tests.fuzz.hostile import JSON_VALUES

@@ -23,8 +23,8 @@ from tests.ledger.book import (
 
 R1 = RunId("r1")
 PAIRS = list(itertools.product(RowState, RowState))
-# Only `reopen` makes this one: as a settlement it would leave out what goes with it.
-NOT_BY_WRITE = {(RowState.SETTLED, RowState.PLANNED)}
+# Only `reopen` makes these: as settlements they would leave out what goes with them.
+NOT_BY_WRITE = {(RowState.SETTLED, RowState.PLANNED), (RowState.SETTLED, RowState.ACCEPTED)}
 LEGAL = [pair for pair in PAIRS if pair[1] in MOVES[pair[0]] and pair not in NOT_BY_WRITE]
 ILLEGAL = [pair for pair in PAIRS if pair not in LEGAL]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from batcher.config import Settings
 from batcher.model import LaneKey
+from batcher.settings import Settings
 from batcher.sites import SiteBook, misplaced
 from batcher.wiring import Session, open_cloud
 from tests.ledger.book import opened, row, run_record

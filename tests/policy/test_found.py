@@ -19,14 +19,15 @@ def remote(state: str = "available", remote_id: str = "fl-1", created_at: float 
 # --- what the row is ------------------------------------------------------------------------------------
 
 CREATED, EXISTS, NOT_FINAL = Found(Outcome.CREATED), Found(Outcome.EXISTS), Found(None)
+FOLLOWED = Found(None, "BATCHER.Unverified")
 DRIFTED = Found(Outcome.DRIFTED, "BATCHER.Drifted", "; ".join(DRIFT))
 OURS: dict[str, Any] = {"ours": True}
 DUE: dict[str, Any] = {"amend_due": True}
 
 TABLE: dict[str, tuple[Remote, tuple[str, ...], dict[str, Any], Found | None]] = {
     "somebody else's": (remote(), (), {}, EXISTS),
-    "somebody else's, and not final yet": (remote("pending"), (), {}, EXISTS),
-    "somebody else's, in a state that nobody knows": (remote("mending"), (), {}, EXISTS),
+    "somebody else's, and not final yet": (remote("pending"), (), {}, FOLLOWED),
+    "somebody else's, in a state that nobody knows": (remote("mending"), (), {}, FOLLOWED),
     "somebody else's, and otherwise than wished": (remote(), DRIFT, {}, DRIFTED),
     "somebody else's, not final, and otherwise than wished": (remote("pending"), DRIFT, {}, DRIFTED),
     "somebody else's, and a call would make it as wished": (remote(), DRIFT[1:], DUE, Found(
@@ -68,7 +69,9 @@ def test_what_somebody_else_made_is_never_called_created_or_taken(
     state: str, created_at: float | None, is_due: bool, differs: bool
 ) -> None:
     verdict = judge(remote(state, created_at=created_at), DRIFT if differs else (), amend_due=is_due, ours=False)
-    assert verdict is None or verdict.outcome in (Outcome.EXISTS, Outcome.DRIFTED, Outcome.FAILED)
+    assert (
+        verdict is None or verdict.outcome in (Outcome.EXISTS, Outcome.DRIFTED, Outcome.FAILED) or verdict == FOLLOWED
+    )
 
 
 # --- which thing counts ---------------------------------------------------------------------------------

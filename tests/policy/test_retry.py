@@ -29,6 +29,7 @@ THROTTLED = Refused(Kind.THROTTLED, Stops.ROW, "APIGW.0308", "slow down", http_s
 BAD_REQUEST = Refused(Kind.PERMANENT, Stops.ROW, "ER.400", "no", http_status=400, definitive=True)
 DUPLICATE = Refused(Kind.EXISTS, Stops.ROW, "ER.409", "there already", http_status=409, definitive=True)
 NO_ROUTER = dataclasses.replace(BAD_REQUEST, code="ER.404", stops=Stops.SCOPE, http_status=404)
+NO_ATTACHMENT = dataclasses.replace(BAD_REQUEST, code="ER.404", stops=Stops.SUBJECT, http_status=404)
 NO_QUOTA = dataclasses.replace(BAD_REQUEST, code="ER.04009008", stops=Stops.LANE, http_status=403)
 BAD_KEY = Refused(Kind.PERMANENT, Stops.RUN, "APIGW.0301", "bad key", http_status=401)
 SAD_SCOPE = dataclasses.replace(UNAVAILABLE, stops=Stops.SCOPE)
@@ -72,6 +73,8 @@ TABLE: dict[str, tuple[Refused, dict[str, Any], Decision]] = {
     "no answer at last, of a dead process and not there": (TIMED_OUT, {**ABSENT, "attempts": 3}, LookUp()),
     # 6: refused for good where nothing was listed
     "refused for good, and its scope was not listed": (BAD_REQUEST, UNLISTED, LookUp()),
+    "its attachment refused for good, and its scope was not listed": (NO_ATTACHMENT, UNLISTED, LookUp()),
+    "its router refused for good, and not listed": (NO_ROUTER, UNLISTED, GiveUp()),
     "a conflict at last, and its scope was not listed": (CONFLICT, {**UNLISTED, "attempts": 3}, LookUp()),
     "no router, and it was not listed": (NO_ROUTER, UNLISTED, GiveUp()),
     # 3: again after a back-off

@@ -5,6 +5,7 @@ from batcher.policy.row_state import MOVES, may_move
 
 LEGAL = {
     ("planned", "claimed"),
+    ("planned", "accepted"),
     ("planned", "settled"),
     ("claimed", "claimed"),
     ("claimed", "planned"),
@@ -13,6 +14,7 @@ LEGAL = {
     ("accepted", "planned"),
     ("accepted", "settled"),
     ("settled", "planned"),
+    ("settled", "accepted"),
 }
 
 

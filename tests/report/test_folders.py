@@ -11,13 +11,13 @@ import pytest
 
 from batcher.app import run_inventory
 from batcher.clock import SystemClock
-from batcher.config import Settings
 from batcher.errors import ReportError
 from batcher.model import RunId
 from batcher.records import RowRecord
 from batcher.report.folder import OWNER_FILE
 from batcher.report.publish import publish
 from batcher.report.summary import Origin
+from batcher.settings import Settings
 from batcher.sitting import RunResult
 from batcher.wiring import Session
 from tests.e2e.clouds import Cloud, cloud

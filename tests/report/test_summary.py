@@ -29,6 +29,7 @@ def test_rows_are_counted_by_outcome_and_open_rows_as_projected() -> None:
     assert rows == {
         "total": 12,
         "of_parent": None,
+        "done": 4,
         "share_done": 0.3333,
         "by_outcome": {
             "created": 1,
@@ -77,7 +78,7 @@ NEXT = [
     (unsent(1, None, state=RowState.PLANNED), {}, f"batcher resume {RUN_ID}"),
     (record(1, None, state=RowState.CLAIMED), {}, f"batcher resume {RUN_ID}"),
     (record(1, None, state=RowState.ACCEPTED), {}, f"batcher resume {RUN_ID}"),
-    (record(1, Outcome.DRIFTED), {}, "batcher run 'my routers.csv'"),
+    (record(1, Outcome.DRIFTED), {}, "batcher run 'my routers.csv' --fix-drift"),
     (record(1, Outcome.INVALID), {}, "batcher validate 'my routers.csv'"),
     (record(1, Outcome.UNVERIFIED), {}, "batcher run 'my routers.csv'"),
     (unsent(1, None, state=RowState.PLANNED), ACCESS, f"batcher resume {RUN_ID}"),

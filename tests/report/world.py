@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batcher.model import LaneKey, Outcome, RowState, RunId, RunState
-from batcher.records import RowRecord, RunRecord, RunSite, Site
+from batcher.records import EndingCount, RowRecord, RunRecord, RunSite, Site
 from batcher.report.summary import PROCESS, Origin
 
 RUN_ID = RunId("20240419-080000-1f0c")
@@ -72,6 +72,13 @@ class FakeLedger:
     async def records(self, run_id: RunId, after: int, limit: int) -> list[RowRecord]:
         self.pages.append((after, limit))
         return [row for row in self.rows if row.row_no > after][:limit]
+
+    async def endings(self, run_id: RunId) -> list[EndingCount]:
+        found: dict[tuple[RowState, Outcome | None, str], list[int]] = {}
+        for row in self.rows:
+            code = row.error_code if row.state is RowState.SETTLED else row.trouble_code
+            found.setdefault((row.state, row.outcome, code), []).append(row.row_no)
+        return [EndingCount(*ending, len(numbers), min(numbers)) for ending, numbers in found.items()]
 
 
 def attachment(row_no: int) -> str:

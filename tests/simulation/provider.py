@@ -172,6 +172,8 @@ class Provider:
             maker = self.seen.makers[id_]
             if token == send.token or maker.machine != send.machine or not covers(maker.left_at):
                 continue
+            if send.left_at < maker.left_at:
+                continue  # it was on its way already, and has come after all waiting
             if token in self.seen.refused:
                 continue  # it has ended, and its owner was told so
             if (name, description) == (wished.get("name"), wished.get("description") or ""):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from batcher.app import resume_run, retry_run, run_inventory, undo_run
-from batcher.config import Settings
 from batcher.engine.stop import Stop
 from batcher.errors import BatcherError
 from batcher.events import Event, RunStarted
@@ -18,6 +17,7 @@ from batcher.ledger.lock import lock_path
 from batcher.ledger.open import open_ledger
 from batcher.model import UNDO, RunState
 from batcher.records import RowRecord, RunRecord
+from batcher.settings import Settings
 from batcher.sitting import RunResult
 from batcher.wiring import Session
 from tests.simulation import judge, owners, stops

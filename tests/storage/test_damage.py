@@ -94,7 +94,7 @@ async def test_a_damaged_ledger_is_refused_before_anything_is_sent_and_left_as_i
 
 
 TOLD = {
-    "cut in a page": {"status", "report"},
+    "cut in a page": {"status"},
     "noise in rows": {"status"},
     "noise in the plan": {"status"},
     "noise in an index": {"status"},

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from batcher import app
-from batcher.config import Settings
 from batcher.emulator.settings import EmulatorSettings
 from batcher.engine.stop import Stop
 from batcher.errors import RunNotFoundError
 from batcher.model import UNDO, RunState
+from batcher.reading import list_runs
 from batcher.records import RunRecord
+from batcher.settings import Settings
 from batcher.sitting import RunResult
 from batcher.wiring import Session
 from tests.e2e.clouds import TICKET
@@ -56,7 +57,7 @@ class Ledger:
         """Its runs, newest first, but those that were never planned to their end."""
         if not (self.folder / "reports" / "ledger.db").exists():
             return []
-        return [run for run in await app.list_runs(self.session("")) if run.state is not RunState.PLANNING]
+        return [run for run in await list_runs(self.session("")) if run.state is not RunState.PLANNING]
 
 
 @dataclass

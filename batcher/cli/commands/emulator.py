@@ -7,44 +7,58 @@ each start, and every user of this machine can use it and its control: not so wi
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from batcher.cli.signals import heeded
 
 HELP = "a local Enterprise Router API to rehearse against"
 
 
+T = TypeVar("T")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's words."""
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8045, help="port; 0 takes a free one (default: 8045)")
+    parser.add_argument("--port", type=_whole, default=8045, help="port; 0 takes a free one (default: 8045)")
     parser.add_argument("--state", metavar="FILE", help="file that keeps its world over restarts (default: memory)")
     parser.add_argument(
         "--private", action="store_true", help="keys of its own at each start, and control only with a secret"
     )
     group = parser.add_argument_group("behaviour")
-    group.add_argument("--pending", type=float, default=0.0, metavar="S", help="seconds a new flow log is `pending`")
-    group.add_argument("--deleting", type=float, default=0.0, metavar="S", help="seconds a deleted one is `deleting`")
-    group.add_argument("--listing-lag", type=float, default=0.0, metavar="S", help="seconds a listing lacks a new one")
+    group.add_argument("--pending", type=_seconds, default=0.0, metavar="S", help="seconds a new flow log is `pending`")
     group.add_argument(
-        "--delete-lag", type=float, default=0.0, metavar="S", help="seconds it still shows a deleted one"
+        "--deleting", type=_seconds, default=0.0, metavar="S", help="seconds a deleted one is `deleting`"
+    )
+    group.add_argument(
+        "--listing-lag", type=_seconds, default=0.0, metavar="S", help="seconds a listing lacks a new one"
+    )
+    group.add_argument(
+        "--delete-lag", type=_seconds, default=0.0, metavar="S", help="seconds it still shows a deleted one"
     )
     group.add_argument("--tombstones", action="store_true", help="listings keep what is deleted, as `deleted`")
     group.add_argument("--no-unique", action="store_true", help="take a second flow log at one place")
-    group.add_argument("--date-shift", type=float, default=0.0, metavar="S", help="seconds added to each `created_at`")
     group.add_argument(
-        "--token-lifetime", type=float, default=8 * 3600.0, metavar="S", help="seconds a token can be repeated"
+        "--date-shift", type=_seconds, default=0.0, metavar="S", help="seconds added to each `created_at`"
+    )
+    group.add_argument(
+        "--token-lifetime", type=_seconds, default=8 * 3600.0, metavar="S", help="seconds a token can be repeated"
     )
     group.add_argument("--no-tokens", action="store_true", help="remember no token: a repeated call is a new one")
     group.add_argument("--throttle", metavar="RATE", help="its rate limit for each project, as 200/s or 100/min")
-    group.add_argument("--quota", type=int, default=-1, metavar="N", help="flow logs of a project (default: no limit)")
-    group.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds added to every answer")
+    group.add_argument(
+        "--quota", type=_whole, default=-1, metavar="N", help="flow logs of a project (default: no limit)"
+    )
+    group.add_argument("--latency", type=_seconds, default=0.0, metavar="S", help="seconds added to every answer")
     group.add_argument("--closed-world", action="store_true", help="know only routers that were seeded by control")
-    group.add_argument("--clock-skew", type=float, default=0.0, metavar="S", help="seconds by which its clock is ahead")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of its chances and ids")
+    group.add_argument(
+        "--clock-skew", type=_seconds, default=0.0, metavar="S", help="seconds by which its clock is ahead"
+    )
+    group.add_argument("--seed", type=_whole, default=0, metavar="N", help="of its chances and ids")
     faults = parser.add_argument_group("faults of creates (shares from 0 to 1)")
     for name, what in _FAULTS.items():
-        faults.add_argument(f"--{name.replace('_', '-')}", type=float, default=0.0, metavar="SHARE", help=what)
+        faults.add_argument(f"--{name.replace('_', '-')}", type=_share, default=0.0, metavar="SHARE", help=what)
 
 
 _FAULTS = {
@@ -55,6 +69,41 @@ _FAULTS = {
     "truncated_after": "done, and answered by half",
     "throttled": "refused with 429, nothing done",
 }
+
+
+SECONDS_MAX = 1e8
+"""Three years: enough for any rehearsal, and no clock is out of its range."""
+
+
+def _seconds(text: str) -> float:
+    from batcher.policy.values import seconds_of  # late, as what follows: `--help` needs none of it
+
+    seconds = _read(seconds_of, text)
+    if abs(seconds) > SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"`{text}` is more than {SECONDS_MAX:,.0f} seconds")
+    return seconds
+
+
+def _share(text: str) -> float:
+    from batcher.policy.values import number_of  # late, as above
+
+    share = _read(number_of, text)
+    if not 0.0 <= share <= 1.0:
+        raise argparse.ArgumentTypeError(f"`{text}` is no share from 0 to 1")
+    return share
+
+
+def _whole(text: str) -> int:
+    from batcher.policy.values import whole_of  # late, as above
+
+    return _read(whole_of, text)
+
+
+def _read(reader: Callable[[object], T], text: str) -> T:
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -63,7 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if show_config(arguments):
         return 0
     from batcher.policy.pace import parse_duration  # late, as what follows
-    from batcher.policy.prospect import AS_WISHED, Prospect
+    from batcher.policy.prospect import AS_WISHED, CANNOT_BE, Prospect
     from batcher.policy.verdict import EXIT_OF_STOP
     from batcher.review import describe
 
@@ -99,7 +99,7 @@ def execute(arguments: argparse.Namespace) -> int:
     rows = {prospect for prospect, count in forecast.rows.items() if count}
     if Prospect.UNKNOWN in rows:
         return UNFINISHED
-    return FAULTY if arguments.check and rows - AS_WISHED else 0
+    return FAULTY if rows & CANNOT_BE or (arguments.check and rows - AS_WISHED) else 0
 
 
 def _writable(out: Path, inventory: str) -> Path:
@@ -172,7 +172,9 @@ def _costs(forecast: "Forecast", night_s: float | None) -> list[str]:
     from batcher.report.rows import utc_text
     from batcher.telemetry.tally import duration_text
 
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(forecast.calls.items()))
+    in_vain = forecast.calls.get("create", 0) - sum(lane.to_create for lane in forecast.lanes)
+    notes = {"create": f" ({in_vain:,} refused, as they are there)"} if in_vain > 0 else {}
+    kinds = ", ".join(f"{count:,} {kind}{notes.get(kind, '')}" for kind, count in sorted(forecast.calls.items()))
     total = sum(forecast.calls.values())
     spent = sum(forecast.survey_calls.values())
     lines = [f"calls    {total:,} at least{f': {kinds}' if kinds else ''} (this plan cost {spent:,})"]

@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inventory_options(parser)
     parser.add_argument("--strict", action="store_true", help="stop before the first call if any row is invalid")
     parser.add_argument(
+        "--max-gone",
+        metavar="N|N%",
+        help="rows of its last run that the inventory may lack (default: half of at least 20)",
+    )
+    parser.add_argument(
         "--plan", metavar="FILE", help="do exactly what `batcher plan --out FILE` planned, or nothing if it has moved"
     )
     parser.add_argument("--dry-run", action="store_true", help="send nothing: the same as `batcher plan`")

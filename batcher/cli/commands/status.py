@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from batcher.cli.causes import cause_lines, done_line
 from batcher.cli.options import add_settings_options, add_talk_options, read_settings
-from batcher.cli.say import say, say_json
+from batcher.cli.say import say, say_json, span_text
 from batcher.cli.work import show_config
 
 if TYPE_CHECKING:
@@ -59,18 +60,24 @@ def execute(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace, session: "Session") -> None:
     import anyio  # late, as above
 
-    from batcher.app import run_endpoints, run_stands
     from batcher.choice import named_run
+    from batcher.reading import run_causes, run_endpoints, run_stands
+    from batcher.report.causes import described_cause
 
     stands = anyio.run(run_stands, session)
     if arguments.run_id is not None:
         run = named_run([stand.run for stand in stands], arguments.run_id)
         described = describe(next(stand for stand in stands if stand.run is run))
         described["endpoints"] = anyio.run(run_endpoints, run.run_id, session)
+        causes = anyio.run(run_causes, run.run_id, session)
         if arguments.output == "json":
-            say_json(described, flush=True)
+            say_json({**described, "causes": [described_cause(cause) for cause in causes]}, flush=True)
         else:
-            say(*(f"{name}: {_text(value)}" for name, value in described.items()), flush=True)
+            stand = next(stand for stand in stands if stand.run is run)
+            calls = sum(run.calls.values())
+            said = done_line(done=stand.done, rows=stand.rows, calls=calls, took_s=stand.took_s)
+            lines = [f"{name}: {_text(value)}" for name, value in described.items()]
+            say(*lines, said, *cause_lines(causes, run.inventory_name), flush=True)
     elif arguments.output == "json":
         say_json([describe(stand) for stand in stands], flush=True)
     else:
@@ -115,19 +122,6 @@ def _cells(stand: "Stand") -> tuple[str, ...]:
         "-" if run.exit_code is None else str(run.exit_code),
         stand.next or "-",
     )
-
-
-def span_text(seconds: float) -> str:
-    """A time as people say it: `7s`, `4m10s`, `2h05m`, `3d04h`."""
-    whole = round(seconds)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f"{days}d{hour:02}h"
-    if hours:
-        return f"{hours}h{minute:02}m"
-    return f"{minutes}m{second:02}s" if minutes else f"{second}s"
 
 
 def describe(stand: "Stand") -> dict[str, Any]:

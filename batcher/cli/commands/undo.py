@@ -78,7 +78,7 @@ def _is_confirmed(arguments: argparse.Namespace) -> bool:
         )
     import anyio  # late, as what follows
 
-    from batcher.app import made_by
+    from batcher.reading import made_by
     from batcher.wiring import Session
 
     session = Session(settings=read_settings(arguments).settings, emulator=arguments.emulator)

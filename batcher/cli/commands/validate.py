@@ -4,6 +4,7 @@ Each row that is not valid is named with its line and all its faults.
 """
 
 import argparse
+import sys
 
 from batcher.cli.exit_codes import FAULTY
 from batcher.cli.options import (
@@ -34,9 +35,15 @@ def execute(arguments: argparse.Namespace) -> int:
     import anyio  # late, as what follows
 
     from batcher.preview import check_inventory
+    from batcher.telemetry.sinks import Silent
+    from batcher.telemetry.warnings import WarningLines
     from batcher.wiring import Session
 
-    session = Session(settings=read_settings(arguments).settings, stdin=unbuffered_stdin())
+    session = Session(
+        settings=read_settings(arguments).settings,
+        stdin=unbuffered_stdin(),
+        sink=Silent() if arguments.quiet else WarningLines(sys.stderr),
+    )
     name = "stdin" if arguments.inventory == "-" else arguments.inventory
 
     def tell(line: int, outcome: str, message: str) -> None:

@@ -181,6 +181,10 @@ UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code 
                                     OR (SELECT operation FROM run WHERE run.run_no = row.run_no) = 'undo' THEN sent_before END
 WHERE run_no = ? AND outcome = 'skipped' AND lane_no <> 0 -- lane 0: it has no wish that could be worked
 
+-- name: reopen_not_final
+UPDATE row SET state = 'accepted', outcome = NULL, settled_at = NULL, error_message = ''
+WHERE run_no = ? AND outcome = 'unverified'
+
 -- name: plan_drifted
 -- `remote_id` stays: only that very thing may be changed (`select_expected`).
 UPDATE row SET state = 'planned', outcome = NULL, settled_at = NULL, error_code = '', error_message = '',
@@ -226,12 +230,28 @@ SELECT EXISTS (SELECT 1 FROM known)
 -- name: select_records
 SELECT p.plan_id - (:run_no << 32), p.line, l.account, l.region, l.project_id, p.spec, p.carried, r.state, r.outcome,
        r.token, r.generation, r.attempts, r.remote_id, r.remote_state, r.remote_enabled, r.http_status,
-       r.error_code, r.error_message, r.request_id, r.first_sent_at, r.settled_at, r.duration_ms
+       r.error_code, r.error_message, r.request_id, r.first_sent_at, r.settled_at, r.duration_ms, t.code, t.message
 FROM plan AS p
 JOIN row AS r ON r.run_no = :run_no AND r.lane_no = p.lane_no AND r.row_no = p.plan_id - (:run_no << 32)
 LEFT JOIN lane AS l ON l.run_no = :run_no AND l.lane_no = p.lane_no
+LEFT JOIN trouble AS t ON t.run_no = :run_no AND t.lane_no = p.lane_no AND r.state = 'planned'
 WHERE p.plan_id > (:run_no << 32) + :after AND p.plan_id <= (:run_no << 32) + 4294967295
+  AND (r.outcome IS NULL OR r.outcome NOT IN (SELECT value FROM json_each(:without)))
 ORDER BY p.plan_id LIMIT :limit
+
+-- name: count_endings
+SELECT r.state, r.outcome, CASE WHEN r.state = 'settled' THEN r.error_code ELSE coalesce(t.code, '') END AS code,
+       count(*), min(r.row_no)
+FROM row AS r
+LEFT JOIN trouble AS t ON t.run_no = r.run_no AND t.lane_no = r.lane_no AND r.state = 'planned'
+WHERE r.run_no = ?
+GROUP BY 1, 2, 3
+
+-- name: insert_trouble
+INSERT OR REPLACE INTO trouble VALUES (?, ?, ?, ?)
+
+-- name: delete_troubles
+DELETE FROM trouble WHERE run_no = ?
 
 -- name: count_changes
 SELECT (SELECT count(*) FROM row_key AS n WHERE n.run_no = :newer
@@ -377,6 +397,10 @@ WHERE run_no = :run_no AND lane_no = :lane_no AND state = 'accepted'
 -- name: skip_planned
 UPDATE row SET state = 'settled', outcome = 'skipped', error_code = ?, error_message = ?, settled_at = ?
 WHERE run_no = ? AND lane_no = ? AND state = 'planned'
+
+-- name: settle_not_final
+UPDATE row SET state = 'settled', outcome = 'unverified', error_message = printf(?, remote_state), settled_at = ?
+WHERE run_no = ? AND lane_no = ? AND state = 'accepted' AND error_code = ?
 
 -- name: select_scopes
 SELECT p.scope, sum(r.state = 'planned'), sum(r.state = 'claimed'), sum(r.state = 'accepted')
