@@ -134,6 +134,7 @@ async def work(
     if stop_code in (OwnCode.DEADLINE, OwnCode.DRAINED):
         silent = sum(each.rows for each in await ledger.endings(run_id) if each.state is RowState.PLANNED and each.code)
         stop_message = _left_text(session, open_rows, _open_rows(run), silent, duration_s)
+        stop_advice = ""  # a time that is over is no trouble; the causes of what is left have theirs
     elif stop_code == OwnCode.TOO_MANY_FAILURES:
         stop_message = f"{guard.count.failed:,} of {guard.count.decided:,} rows failed"
         stop_advice = "look at `failed.csv` before going on; `batcher resume --max-failures 100%` goes on all the same"

@@ -183,7 +183,8 @@ class RunEngine:
         if self.stop_message and (self.stop_code or not code):
             return
         whose = f"account `{lane.account}`" if refused.stops is Stops.ACCOUNT else f"region `{lane.region}`"
-        self.stop_code, self.stop_advice = code, refused.advice
+        where = "" if refused.sent or not refused.advice else f"region `{lane.region}`: "
+        self.stop_code, self.stop_advice = code, f"{where}{refused.advice}"
         self.stop_message = f"{whose}: {refused.code}: {refused.message}"
 
     @property
