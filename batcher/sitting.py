@@ -104,7 +104,7 @@ async def work(
     run = await ledger.run(run_id)
     lanes = await ledger.lanes(run_id)
     await cloud.check(key for _, key, _ in lanes)
-    for warning in cloud.keyring.warnings:
+    for warning in (*cloud.keyring.warnings, *filter(None, [session.deadline_note])):
         session.sink.emit(Warned(warning, ""))
     open_rows = sum(rows for _, _, rows in lanes)
     accepted = run.counts.get((RowState.ACCEPTED, ""), 0)

@@ -6,7 +6,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
@@ -37,7 +36,7 @@ from batcher.model import LaneKey, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import REQUIRED, RowDefaults
 from batcher.planning.projects import ProjectBook
-from batcher.policy.deadline import next_clock, parse_clock
+from batcher.policy.deadline import ClockTime, next_clock, parse_clock, parse_zone
 from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.retry import RetryBudget
 from batcher.ports import Clock, EventSink
@@ -132,11 +131,23 @@ class Session:
     @property
     def deadline(self) -> float | None:
         """When the command stops by itself (wall clock), by `run.until` and `run.time`, whichever comes first."""
-        run, began = self.settings.run, datetime.fromtimestamp(self.began_at).astimezone()
+        run, until = self.settings.run, self._until
         ends = [] if run.time is None else [self.began_at + parse_duration(run.time)]
-        if run.until is not None:
-            ends.append(next_clock(began, *parse_clock(run.until)).timestamp())
-        return min(ends, default=None)
+        return min([*ends, *([] if until is None else [until.at])], default=None)
+
+    @property
+    def deadline_note(self) -> str:
+        """What is strange about the day on which `run.until` comes, or empty."""
+        until = self._until
+        return "" if until is None else until.note
+
+    @property
+    def _until(self) -> ClockTime | None:
+        run = self.settings.run
+        if run.until is None:
+            return None
+        zone = None if run.time_zone is None else parse_zone(run.time_zone)
+        return next_clock(self.began_at, *parse_clock(run.until), zone)
 
     @property
     def target(self) -> str:
