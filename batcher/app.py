@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, undone_by
+from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, superseded_by, undone_by
 from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
 from batcher.intake import (
@@ -108,13 +108,22 @@ async def _begin(
         return await work(ledger, run.run_id, cloud, session, changes=changes, known=seen)
 
 
-async def resume_run(run_id: str | None, session: Session) -> RunResult:
-    """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again."""
+async def resume_run(run_id: str | None, session: Session, *, superseded: bool = False) -> RunResult:
+    """Go on with an unfinished run, the newest without `run_id`; skipped rows are taken up again.
+
+    Without `run_id` one that a later inventory of its name has superseded is gone on with only if `superseded`.
+    """
     async with _held_ledger(session) as ledger:
         runs = await ledger.runs()
-        run = await choose(
-            ledger, run_id, lambda run: is_unfinished(run) and not undone_by(run, runs), "unfinished run"
-        )
+        left = [run for run in runs if is_unfinished(run) and not undone_by(run, runs)]
+        fit = [run for run in left if superseded or superseded_by(run, runs) is None]
+        if run_id is None and left and not fit:
+            raise RunNotFoundError(
+                f"run `{left[0].run_id}` is unfinished, and a later `{left[0].inventory_name}` has superseded it:"
+                " what it still has to do may not be wished any more",
+                hint=f"`batcher resume {left[0].run_id}` goes on with it all the same, and so does `--superseded`",
+            )
+        run = await choose(ledger, run_id, lambda run: any(run.run_id == each.run_id for each in fit), "unfinished run")
         check_not_undone(run, runs)
         session = session.continuing(run)
         async with open_cloud(session) as cloud:

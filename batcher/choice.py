@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from batcher.errors import RunNotFoundError
+from batcher.inventory.open import STDIN_NAME
 from batcher.ledger_port import Ledger
 from batcher.model import UNDO, Outcome, RowState, RunState
 from batcher.policy.selection import selection_of
@@ -62,6 +63,17 @@ def undone_by(run: RunRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
     undos = (each for each in runs if each.parent == run.run_id and each.operation == UNDO)
     undos = (each for each in undos if selection_of(each.settings).is_all)
     return next((each for each in undos if each.state is not RunState.PLANNING), None)
+
+
+def superseded_by(run: RunRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
+    """The newest run of a later inventory of the same name, if there is one: what an unfinished run still has to do may
+    not be wished any more. `runs` are those of the ledger, newest first.
+    """
+    if run.parent is not None or run.operation == UNDO or run.inventory_name == STDIN_NAME:
+        return None
+    newer = (each for each in runs if each.started_at > run.started_at and each.inventory_name == run.inventory_name)
+    newer = (each for each in newer if each.parent is None and each.state is not RunState.PLANNING)
+    return next((each for each in newer if each.inventory_sha256 != run.inventory_sha256), None)
 
 
 def goes_on(run: RunRecord, runs: Sequence[RunRecord]) -> bool:

@@ -95,7 +95,11 @@ def load_settings(
         _check_ours(file)
     merged: Values = {}
     origins: dict[tuple[str, str], str] = {}
-    layers = [(str(file), _from_file(file)), ("environment", _from_environment(environment)), ("flag", flags)]
+    layers = [
+        (str(file), _beside(file, _from_file(file))),
+        ("environment", _from_environment(environment)),
+        ("flag", flags),
+    ]
     for origin, values in layers:
         for section, keys in values.items():
             for key, value in keys.items():
@@ -164,6 +168,15 @@ def _from_environment(environment: Mapping[str, str]) -> Values:
                 values.setdefault(section, {})[key] = json.loads(text) if is_json else text
             except (ValueError, RecursionError) as error:
                 raise ConfigError(f"`{variable}` holds broken JSON: {_cut(str(error))}") from None
+    return values
+
+
+def _beside(file: Path | None, values: Values) -> Values:
+    """A file's settings, in which the relative name of a file counts from the file's own folder."""
+    for section, key in PATHS:
+        name = values.get(section, {}).get(key)
+        if file is not None and isinstance(name, str) and name and "://" not in name and not name.startswith("~"):
+            values[section][key] = str(file.parent / name)
     return values
 
 

@@ -70,6 +70,10 @@ class ReportError(BatcherError):
     """A report file could not be written; the ledger is unharmed and `batcher report` can try again."""
 
 
+class OutputError(BatcherError):
+    """A result cannot be written to standard output; what it tells of is unharmed."""
+
+
 def leaf(error: BaseException) -> BaseException:
     """The error inside groups of errors: a deliberate one if there is any, else the first."""
     if not isinstance(error, BaseExceptionGroup):

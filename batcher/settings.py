@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from batcher.policy.deadline import parse_clock
+from batcher.policy.deadline import parse_clock, parse_zone
 from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.threshold import parse_tolerance
 from batcher.policy.values import number_of, seconds_of, text_of, whole_of
@@ -35,6 +35,7 @@ RateOrAuto = Annotated[str, _Written, _checked(_rate_or_auto)]
 ToleranceText = Annotated[str, _Written, _checked(parse_tolerance)]
 DurationText = Annotated[str, _Written, _checked(parse_duration)]
 ClockText = Annotated[str, _Written, _checked(parse_clock)]
+ZoneText = Annotated[str, _checked(parse_zone)]
 FlagText = Annotated[str, _Written]
 Seconds = Annotated[float, BeforeValidator(seconds_of)]
 Whole = Annotated[int, BeforeValidator(whole_of)]
@@ -143,6 +144,9 @@ class RunSettings(Section):
         None, description="failed rows after which a run stops, a number or a share; if absent 50% of at least 1,000"
     )
     until: ClockText | None = Field(None, description="time of day at which a run stops")
+    time_zone: ZoneText | None = Field(
+        None, description="time zone of `until`, such as `Europe/Berlin`; if absent that of this machine"
+    )
     time: DurationText | None = Field(None, description="time after which a run stops, as `6h`")
     wait_lock: bool = Field(False, description="wait for another run that holds the ledger")
     reconcile: Literal["auto", "always", "never"] = Field("auto", description="read what is there before sending")
@@ -162,6 +166,7 @@ class RunSettings(Section):
         le=3600,
         description="how long a listing may lack what was made, and show what was deleted, seconds",
     )
+    stop_time_s: Seconds = Field(8.0, gt=0, le=3600, description="how long a stop waits for answers, seconds")
     token_lifetime_s: Seconds = Field(
         28_800.0, gt=0, le=2_592_000, description="how long the provider remembers a token, seconds"
     )

@@ -37,7 +37,7 @@ REPLACES_FAILED = "replaces_failed"
 """Among a run's settings: whether it deletes what the provider keeps in state `failed`, and creates it again."""
 PLAN = "plan"
 """Among a run's settings: the seal of the plan that it was made from."""
-SIGNALLED = frozenset({"BATCHER.Interrupted", "BATCHER.Terminated"})
+SIGNALLED = frozenset({OwnCode.INTERRUPTED, OwnCode.TERMINATED, OwnCode.HUNG_UP})
 """The stop codes of a person's own wish."""
 
 
@@ -104,7 +104,7 @@ async def work(
     run = await ledger.run(run_id)
     lanes = await ledger.lanes(run_id)
     await cloud.check(key for _, key, _ in lanes)
-    for warning in cloud.keyring.warnings:
+    for warning in (*cloud.keyring.warnings, *filter(None, [session.deadline_note])):
         session.sink.emit(Warned(warning, ""))
     open_rows = sum(rows for _, _, rows in lanes)
     accepted = run.counts.get((RowState.ACCEPTED, ""), 0)
@@ -134,6 +134,7 @@ async def work(
     if stop_code in (OwnCode.DEADLINE, OwnCode.DRAINED):
         silent = sum(each.rows for each in await ledger.endings(run_id) if each.state is RowState.PLANNED and each.code)
         stop_message = _left_text(session, open_rows, _open_rows(run), silent, duration_s)
+        stop_advice = ""  # a time that is over is no trouble; the causes of what is left have theirs
     elif stop_code == OwnCode.TOO_MANY_FAILURES:
         stop_message = f"{guard.count.failed:,} of {guard.count.decided:,} rows failed"
         stop_advice = "look at `failed.csv` before going on; `batcher resume --max-failures 100%` goes on all the same"
@@ -160,7 +161,8 @@ async def _begin_sitting(ledger: Ledger, run: RunRecord, session: Session) -> Ru
     await ledger.begin_sitting(run.run_id, this_process(session.command, session.environment))
     run = await ledger.run(run.run_id)
     try:
-        await announce(run, session.reports, await origin_of(ledger, run))
+        for lack, hint in (await announce(run, session.reports, await origin_of(ledger, run))).items():
+            session.sink.emit(Warned(lack, hint))
     except ReportError as error:
         session.sink.emit(Warned(f"{error}; the work goes on", error.hint or ""))
     return run

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batcher.choice import is_unfinished, undone_by
+from batcher.choice import is_unfinished, superseded_by, undone_by
 from batcher.model import UNDO, Outcome, RowState, RunId, RunState
 from batcher.policy.selection import selection_of
 from batcher.policy.verdict import DONE, PENDING, project_outcome
@@ -29,6 +29,7 @@ class Standing(StrEnum):
     DONE = "done"
     FAILURES = "done with failures"
     UNDONE = "undone"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,11 @@ def _kind(run: RunRecord) -> str:
 
 
 def _standing(run: RunRecord, runs: Sequence[RunRecord], *, works: bool, has_failures: bool) -> tuple[Standing, str]:
-    undo = undone_by(run, runs)
     if works:
         return (Standing.PLANNING if run.state is RunState.PLANNING else Standing.RUNNING), ""
-    if undo is not None:
-        return Standing.UNDONE, f"by {short_id(undo, runs)}"
+    undo, later = undone_by(run, runs), superseded_by(run, runs) if is_unfinished(run) else None
+    if (by := undo or later) is not None:
+        return (Standing.UNDONE if undo else Standing.SUPERSEDED), f"by {short_id(by, runs)}"
     if run.state is RunState.PLANNING or (run.state is RunState.OPEN and run.ended_at is None):
         return Standing.KILLED, "while planning" if run.state is RunState.PLANNING else ""
     if run.stop_code:
@@ -142,7 +143,7 @@ def _next(
     words = ""
     if standing is Standing.RUNNING:
         return command_for(run, "ctl status", calls=False)
-    if standing in (Standing.UNDONE, Standing.PLANNING):
+    if standing in (Standing.UNDONE, Standing.PLANNING, Standing.SUPERSEDED):
         return ""
     if run.state is RunState.PLANNING:
         words = f"run {shlex.quote(run.inventory_name)}"

@@ -6,7 +6,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +23,7 @@ from batcher.cloud.metadata import Metadata, check_metadata_endpoint
 from batcher.cloud.projects import list_projects
 from batcher.cloud.proxy import find_proxies
 from batcher.cloud.transport import OpenTransport, open_transport
+from batcher.descriptors import calls_of, connections_max
 from batcher.engine.context import EnginePolicy
 from batcher.engine.stop import Stop
 from batcher.errors import ConfigError, LedgerHeldError
@@ -36,7 +36,7 @@ from batcher.model import LaneKey, Window
 from batcher.operations.flow_log import FlowLogs
 from batcher.operations.flow_log_row import REQUIRED, RowDefaults
 from batcher.planning.projects import ProjectBook
-from batcher.policy.deadline import next_clock, parse_clock
+from batcher.policy.deadline import ClockTime, next_clock, parse_clock, parse_zone
 from batcher.policy.pace import AUTO, parse_duration, parse_rate
 from batcher.policy.retry import RetryBudget
 from batcher.ports import Clock, EventSink
@@ -49,12 +49,22 @@ CONTINUED_SECTIONS = ("cloud", "credentials", "run", "emulator")
 """What a later sitting of a run takes over from the first."""
 ACCOUNTS_KEPT = 1024
 """Accounts whose own project is looked up once."""
-CONNECTIONS_MAX = 1024
-"""Sockets of one run: below the usual limit of open files."""
 LOCK_POLL_S = 1.0
 """How often a ledger that another run holds is tried again."""
 METADATA_S_MAX = 3.0
 """Time for the metadata service of an ECS, which is next door or not there at all (official SDK 3.1.219)."""
+
+
+NO_HOME = Path("/nonexistent")
+"""The home of who has none, as systems call it: nothing is there."""
+
+
+def home_folder() -> Path:
+    """The user's home; a container's user may have none, neither a `HOME` nor an entry among the users."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return NO_HOME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +80,7 @@ class Session:
     sink: EventSink = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    home: Path = field(default_factory=Path.home)
+    home: Path = field(default_factory=home_folder)
     began_at: float = field(default_factory=SystemClock.now)
     stdin: BinaryIO | None = None
     command: Sequence[str] = ()
@@ -121,11 +131,23 @@ class Session:
     @property
     def deadline(self) -> float | None:
         """When the command stops by itself (wall clock), by `run.until` and `run.time`, whichever comes first."""
-        run, began = self.settings.run, datetime.fromtimestamp(self.began_at).astimezone()
+        run, until = self.settings.run, self._until
         ends = [] if run.time is None else [self.began_at + parse_duration(run.time)]
-        if run.until is not None:
-            ends.append(next_clock(began, *parse_clock(run.until)).timestamp())
-        return min(ends, default=None)
+        return min([*ends, *([] if until is None else [until.at])], default=None)
+
+    @property
+    def deadline_note(self) -> str:
+        """What is strange about the day on which `run.until` comes, or empty."""
+        until = self._until
+        return "" if until is None else until.note
+
+    @property
+    def _until(self) -> ClockTime | None:
+        run = self.settings.run
+        if run.until is None:
+            return None
+        zone = None if run.time_zone is None else parse_zone(run.time_zone)
+        return next_clock(self.began_at, *parse_clock(run.until), zone)
 
     @property
     def target(self) -> str:
@@ -266,6 +288,8 @@ def engine_policy(session: Session) -> EnginePolicy:
         reserve=run.reserve,
         jitter_s=run.jitter_s,
         concurrency=run.concurrency,
+        calls_max=calls_of(connections_max(with_server=session.emulator)),
+        stop_s_max=run.stop_time_s,
         reconcile=run.reconcile,
         fix_drift=run.fix_drift,
         preflight=run.preflight and not session.emulator,
@@ -309,7 +333,7 @@ async def open_cloud(session: Session, *, keep_rehearsal: bool = True) -> AsyncI
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(
             session.connect(
-                connections_max=CONNECTIONS_MAX,
+                connections_max=connections_max(with_server=session.emulator),
                 connect_timeout_s=settings.cloud.connect_timeout_s,
                 answer_timeout_s=settings.cloud.answer_timeout_s,
                 ca_file=Path(settings.cloud.ca_file) if settings.cloud.ca_file else None,

@@ -16,11 +16,10 @@ FAULTY = 3
 UNFINISHED = 5
 HELD = 6
 REFUSED = 7
-INTERRUPTED = 130
 
 EXIT_CODES = (
     ("0", "every row is created, exists, updated or duplicate; of an undo: deleted, absent or exists"),
-    ("1", "a fault in batcher itself, or a ledger or report that cannot be written, or was lost under the run"),
+    ("1", "a fault in batcher itself, or a ledger, report or result that cannot be written, or was lost under the run"),
     (
         "2",
         "usage, configuration, an inventory that cannot be read, a file that is not to be trusted, or a plan that has"
@@ -36,7 +35,10 @@ EXIT_CODES = (
     ("5", "unfinished: deadline, drained, or rows are left for another reason; `batcher resume` goes on"),
     ("6", "another run holds the ledger"),
     ("7", "stopped: credentials, account, permission or endpoint refused"),
-    ("130, 143", "interrupted (SIGINT, SIGTERM) after settling what was in flight; `batcher resume` goes on"),
+    (
+        "129, 130, 143",
+        "stopped by a signal (SIGHUP, SIGINT, SIGTERM) after settling what was in flight; `batcher resume` goes on",
+    ),
 )
 
 

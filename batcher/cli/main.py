@@ -5,6 +5,7 @@ once, and aiohttp, pydantic and rich take most of half a second.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -25,8 +26,10 @@ from batcher.cli.commands import (
     undo,
     validate,
 )
-from batcher.cli.exit_codes import EXIT_CODES, FAULT, INTERRUPTED, exit_code_of
+from batcher.cli.exit_codes import EXIT_CODES, FAULT, exit_code_of
 from batcher.cli.say import complain, say_json
+from batcher.cli.signals import SAID, SignalledError, exit_code_of_signal
+from batcher.cli.streams import STDOUT, silence
 from batcher.cli.usage import Parser
 from batcher.errors import BatcherError, leaf
 from batcher.version import __version__
@@ -96,7 +99,9 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         arguments = parse(words)
         arguments.words = tuple(words)
-        return int(arguments.execute(arguments))
+        code = int(arguments.execute(arguments))
+        sys.stdout.flush()
+        return code
     except BaseException as error:  # noqa: BLE001  # the last door: what it is decides the exit code
         return _explain(leaf(error), as_json=_wants_json(words))
 
@@ -117,11 +122,12 @@ def _explain(error: BaseException, *, as_json: bool) -> int:
         return code
     if isinstance(error, SystemExit | GeneratorExit):
         raise error
-    if isinstance(error, KeyboardInterrupt):
-        print("batcher: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        sys.stderr.close()
+    if isinstance(error, KeyboardInterrupt | SignalledError):
+        number = error.number if isinstance(error, SignalledError) else signal.SIGINT
+        complain(f"batcher: {SAID[number]}")
+        return exit_code_of_signal(number)
+    if isinstance(error, BrokenPipeError):  # nobody reads any more
+        silence(STDOUT)
         return FAULT
     return _report_fault(error)
 
@@ -136,7 +142,3 @@ def _report_fault(error: BaseException) -> int:
         file=sys.stderr,
     )
     return FAULT
-
-
-if __name__ == "__main__":
-    sys.exit(main())

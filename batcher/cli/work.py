@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from batcher.cli.causes import closing_lines
 from batcher.cli.options import read_cloud_settings, read_settings, unbuffered_stdin
 from batcher.cli.say import complain, say, say_json
+from batcher.cli.signals import CODES, heeded
+from batcher.cli.streams import STDOUT, silence
+from batcher.errors import OutputError
 
 if TYPE_CHECKING:
     import anyio
@@ -42,7 +45,13 @@ def work(arguments: argparse.Namespace, command: Command) -> int:
     result = supervise(arguments, command)
     if isinstance(result, int):
         return result
-    _tell(result, arguments)
+    try:
+        _tell(result, arguments)
+        sys.stdout.flush()
+    except OutputError as error:  # the run's own end is what counts, and its report has all that was to be said
+        complain(f"batcher: {error}", f"hint: the report has it: {result.publication.directory}")
+    except BrokenPipeError:
+        silence(STDOUT)
     return result.exit_code
 
 
@@ -111,26 +120,30 @@ async def _supervise(
 
 @asynccontextmanager
 async def _signals(stop: "Stop", scope: "anyio.CancelScope") -> AsyncIterator[None]:
-    """The first SIGINT or SIGTERM stops softly, the second at once."""
+    """The first signal of `CODES` stops softly, the second at once."""
     import anyio
 
+    before = {number: signal.getsignal(number) for number in heeded()}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_listen, stop, scope)
         yield
         tasks.cancel_scope.cancel()
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 async def _listen(stop: "Stop", scope: "anyio.CancelScope") -> None:
     import anyio
 
-    codes = {signal.SIGINT: "BATCHER.Interrupted", signal.SIGTERM: "BATCHER.Terminated"}
-    with anyio.open_signal_receiver(*codes) as signals:
+    if not (numbers := heeded()):  # the parent has ignored them all
+        return
+    with anyio.open_signal_receiver(*numbers) as signals:
         async for number in signals:
             if stop.is_requested:
                 scope.cancel()
             else:
-                stop.request(codes[number])
-                print("batcher: stopping: what is in flight is being settled (again to stop at once)", file=sys.stderr)
+                stop.request(CODES[signal.Signals(number)])
+                complain("batcher: stopping: what is in flight is being settled (again to stop at once)")
 
 
 def _tell(result: "RunResult", arguments: argparse.Namespace) -> None:

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import anyio
 
 from batcher.engine.blind import Blind
+from batcher.engine.call import GIVEN_UP, Before
 from batcher.engine.flow import Flow
 from batcher.engine.gate import AccountGate
 from batcher.engine.halt import Halt
@@ -33,7 +34,7 @@ LANES_FULL_MAX = 64
 READY_S_MAX = 0.02
 """How late a call may be made after its turn, whatever the pace says: a group commit takes less on a good disk."""
 LANES_MAX = 256
-"""Small lanes side by side, each of which has a call in flight: well below the usual limit of open files, 1,024."""
+"""Small lanes side by side, each of which has a call in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ class EnginePolicy:
     """What shapes the work on every lane; times in seconds.
 
     `window` None: the rate is searched for. `concurrency` is the most of a lane's rows that are worked side by side,
-    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows. A listing may lag for `listing_lag_s`.
+    `lanes_max` the most lanes, as far as `rows_max` suffices for their rows; `calls_max` the most rows of all, by what
+    connections there can be. A listing may lag for `listing_lag_s`; a stop is over in `stop_s_max`.
     `reviewed`: of what is there already only what a person has reviewed may be changed. `replaces_failed`: what the
     provider keeps in state `failed` is deleted, and made again.
     """
@@ -51,6 +53,8 @@ class EnginePolicy:
     jitter_s: float = JITTER_S
     concurrency: int = 64
     lanes_max: int = LANES_MAX
+    calls_max: int | None = None
+    stop_s_max: float = 8.0
     reconcile: str = "auto"
     fix_drift: bool = False
     preflight: bool = False
@@ -67,23 +71,12 @@ class EnginePolicy:
     @property
     def rows_max(self) -> int:
         """The most rows of all lanes that are worked side by side."""
-        return LANES_FULL_MAX * self.concurrency
+        rows = LANES_FULL_MAX * self.concurrency
+        return rows if self.calls_max is None else min(rows, self.calls_max)
 
     def rows_of(self, open_rows: int) -> int:
         """How many rows of a lane are worked side by side at most, given how many it has."""
-        return max(1, min(self.concurrency, open_rows))
-
-
-class Before(Protocol):
-    """What has to be done before a call leaves."""
-
-    async def do(self, *, waits: bool) -> bool:
-        """Do it, and wait until it is durable if `waits`; whether the call may still be made."""
-        ...
-
-    def take_back(self) -> None:
-        """The call does not leave now. Repeatable."""
-        ...
+        return max(1, min(self.concurrency, open_rows, self.rows_max))
 
 
 class LaneContext:
@@ -126,8 +119,7 @@ class LaneContext:
         self.limiter.obey(halt, lambda window, source: sink.emit(PaceSet(lease.lane, window, source)))
         self.flow = Flow(policy.concurrency)
         """How many rows are worked side by side."""
-        self.in_flight = 0
-        """Calls that have begun and not ended."""
+        self._calls_in_flight: set[anyio.CancelScope] = set()
         self.calls: Counter[str] = Counter()
         """Calls that were made, by kind."""
         self.breaker = Breaker()
@@ -209,6 +201,16 @@ class LaneContext:
         for act in self._when_closing:
             act()
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that have begun and not ended."""
+        return len(self._calls_in_flight)
+
+    def give_up(self) -> None:
+        """Wait for no answer any more: the time of a stop is over. Repeatable."""
+        for call in self._calls_in_flight:
+            call.cancel()
+
     def forget(self) -> None:
         """The lane is left: let go of what its parts hold of each other, so that its memory is free at once."""
         self._when_closing.clear()
@@ -269,7 +271,7 @@ class LaneContext:
 
     async def _leave(self, call_class: CallClass, scope: str | None) -> bool:
         """Wait for the lane's pace; whether the call may be made now."""
-        is_over = self.closing and not self.looks.are_last
+        is_over = self.stop.is_over or (self.closing and not self.looks.are_last)
         if not await self.limiter.acquire(call_class) or is_over or scope in self.stopped_scopes:
             return False
         if self.clock.steady() >= self._held_until:
@@ -297,11 +299,13 @@ class LaneContext:
 
     async def _make(self, kind: str, make: Callable[[], Awaitable[T | Refused]]) -> T | Refused:
         began = self.clock.steady()
-        self.in_flight += 1
-        try:
-            answer = await make()
-        finally:
-            self.in_flight -= 1
+        answer: T | Refused = GIVEN_UP
+        with anyio.CancelScope() as call:
+            self._calls_in_flight.add(call)
+            try:
+                answer = await make()
+            finally:
+                self._calls_in_flight.discard(call)
         self._note(kind, answer, began)
         return answer
 

@@ -1,7 +1,7 @@
 """All lanes of a run, side by side, until they are done or the run is stopped.
 
-Two levels of stopping: `Stop.request` closes every lane softly (what is in flight settles, within the time
-limit of one answer); cancelling the caller's scope ends at once, and only what is known already is written.
+Two levels of stopping: `Stop.request` closes every lane softly (what is in flight settles, or is given up when the
+time of a stop is over); cancelling the caller's scope ends at once, and only what is known already is written.
 """
 
 import random
@@ -117,6 +117,17 @@ class RunEngine:
         await self._stop.wait()
         for context in list(self._contexts):
             context.close()
+        left_s = self._stop.time_s(self._policy.stop_s_max)
+        look_s = min(left_s / 2, self.closing_s())
+        await anyio.sleep(left_s - look_s)
+        self._give_up()  # what hangs, so that last looks are made in time
+        await anyio.sleep(look_s)
+        self._stop.is_over = True
+        self._give_up()
+
+    def _give_up(self) -> None:
+        for context in list(self._contexts):
+            context.give_up()
 
     async def _work_lanes(self, lanes: Iterator[tuple[int, LaneKey, int]], capacity: Capacity) -> None:
         for lane_no, key, open_rows in lanes:
@@ -172,7 +183,8 @@ class RunEngine:
         if self.stop_message and (self.stop_code or not code):
             return
         whose = f"account `{lane.account}`" if refused.stops is Stops.ACCOUNT else f"region `{lane.region}`"
-        self.stop_code, self.stop_advice = code, refused.advice
+        where = "" if refused.sent or not refused.advice else f"region `{lane.region}`: "
+        self.stop_code, self.stop_advice = code, f"{where}{refused.advice}"
         self.stop_message = f"{whose}: {refused.code}: {refused.message}"
 
     @property

@@ -19,6 +19,8 @@ class Stop:
         self.code = ""
         self.look_s = STOP_LOOK_S
         """How long last looks may take once what was in flight is settled."""
+        self.is_over = False
+        """Whether its time is over too: what is in flight is given up."""
         self._requested = anyio.Event()
 
     @property
@@ -31,6 +33,10 @@ class Stop:
         if not self._requested.is_set():
             self.code, self.look_s = code, look_s
             self._requested.set()
+
+    def time_s(self, stop_s_max: float) -> float:
+        """How long it may take as a whole: before a deadline there may be more, which was kept for last looks."""
+        return max(stop_s_max, self.look_s) if self.look_s > STOP_LOOK_S else stop_s_max
 
     async def wait(self) -> None:
         """Return once a stop is requested."""

@@ -8,6 +8,7 @@ taken back to what they were, headers included.
 
 import csv
 import itertools
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,13 @@ from batcher.policy.defusing import REPLACEMENT, undefuse
 from batcher.policy.remarks import REMARK_COLUMNS
 
 DELIMITERS = (",", ";", "\t")
+
+_INDEX = re.compile(r"[0-9]{1,18}")
+"""A cell of a first column without a header: the rows' numbers, as data frames are written."""
+_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
+"""A spreadsheet's own first line, which says what separates cells."""
+HEADER_LINES_LOOKED_AT = 50
+"""How far down a header is looked for that does not stand at the top, to say where it seems to be."""
 
 ROW_CHARS_MAX = 1024 * 1024
 """Longest row, over all its lines: a quote that is never closed must not swallow the file into memory.
@@ -48,7 +56,7 @@ class CsvSource:
         self._text = text
         self._names = names
         self._header = _read_header(text, names)
-        _check_header(text.name, self._header, names, required)
+        _check_header(text, self._header, names, required)
         self._columns = tuple(names.see(header) if header else "" for header in self._header.names)
         if names.unfit:
             raise unreadable(text.name, self._header.line, UNFIT, hint=UNFIT_HINT)
@@ -67,8 +75,8 @@ class CsvSource:
             for row in reader:
                 line, feed.line = feed.line, header.lines + reader.line_num + 1
                 odd, feed.odd, feed.chars = feed.odd, False, 0
-                if not row or (len(row) == 1 < width and not row[0].strip()):
-                    continue
+                if not any(map(str.strip, row)):
+                    continue  # a blank line, or the cells that a spreadsheet leaves of a cleared row
                 faults: tuple[Fault, ...] = ()
                 if odd or nameless or len(row) != width:
                     faults = self._mend(row)
@@ -102,7 +110,9 @@ class CsvSource:
             if column:
                 row[at] = undefuse(row[at])
             elif cell.strip():
-                faults.append(fault("", row[at], f"stands in column {at + 1}, which has no header"))
+                if at or not _INDEX.fullmatch(cell.strip()):
+                    shape = f"has `{shortened(row[at])}` in column {at + 1}, which has no header"
+                    faults.append(fault("", row[at], shape))
                 row[at] = ""
             else:
                 row[at] = ""
@@ -136,11 +146,15 @@ class _Feed:
 
 def _read_header(text: Text, names: ColumnNames) -> _Header:
     lines = text.lines()
-    blank, first = next((at, line) for at, line in enumerate(lines) if line.strip())
+    numbered = ((at, line) for at, line in enumerate(lines) if line.strip())
+    blank, first = next(numbered)
+    separator = _SEPARATOR.fullmatch(first.strip(" \r\n"))
+    if separator is not None:
+        blank, first = next(numbered, (blank, first))
     if "\0" in first:
         raise _holds_nul(text.name, blank + 1)
     taken, candidates, problem = [first], [], ""
-    for delimiter in DELIMITERS:
+    for delimiter in DELIMITERS if separator is None else separator[1]:
         reader = csv.reader(_replayed(taken, lines), delimiter=delimiter, strict=True)
         try:
             cells = tuple(undefuse(cell).strip() for cell in next(reader))
@@ -178,9 +192,9 @@ def _replayed(taken: list[str], lines: Iterator[str]) -> Iterator[str]:
         yield taken[at]
 
 
-def _check_header(name: str, header: _Header, names: ColumnNames, required: Collection[str]) -> None:
+def _check_header(text: Text, header: _Header, names: ColumnNames, required: Collection[str]) -> None:
     """Raise `InventoryError` unless the header has every column it must have, and none twice."""
-    present = [cell for cell in header.names if cell]
+    name, present = text.name, [cell for cell in header.names if cell]
     if len(header.names) > COLUMNS_MAX:
         raise unreadable(name, header.line, f"the header has more than {COLUMNS_MAX} columns", hint="remove some")
     unmatched = _unmatched(names.rename.values(), present)
@@ -195,11 +209,26 @@ def _check_header(name: str, header: _Header, names: ColumnNames, required: Coll
         first[column] = cell
     missing = [column for column in sorted(required) if column not in first]
     if missing:
+        is_known = {names.meaning(cell) for cell in present} & names.known
+        header_line = None if len(is_known) > 1 else _header_below(text, header, names)
         problem = f"the header has no column {listed(missing)}; it has {listed(present)}"
         hint = f"say which header it is: --map {missing[0]}=HEADER"
-        if len(header.names) == 1:
+        if header_line is not None:
+            hint = f"the header seems to be on line {header_line}: remove the lines above it"
+        elif len(header.names) == 1:
             hint += "; columns are separated by comma, semicolon or tab"
         raise unreadable(name, header.line, problem, hint=hint)
+
+
+def _header_below(text: Text, header: _Header, names: ColumnNames) -> int | None:
+    """The line on which the header seems to be that does not stand at the top; None where none does."""
+    lines = itertools.islice(text.lines(), header.lines, HEADER_LINES_LOOKED_AT)
+    for at, line in enumerate(lines, header.lines + 1):
+        for delimiter in DELIMITERS:
+            cells = {names.meaning(undefuse(cell).strip('"')) for cell in line.split(delimiter)}
+            if len(cells & names.known) > 1:
+                return at
+    return None
 
 
 def _unmatched(wanted: Iterable[str], present: Iterable[str]) -> list[str]:

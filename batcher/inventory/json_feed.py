@@ -38,9 +38,11 @@ Event = tuple[str, Any]
 class JsonFeed:
     """Feeds a text to the parser; with `one_a_line` it may hold several values, and lines come whole."""
 
-    def __init__(self, text: Text, *, one_a_line: bool) -> None:
+    def __init__(self, text: Text, *, one_a_line: bool, several: bool = False) -> None:
+        """`several`: values stand one after another, over any lines."""
         self._text = text
         self._one_a_line = one_a_line
+        self._several = several or one_a_line
 
     def events(self) -> Iterator[tuple[int, str, list[Event], bool]]:
         """Yield (line, what was fed, its events, whether it was cleaned); the list is good until the next.
@@ -48,7 +50,7 @@ class JsonFeed:
         Raises `InventoryError` at the line and byte where the text is not JSON.
         """
         events = ijson.sendable_list()
-        parser = ijson.basic_parse_coro(events, multiple_values=self._one_a_line)
+        parser = ijson.basic_parse_coro(events, multiple_values=self._several)
         number = line = 0
         numbers, begins_line = NumberTexts(), True
         for number, (line, piece) in enumerate(self._pieces()):
@@ -90,7 +92,7 @@ class JsonFeed:
         """The byte at which piece `number` stops being JSON; None where the text cannot be encoded back."""
         encoder = codecs.getincrementalencoder(self._text.codec)()
         events = ijson.sendable_list()
-        parser = ijson.basic_parse_coro(events, multiple_values=self._one_a_line)
+        parser = ijson.basic_parse_coro(events, multiple_values=self._several)
         offset = self._text.mark_bytes
         numbers = NumberTexts()
         try:

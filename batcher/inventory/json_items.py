@@ -52,11 +52,12 @@ class JsonItems:
     """
 
     def __init__(self, text: Text, *, one_a_line: bool) -> None:
+        several = not one_a_line and stand_one_after_another(text)
         self._name = text.name
-        self._feed = JsonFeed(text, one_a_line=one_a_line)
+        self._feed = JsonFeed(text, one_a_line=one_a_line, several=several)
         self._one_a_line = one_a_line
         self._surroundings = _Surroundings(text.name)
-        self._inside = one_a_line
+        self._inside = one_a_line or several
         self._line = 1
         self._odd = False
         self._begun = 0  # items begun in this feed
@@ -153,6 +154,22 @@ class JsonItems:
         if self._chars > ITEM_CHARS_MAX:
             problem = f"a JSON value longer than {ITEM_CHARS_MAX} characters starts here"
             raise unreadable(self._name, self._item_line or self._line, problem)
+
+
+def stand_one_after_another(text: Text) -> bool:
+    """Whether a text is objects one after another, as `jq '.[]'` writes a list: the first holds no array, and another
+    follows. Raises `InventoryError` where it is broken before that is known.
+    """
+    depth, is_over = 0, False
+    for _, _, events, _ in JsonFeed(text, one_a_line=False, several=True).events():
+        for event, _ in events:
+            if is_over:
+                return event == "start_map"
+            depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
+            if (event == "start_array" and depth <= 2) or depth > DEPTH_MAX:
+                return False
+            is_over = not depth
+    return False
 
 
 class _Surroundings:

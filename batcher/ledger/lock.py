@@ -21,10 +21,18 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from batcher.errors import ConfigError, LedgerHeldError
+from batcher.file_system import NO_LOCKS
 
 TEXT_BYTES_MAX = 4096
 _MADE = "made"
 """Of a lock's text: whether its ledger has a schema. It outlives the holder."""
+
+
+LOCAL_DISK = (
+    "a ledger belongs on a local disk: name one there with `--ledger`; the reports may stay where they are"
+    " (shares over NFS or SMB often lack locks, or have them on one machine only)"
+)
+"""What to do about a file system that cannot hold a ledger."""
 
 
 class LedgerLock:
@@ -49,6 +57,9 @@ class LedgerLock:
                 f"the ledger `{ledger}` is worked by {_describe(_read(file))}",
                 hint="wait until it has ended; `batcher status` shows how far it is",
             ) from None
+        except OSError as error:
+            raise no_locks(ledger, error) from None
+        _check_byte_locks(ledger, file)
         self.ledger_was_made = ledger.exists() and _is_made(_read(file))
         """Whether a ledger with a schema has been there, which nobody has taken away since."""
         self.identity = identity(os.fstat(file.fileno()))
@@ -75,6 +86,26 @@ class LedgerLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _check_byte_locks(ledger: Path, file: BinaryIO) -> None:
+    """Raise `ConfigError` where the file system has no locks of the sort that SQLite takes, which would wait for them
+    as if somebody else had them.
+    """
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, TEXT_BYTES_MAX)
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, TEXT_BYTES_MAX)
+    except (BlockingIOError, PermissionError):  # a share on which both sorts are one: then it has them
+        return
+    except OSError as error:
+        raise no_locks(ledger, error) from None
+
+
+def no_locks(ledger: Path, error: OSError) -> BaseException:
+    """What to raise for a lock that cannot be had, though nobody else has it."""
+    if error.errno not in NO_LOCKS:
+        return error
+    return ConfigError(f"the file system of the ledger `{ledger}` has no locks ({error.strerror})", hint=LOCAL_DISK)
 
 
 def was_made(ledger: Path) -> bool:
@@ -110,6 +141,8 @@ def holder_of(ledger: Path) -> Holder | None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return Holder(_owner(text), _describe(text))
+        except OSError as error:
+            raise no_locks(ledger, error) from None
         return None
 
 

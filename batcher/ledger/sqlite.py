@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
 from batcher.errors import LedgerError, LedgerLostError
+from batcher.file_system import sync_folder
 from batcher.ledger.damage import check_log, check_pages, check_place, keep_private
 from batcher.ledger.hold import Hold, check_names
 from batcher.ledger.identity import birth_of, identify
 from batcher.ledger.lane_store import LaneStore
-from batcher.ledger.lock import LedgerLock, holder_of, identity, was_made
+from batcher.ledger.lock import LOCAL_DISK, LedgerLock, holder_of, identity, was_made
 from batcher.ledger.migrate import migrate, migrations, schema_version
 from batcher.ledger.plan_store import PlanStore
 from batcher.ledger.store import BUSY_MS, CACHE_KIB, DAMAGED, Store, legible, no_ledger, translated
@@ -172,7 +173,8 @@ class SqliteLedger:
         migrate(store)
         with legible(self._path):
             identify(store, self._birth or birth_of(self._path))
-        store.connection.execute("PRAGMA journal_mode = WAL")
+        if store.connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise LedgerError(f"the file system of the ledger `{self._path}` shares no memory", hint=LOCAL_DISK)
         schema_version(store)  # a first reading opens the log
         lock.note_made()
         self._hold = Hold(self._path, opened, lock)
@@ -380,8 +382,4 @@ def _make_folder(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
     for folder in missing:
-        above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(above)
-        finally:
-            os.close(above)
+        sync_folder(folder.parent)  # where that cannot be had a power cut may take the ledger, as if it was lost

@@ -105,7 +105,7 @@ def remote_of(router: Sequence[str], log: Mapping[str, Any]) -> Remote:
         raise TypeError("an id that could not stand in a URL")
     enabled = log.get("enabled") if isinstance(log.get("enabled"), bool) else None
     return Remote(
-        key=natural_key(router, place_of(resource_id.lower(), group_id, stream_id)),
+        key=natural_key(router, place_of(resource_id.lower(), group_id.lower(), stream_id.lower())),
         remote_id=remote_id,
         state=state_of(state),
         enabled=enabled,

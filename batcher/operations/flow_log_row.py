@@ -6,6 +6,7 @@ Log", 2024-04-19; `reports/` and `inputs/README.md` repeat them for people.
 
 import re
 import string
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import (
@@ -27,7 +28,7 @@ _REGION = r"^[a-z0-9-]{1,32}$"
 _ACCOUNT = r"^[0-9A-Za-z_.-]{1,64}$"
 _TEXT_FIT = rf"^[^{NO_TEXT_NEEDS}\ufffd]*$"
 """U+FFFD stands where a reader or a report has taken a character out: nobody wishes for a name with a hole in it."""
-_LtsId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{36}$")]
+_LtsId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{36}$", to_lower=True)]
 
 ATTACHMENT_KINDS = frozenset({"attachment", "vpc", "vgw", "vpn", "peering", "virtual gateway", "vpc attachment"})
 """`attachment` and the kinds that older documents list for `resource_type`; all are sent as `attachment`."""
@@ -58,6 +59,7 @@ _PLACE = frozenset({"account", "project_id", "er_id", "log_group_id", "log_strea
 _MISSING = "is missing, and has no default"
 _UNFIT = "holds a control character, one that turns the direction of text, or one that was lost"
 _UNFIT_TYPE = "string_pattern_mismatch"
+_SAME = "same as "
 _FREE = frozenset({"name", "description"})
 """The columns that may hold any text but what no text needs."""
 _is_fit = re.compile(_TEXT_FIT).search
@@ -169,6 +171,8 @@ class RowDefaults:
     def is_suspect(self, row: FlowLogRow, name: str) -> bool:
         """Whether `faults_of` would find a fault in a row that keeps the rules of its columns."""
         is_odd = len(name) > NAME_CHARS_MAX or (not name.isprintable() and not _is_fit(name))
+        if row["er_id"] == row["resource_id"] or row["log_group_id"] == row["log_stream_id"]:
+            return True
         return is_odd or (self.regions is not None and row["region"] not in self.regions)
 
     def faults_of(self, error: ValidationError | None, fields: Mapping[str, str], name: str = "") -> tuple[Fault, ...]:
@@ -187,18 +191,31 @@ class RowDefaults:
         if self.project_of is not None and "project_id" not in fields and broken.keys() & {"account", "region"}:
             broken.pop("project_id", None)  # it would have been looked up there
         shown = {**fields, "name": name} if name else fields
+        for column, other in (("resource_id", "er_id"), ("log_stream_id", "log_group_id")):
+            value = fields.get(column, "")
+            if value and value.lower() == fields.get(other, "").lower():
+                broken.setdefault(column, f"{_SAME}{other}")
         return tuple(
-            Fault(column, shorten(shown.get(column, "")), _rule(column, broken[column]))
+            Fault(column, shorten(shown.get(column, "")), _rule(column, broken[column], shown.get(column, "")))
             for column in COLUMNS
             if column in broken
         )
 
 
-def _rule(column: str, broken: str) -> str:
-    """The rule that a value broke, by pydantic's type of error."""
+def _rule(column: str, broken: str, value: str) -> str:
+    """The rule that a value broke, by pydantic's type of error, and the character that only looks as if it kept it."""
     if broken == "missing":
         return _MISSING
-    return _UNFIT if broken == _UNFIT_TYPE and column in _FREE else RULES[column]
+    if broken.startswith(_SAME):
+        return f"stands in `{broken.removeprefix(_SAME)}` too: no id is that of two things"
+    if broken == _UNFIT_TYPE and column in _FREE:
+        return _UNFIT
+    strange = next((at for at, character in enumerate(value) if not character.isascii()), None)
+    if strange is None or column in _FREE:
+        return RULES[column]
+    character = value[strange]
+    name = unicodedata.name(character, "a character without a name")
+    return f"{RULES[column]}; its character {strange + 1} is U+{ord(character):04X}, {name}"
 
 
 def names_what_is_attached(fields: Mapping[str, str]) -> bool:

@@ -156,7 +156,7 @@ async def _lts(client: CloudClient, lane: LaneKey, path: str, member: str, key: 
     reply = await client.ask(Service.LTS, lane, path, content_type=LTS_CONTENT_TYPE)
     if isinstance(reply, Refused):
         return reply
-    found = frozenset(item[key] for item in _items(reply, member) if is_id(item.get(key)))
+    found = frozenset(item[key].lower() for item in _items(reply, member) if is_id(item.get(key)))
     if len(found) > LOG_THINGS_MAX:
         return bad_answer(reply.status, reply.request_id, f"a list of more than {LOG_THINGS_MAX:,} `{member}`")
     return Ids(found, is_open=reply.body.get(OPEN_WORLD) is True)

@@ -32,7 +32,7 @@ FIRST_S = 12.0
 TURN_SHARE = 0.1
 
 STOP_LOOK_S = 6.0
-"""How long last looks may take once what was in flight is settled: a stop is to take 8 s, and the report some of it."""
+"""How long last looks may take once what was in flight is settled: less than a stop may take as a whole."""
 RIPE_S = 1.0
 """A last look waits until the newest row was accepted so long ago: at once the last rows would still be `pending`."""
 FRESH_S = 5.0
@@ -40,7 +40,7 @@ FRESH_S = 5.0
 KEPT_SHARE_MAX = 0.1
 """Of the time until a known deadline at most so much is kept for last looks, whatever they take."""
 
-ASKED = frozenset({OwnCode.DEADLINE, OwnCode.DRAINED, OwnCode.INTERRUPTED, OwnCode.TERMINATED})
+ASKED = frozenset({OwnCode.DEADLINE, OwnCode.DRAINED, OwnCode.INTERRUPTED, OwnCode.TERMINATED, OwnCode.HUNG_UP})
 """Stops that a person has asked for, now or beforehand."""
 LOOKED_AFTER = ASKED | {OwnCode.TOO_MANY_FAILURES}
 """Stops after which the provider can still be asked."""

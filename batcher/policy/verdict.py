@@ -24,6 +24,7 @@ class OwnCode(StrEnum):
 
     INTERRUPTED = "BATCHER.Interrupted"
     TERMINATED = "BATCHER.Terminated"
+    HUNG_UP = "BATCHER.HungUp"
     DRAINED = "BATCHER.Drained"
     ACCESS_REFUSED = "BATCHER.AccessRefused"
     ENDPOINT_UNREACHABLE = "BATCHER.EndpointUnreachable"
@@ -62,6 +63,7 @@ class OwnCode(StrEnum):
 OWN_CODES: Mapping[str, str] = {
     OwnCode.INTERRUPTED: "the run was interrupted (SIGINT) before the row was done",
     OwnCode.TERMINATED: "the run was terminated (SIGTERM) before the row was done",
+    OwnCode.HUNG_UP: "the terminal of the run was gone (SIGHUP) before the row was done",
     OwnCode.DRAINED: "the run was drained (`batcher ctl drain`) before the row's turn came",
     OwnCode.ACCESS_REFUSED: "the credentials, the account, a permission or the address (redirection, TLS) was refused,"
     " and the account or the run stopped",
@@ -148,6 +150,7 @@ OWN_ADVICE: Mapping[str, str] = {
 EXIT_OF_STOP: Mapping[str, int] = {
     OwnCode.INTERRUPTED: 130,
     OwnCode.TERMINATED: 143,
+    OwnCode.HUNG_UP: 129,
     OwnCode.ACCESS_REFUSED: 7,
     OwnCode.ENDPOINT_UNREACHABLE: 7,
     OwnCode.TOO_MANY_FAILURES: 4,

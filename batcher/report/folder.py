@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from batcher.errors import ReportError
+from batcher.file_system import NO_LINKS, sync_folder
 from batcher.model import RUN_ID_PATTERN
 from batcher.ownership import is_open_to_all
 from batcher.policy.defusing import printable
@@ -62,6 +63,8 @@ class ReportFolder:
         self._ledger_id = ledger_id
         self._again = again or f"batcher report {run_id}"
         self._lock: int | None = None
+        self.lacks: dict[str, str] = {}
+        """What the file system lacks that a report can do without, and what of that follows."""
         self._files: dict[str, BinaryIO] = {}
         self._digests: dict[str, hashlib._Hash] = {}
 
@@ -110,7 +113,7 @@ class ReportFolder:
             with suppress(OSError):
                 name.unlink(missing_ok=True)
             raise
-        _sync_folder(self.path)
+        self._sync(self.path)
 
     def holds(self, name: str) -> bool:
         """Whether an earlier report left a file of this name."""
@@ -145,8 +148,8 @@ class ReportFolder:
                 self._temporary(name).replace(self.path / name)
         self._files.clear()
         with self._translated(self.path):
-            _sync_folder(self.path)
-            _sync_folder(self._root)  # its own name is safe before `latest` leads to it
+            self._sync(self.path)
+            self._sync(self._root)  # its own name is safe before `latest` leads to it
         if leads or not (self._root / LATEST).exists():
             with self._translated(self._root / LATEST):
                 self._point_latest()
@@ -166,17 +169,29 @@ class ReportFolder:
     def _temporary(self, name: str) -> Path:
         return self.path / f".{name}.{os.getpid()}{_TEMPORARY_SUFFIX}"
 
+    def _sync(self, folder: Path) -> None:
+        if not sync_folder(folder):
+            said = f"the file system of `{folder}` cannot make names durable"
+            self.lacks[said] = f"after a power cut the newest reports may be missing; `{self._again}` writes them again"
+
     def _point_latest(self) -> None:
         """Make the link inside the locked folder, where a leftover would be swept, and move it out."""
         link = self._temporary(LATEST)
         link.unlink(missing_ok=True)
-        link.symlink_to(self._run_id, target_is_directory=True)
+        try:
+            link.symlink_to(self._run_id, target_is_directory=True)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            said = f"`{self._root / LATEST}` cannot lead to the newest report: this file system has no links"
+            self.lacks[said] = f"the report of this run is in `{self.path}`"
+            return
         try:
             link.replace(self._root / LATEST)
         except OSError:
             link.unlink(missing_ok=True)
             raise
-        _sync_folder(self._root)
+        self._sync(self._root)
 
     @contextmanager
     def _translated(self, path: Path) -> Iterator[None]:
@@ -217,11 +232,3 @@ def _owner_of(path: Path) -> str:
             f"cannot read whose the report folder `{path}` is: {error.strerror or error}",
             hint=f"look who made `{path / OWNER_FILE}`; the ledger is unharmed",
         ) from error
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

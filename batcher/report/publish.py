@@ -39,12 +39,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A report that is in place: its folder, its files in the order of their renaming, and what they say."""
+    """A report that is in place: its folder, its files in the order of their renaming, and what they say.
+
+    `lacks`: what the file system lacks for more, and what follows of that.
+    """
 
     directory: Path
     files: tuple[Path, ...]
     counts: Mapping[str, int]
     summary: Mapping[str, object]
+    lacks: Mapping[str, str]
     causes: Sequence[Cause] = ()
 
 
@@ -124,7 +128,7 @@ class _Draft:
         _write_summary(self._folder, summary)
         self._folder.commit(leads=self._leads)
         files = tuple(self._folder.path / name for name in self._names)
-        return Publication(self._folder.path, files, self._tally.by_outcome(), summary, self.causes)
+        return Publication(self._folder.path, files, self._tally.by_outcome(), summary, self._folder.lacks, self.causes)
 
 
 def _write_summary(folder: ReportFolder, summary: Mapping[str, object]) -> None:
@@ -133,10 +137,11 @@ def _write_summary(folder: ReportFolder, summary: Mapping[str, object]) -> None:
     folder.write(SUMMARY_FILE, printable_json(text) + "\n")
 
 
-async def announce(run: RunRecord, directory: Path, origin: Origin) -> None:
+async def announce(run: RunRecord, directory: Path, origin: Origin) -> Mapping[str, str]:
     """Write `summary.json` of a run that begins to work now, and let `<directory>/latest` lead there.
 
-    What else an earlier sitting has put there stays until the run ends. Raises `ReportError`.
+    What the file system lacks for that, and what follows of it. What else an earlier sitting has put there stays until
+    the run ends. Raises `ReportError`.
     """
     again = command_for(run, f"report {run.run_id}", calls=False)
     folder = ReportFolder(directory, run.run_id, again, ledger_id=origin.ledger_id)
@@ -154,6 +159,7 @@ async def announce(run: RunRecord, directory: Path, origin: Origin) -> None:
             await _run_in(thread, write)
         finally:
             thread.submit(folder.close)
+    return folder.lacks
 
 
 async def publish(

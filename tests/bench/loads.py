@@ -98,7 +98,7 @@ class Provider:
         with tempfile.TemporaryFile() as errors, (out or Path(os.devnull)).open("wb") as output:
             began = time.monotonic()
             process = subprocess.Popen(
-                [sys.executable, "-m", "batcher.cli.main", *words],
+                [sys.executable, "-m", "batcher", *words],
                 cwd=self.folder,
                 env=_environment(self.folder),
                 stdin=subprocess.DEVNULL,

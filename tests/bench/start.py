@@ -26,7 +26,7 @@ def call(tree: Path, folder: Path, *words: str) -> None:
     """Run a command of the batcher in this tree, in this folder."""
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as where it is installed
-    command = (sys.executable, "-m", "batcher.cli.main", *words)
+    command = (sys.executable, "-m", "batcher", *words)
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
 
 

@@ -106,7 +106,7 @@ class Scene:
 
     async def start(self, *words: str, point: str = "") -> asyncio.subprocess.Process:
         """Start a command, which ends at a point if one is given (`dying`)."""
-        program = ("tests.crash.dying", point, "--") if point else ("batcher.cli.main",)
+        program = ("tests.crash.dying", point, "--") if point else ("batcher",)
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", *program, *words),
             cwd=self.folder,

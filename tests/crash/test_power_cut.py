@@ -50,7 +50,7 @@ async def watched(folder: Path, words: tuple[str, ...]) -> AsyncIterator[Scene]:
 @needs_strace
 async def test_a_power_cut_leaves_every_intent_whose_send_has_begun(tmp_path: Path) -> None:
     """At the first byte of each create its row is claimed, under that very token, in what was synced by then."""
-    words = (*traced(tmp_path / "calls"), sys.executable, "-m", "batcher.cli.main")
+    words = (*traced(tmp_path / "calls"), sys.executable, "-m", "batcher")
     async with watched(tmp_path, words) as stage:
         disk, sent = Disk(tmp_path), 0
         for call in calls(tmp_path / "calls"):
@@ -68,7 +68,7 @@ async def test_a_power_cut_leaves_every_intent_whose_send_has_begun(tmp_path: Pa
 @needs_strace
 async def test_a_power_cut_leaves_whole_reports_that_say_what_the_ledger_says(tmp_path: Path) -> None:
     """Before the first file gets its name all are synced, and so is what they tell; after the last their names are."""
-    words = (*traced(tmp_path / "calls"), sys.executable, "-m", "batcher.cli.main")
+    words = (*traced(tmp_path / "calls"), sys.executable, "-m", "batcher")
     async with watched(tmp_path, words) as stage:
         disk, renamed = Disk(tmp_path), list[str]()
         run = runs_of(stage.ledger)[0].id

@@ -44,7 +44,7 @@ async def start(
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "batcher.cli.main",
+        "batcher",
         *words,
         cwd=folder,
         env=environment(folder, extra),
@@ -66,6 +66,24 @@ async def batcher(
 def but_unchecked(err: str) -> str:
     """What was said, but that an emulator whose world is open cannot tell what is missing there."""
     return re.sub(r"batcher: warning: the emulator takes any .*\nhint: start it with .*\n", "", err)
+
+
+async def shell(folder: Path, line: str) -> asyncio.subprocess.Process:
+    """Start a line of bash, with the emulator's keys, in a folder that is also its home."""
+    return await asyncio.create_subprocess_exec(
+        *("bash", "-c", line),
+        cwd=folder,
+        env=environment(folder, EMULATOR_KEYS),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ended_by(process: asyncio.subprocess.Process) -> Ended:
+    """Wait for the end of what was started."""
+    out, err = await process.communicate()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
 
 
 async def side_by_side(commands: Iterable[Awaitable[T]]) -> list[T]:

@@ -27,7 +27,7 @@ def note():
     status = pathlib.Path("/proc/self/status").read_text()
     pathlib.Path("peak").write_text(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
 atexit.register(note)
-runpy.run_module("batcher.cli.main", run_name="__main__")
+runpy.run_module("batcher", run_name="__main__")
 """
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -174,7 +174,7 @@ async def test_a_run_that_is_stopped_at_once_tells_no_secret_nor_does_its_comman
             run.send(signal.SIGINT)
             ended = await run.end()
         assert ended.code == 130, ended.err
-        assert b"batcher.cli.main" in command_lines
+        assert b"batcher" in command_lines
         assert secrets.secrets_in(command_lines) == []
         assert_none(leaks(tmp_path, ended))
         resumed = await start(tmp_path, *sky.words("resume"), "-vv", extra=KEYS)
@@ -199,7 +199,7 @@ async def test_a_fault_of_batcher_itself_prints_no_values(tmp_path: Path) -> Non
             for words in (("run", str(inventory)), ("doctor", "--region", "cn-north-4")):
                 told = ("--endpoint", sky.url, "-vv", "--output", "json")
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-u", "-m", "batcher.cli.main", *words, *told),
+                    *(sys.executable, "-u", "-m", "batcher", *words, *told),
                     cwd=tmp_path,
                     env=environment(tmp_path, KEYS),
                     stdin=asyncio.subprocess.DEVNULL,

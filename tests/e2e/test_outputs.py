@@ -151,7 +151,7 @@ async def on_a_terminal(folder: Path, inventory: Path, extra: dict[str, str]) ->
     folder.mkdir()
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "batcher.cli.main", "run", str(inventory), *RUN),
+        *(sys.executable, "-m", "batcher", "run", str(inventory), *RUN),
         cwd=folder,
         env=environment(folder, extra),
         stdin=asyncio.subprocess.DEVNULL,
@@ -234,7 +234,7 @@ async def test_a_log_that_cannot_be_written_does_not_stop_a_run(tmp_path: Path) 
     inventory = write_rows(tmp_path / "routers.csv", some_rows(3))
     with Path("/dev/full").open("wb") as full:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "batcher.cli.main", "run", str(inventory), *RUN, "-vv"),
+            *(sys.executable, "-m", "batcher", "run", str(inventory), *RUN, "-vv"),
             cwd=tmp_path,
             env=environment(tmp_path),
             stdin=asyncio.subprocess.DEVNULL,

@@ -121,3 +121,27 @@ async def test_after_a_kill_only_about_a_second_of_work_is_in_doubt(tmp_path: Pa
         found = (await one(tmp_path))["rows"]
         assert isinstance(found, dict)
         assert found.get("in_doubt", 0) <= 20
+
+
+async def test_a_night_that_a_later_inventory_has_superseded_is_gone_on_with_only_by_name(tmp_path: Path) -> None:
+    """Rows that were taken out since would be made."""
+    rows = some_rows(12)
+    inventory = write_rows(tmp_path / "routers.csv", rows)
+    async with cloud() as sky:
+        async with sky.slowly(tmp_path, "run", str(inventory), rate="20/min") as run:
+            await run.until("kind=create")
+            run.process.terminate()
+            await run.end()
+        old = (await one(tmp_path))["run_id"]
+        write_rows(inventory, rows[:8])
+        assert (await sky.run(tmp_path, "run", str(inventory))).code == 0
+        made = await sky.creates()
+        refused = await sky.run(tmp_path, "resume")
+        assert refused.code == 2
+        assert f"run `{old}` is unfinished, and a later `routers.csv` has superseded it" in refused.err
+        assert f"`batcher resume {old}` goes on with it all the same" in refused.err
+        assert await sky.creates() == made
+        _, before = await table(tmp_path)
+        assert (before[5].partition(":")[0], before[-1]) == ("superseded", "-")
+        assert (await sky.run(tmp_path, "resume", "--superseded")).code == 0
+        assert (await sky.statistics())["created_total"] == 12

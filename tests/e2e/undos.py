@@ -88,7 +88,7 @@ async def on_terminal(folder: Path, *words: str, keys: bytes = b"") -> tuple[int
     ours, its = pty.openpty()
     termios.tcsetwinsize(ours, TERMINAL)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "batcher.cli.main", *words),
+        *(sys.executable, "-m", "batcher", *words),
         cwd=folder,
         env=environment(folder, EMULATOR_KEYS),
         stdin=its,

@@ -17,7 +17,7 @@ from tests.emulator.test_gateway import date_of
 async def test_the_command_can_set_the_clock_wrong_and_serves_the_other_services(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "batcher.cli.main", "emulator", "--port", "0", "--clock-skew", "-600", "--deleting", "5"),
+        *("-m", "batcher", "emulator", "--port", "0", "--clock-skew", "-600", "--deleting", "5"),
         *("--listing-lag", "1", "--delete-lag", "2", "--tombstones", "--no-unique", "--date-shift", "-3"),
         *("--token-lifetime", "4", "--no-tokens"),
         stdout=asyncio.subprocess.PIPE,
@@ -42,7 +42,7 @@ async def test_the_command_can_set_the_clock_wrong_and_serves_the_other_services
 
 async def test_a_private_emulator_has_keys_of_its_own_and_a_control_that_wants_its_secret(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "batcher.cli.main", "emulator", "--port", "0", "--private"),
+        *(sys.executable, "-m", "batcher", "emulator", "--port", "0", "--private"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=tmp_path,

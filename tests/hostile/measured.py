@@ -15,7 +15,7 @@ KIB_OF_UNIT = 1 if sys.platform == "linux" else 1024
 
 LAUNCHER = """
 import os, sys
-child = os.posix_spawn(sys.executable, [sys.executable, "-m", "batcher.cli.main", *sys.argv[1:]], os.environ)
+child = os.posix_spawn(sys.executable, [sys.executable, "-m", "batcher", *sys.argv[1:]], os.environ)
 _, status, usage = os.wait4(child, 0)
 with open("peak", "w") as file:
     file.write(str(usage.ru_maxrss))

@@ -138,7 +138,7 @@ async def test_the_display_on_a_terminal_is_ours_alone(tmp_path: Path) -> None:
         await sky.script({"operation": "create", "fault": "status", "status": 403, "body": body, "times": 1000})
         ours, theirs = pty.openpty()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "batcher.cli.main", "run", str(inventory), "--endpoint", sky.url),
+            *(sys.executable, "-m", "batcher", "run", str(inventory), "--endpoint", sky.url),
             cwd=tmp_path,
             env=environment(tmp_path, {**EMULATOR_KEYS, "TERM": "xterm"}),
             stdin=asyncio.subprocess.DEVNULL,

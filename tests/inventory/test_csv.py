@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batcher.errors import InventoryError
+from batcher.inventory.open import ReadOptions, open_inventory
 from batcher.model import RawRow
 from batcher.policy.defusing import defuse
-from tests.inventory.reading import columns, faults, fields, read, refusal
+from tests.inventory.reading import KNOWN, columns, faults, fields, read, refusal
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -112,9 +113,39 @@ def test_a_row_of_another_width_is_a_fault_and_keeps_its_fields() -> None:
 
 def test_a_column_without_a_header_must_be_empty() -> None:
     data = b"er_id,,name,\ne1,,n1,\ne2,stray,n2,  \n"
-    assert faults(data) == [(3, "", "stray", "stands in column 2, which has no header")]
+    assert faults(data) == [(3, "", "stray", "has `stray` in column 2, which has no header")]
     assert [row.fields for row in read(data)] == [{"er_id": "e1", "name": "n1"}, {"er_id": "e2", "name": "n2"}]
     assert columns(data) == (("er_id", "er_id"), ("name", "name"))
+
+
+@pytest.mark.parametrize("nothing", [",,", ";;", " , ,", '"","",""', "\t\t", ",", "  "])
+def test_a_row_of_nothing_is_a_blank_line(nothing: str) -> None:
+    delimiter = next((each for each in ";\t" if each in nothing), ",")
+    data = f"er_id,name,own\ne1,n1,o1\n{nothing}\ne2,n2,o2\n".replace(",", delimiter if delimiter != "," else ",")
+    assert [(row.line, row.fields["er_id"]) for row in read(data.encode())] == [(2, "e1"), (4, "e2")]
+    assert faults(data.encode()) == []
+
+
+def test_a_first_column_of_numbers_without_a_header_is_an_index() -> None:
+    data = b",er_id,name\n0,e1,n1\n1,e2,n2\n10,e3,n3\n"
+    assert [row.fields for row in read(data)] == [{"er_id": f"e{at}", "name": f"n{at}"} for at in (1, 2, 3)]
+    assert faults(data) == []
+    assert faults(b",er_id,name\nx,e1,n1\n") == [(2, "", "x", "has `x` in column 1, which has no header")]
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t", "|"])
+def test_a_first_line_that_names_the_separator_is_taken_at_its_word(delimiter: str) -> None:
+    data = f"sep={delimiter}\ner_id;name\ne1;n1\n".replace(";", delimiter)
+    (row,) = read(data.encode())
+    assert (row.line, row.fields) == (3, {"er_id": "e1", "name": "n1"})
+
+
+def test_a_header_that_does_not_stand_at_the_top_is_told() -> None:
+    data = b"Export of 2026-12-01\nby somebody\n\ner_id,name\ne1,n1\n"
+    options = ReadOptions(input_format="csv", known=KNOWN, required=frozenset({"er_id"}))
+    with pytest.raises(InventoryError) as refused, open_inventory("-", options, stdin=io.BytesIO(data)):
+        pass
+    assert refused.value.hint == "the header seems to be on line 4: remove the lines above it"
 
 
 def test_a_nul_character_is_a_fault_of_its_row() -> None:
@@ -186,7 +217,9 @@ def test_any_table_that_csv_writes_reads_back(
     writer = csv.writer(out, delimiter=delimiter, lineterminator=style[0], quoting=style[1])
     writer.writerows([names, *([defuse(cell) for cell in row] for row in table)])
     expected = [
-        {name: text for name, cell in zip(names, row, strict=True) if (text := _as_read(name, cell))} for row in table
+        {name: text for name, cell in zip(names, row, strict=True) if (text := _as_read(name, cell))}
+        for row in table
+        if any(map(str.strip, row))
     ]
     rows = read(out.getvalue().encode())
     assert [row.fields for row in rows] == expected

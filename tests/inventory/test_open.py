@@ -60,7 +60,17 @@ def test_an_explicit_format_outranks_the_name(tmp_path: Path) -> None:
     path.write_bytes(JSONL * 2)
     with open_inventory(str(path), ReadOptions(known=KNOWN, input_format="jsonl")) as inventory:
         assert [row.line for row in inventory.rows()] == [1, 2]
+    path.write_bytes(JSONL)
     assert "add --input-format jsonl" in refusal_of(path, OPTIONS)
+
+
+@pytest.mark.parametrize("between", ["\n", " ", "\n\n", ""])
+def test_objects_one_after_another_are_read(tmp_path: Path, between: str) -> None:
+    """As `jq '.[]'` writes a list."""
+    path = tmp_path / "export.json"
+    path.write_text(between.join(f'{{\n  "er_id": "{at}",\n  "own": {{"a": 1}}\n}}' for at in range(3)))
+    with open_inventory(str(path), OPTIONS) as inventory:
+        assert [row.fields["er_id"] for row in inventory.rows()] == ["0", "1", "2"]
 
 
 def test_gzip_is_known_by_its_content_not_its_name(tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ rows = st.fixed_dictionaries(
         "account": st.text("abcXYZ019_.-", min_size=1, max_size=64),
         "resource_type": st.just("vpc"),
     },
+).filter(
+    lambda row: (
+        row["er_id"].lower() != row["resource_id"].lower()
+        and row["log_group_id"].lower() != row["log_stream_id"].lower()
+    )
 )
 OTHER_DEFAULTS = RowDefaults(
     values={"description": "something else", "enabled": "false", "account": "someone", "region": "nowhere"},

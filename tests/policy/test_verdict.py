@@ -30,6 +30,7 @@ ROW_EXITS = {
 STOP_EXITS = {
     "BATCHER.Interrupted": 130,
     "BATCHER.Terminated": 143,
+    "BATCHER.HungUp": 129,
     "BATCHER.AccessRefused": 7,
     "BATCHER.EndpointUnreachable": 7,
     "BATCHER.TooManyFailures": 4,

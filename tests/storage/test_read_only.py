@@ -22,7 +22,7 @@ DROP, OVERRIDE, READ_SEARCH = 24, 1, 2  # prctl(2), capabilities(7)
 for power in (OVERRIDE, READ_SEARCH):
     if ctypes.CDLL(None).prctl(DROP, power, 0, 0, 0):
         sys.exit(99)
-os.execv(sys.executable, [sys.executable, "-m", "batcher.cli.main", *sys.argv[1:]])
+os.execv(sys.executable, [sys.executable, "-m", "batcher", *sys.argv[1:]])
 """
 WRITABLE = "must exist and be writable by this user"
 

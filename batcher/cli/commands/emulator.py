@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from batcher.cli.options import whole_number
+from batcher.cli.signals import heeded
 
 HELP = "a local Enterprise Router API to rehearse against"
 
@@ -118,7 +119,6 @@ def execute(arguments: argparse.Namespace) -> int:
 
 async def _serve(arguments: argparse.Namespace) -> None:
     import secrets
-    import signal
     from pathlib import Path
 
     import anyio
@@ -154,7 +154,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         faults=FaultShares(**{name: getattr(arguments, name) for name in _FAULTS}),
     )
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(*heeded()) as signals:
         async with running(settings) as emulator:
             access_key, secret_key = next(iter(settings.keys.items()))
             print(f"endpoint: {emulator.url}", flush=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batcher.cli.options import add_output_options, add_selection_options, add_settings_options, read_settings
-from batcher.cli.say import say, say_json
+from batcher.cli.say import complain, say, say_json
 from batcher.cli.work import show_config
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def execute(arguments: argparse.Namespace) -> int:
         _print_rows(arguments, session)
         return 0
     publication = anyio.run(write_report, arguments.run_id, session)
+    for lack, hint in publication.lacks.items():
+        complain(f"batcher: warning: {lack}", f"hint: {hint}")
     if arguments.output == "json":
         say_json(publication.summary)
     else:

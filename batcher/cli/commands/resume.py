@@ -19,6 +19,9 @@ HELP = "go on with an unfinished run; needs no inventory file"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's words."""
     parser.add_argument("run_id", metavar="RUN", nargs="?", help="the run (default: the newest unfinished one)")
+    parser.add_argument(
+        "--superseded", action="store_true", help="also one that a later inventory of its name has superseded"
+    )
     add_work_options(parser)
     add_output_options(parser)
     add_settings_options(parser)
@@ -30,6 +33,6 @@ def execute(arguments: argparse.Namespace) -> int:
     async def command(session: "Session") -> "RunResult":
         from batcher.app import resume_run  # late: it imports everything
 
-        return await resume_run(arguments.run_id, session)
+        return await resume_run(arguments.run_id, session, superseded=arguments.superseded)
 
     return work(arguments, command)
