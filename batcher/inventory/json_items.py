@@ -160,8 +160,11 @@ def stand_one_after_another(text: Text) -> bool:
     """Whether a text is objects one after another, as `jq '.[]'` writes a list: the first holds no array, and another
     follows. Raises `InventoryError` where it is broken before that is known.
     """
-    depth, is_over = 0, False
-    for _, _, events, _ in JsonFeed(text, one_a_line=False, several=True).events():
+    depth, is_over, chars = 0, False, 0
+    for _, fed, events, _ in JsonFeed(text, one_a_line=False, several=True).events():
+        chars += len(fed)
+        if chars > ITEM_CHARS_MAX:
+            return False
         for event, _ in events:
             if is_over:
                 return event == "start_map"

@@ -35,7 +35,7 @@ class NumberTexts:
         for found in _TOKEN.finditer(text):
             token = found[0]
             if token[0] == '"':
-                self._rest = "" if found[1] == '"' else token
+                self._rest = "" if found[1] == '"' else f'"{found[1]}'  # that it goes on, and after which character
                 continue
             if found.end() == len(text):
                 self._rest = token

@@ -9,7 +9,7 @@ import pytest
 from batcher.emulator.throttle import Throttle
 from tests.e2e.clouds import Cloud, assert_created_once, cloud
 from tests.e2e.commands import EMULATOR_KEYS, Ended, batcher, column, report_rows, summary
-from tests.e2e.inventories import row, some_project, some_rows, write_rows
+from tests.e2e.inventories import row, some_project, some_rows, some_uuid, write_rows
 
 
 async def run(sky: Cloud, folder: Path, *words: str, rate: str) -> Ended:
@@ -111,7 +111,7 @@ async def test_a_quota_that_ends_costs_a_handful_of_refusals_and_the_other_proje
 
 async def test_a_quota_of_one_attachment_stops_that_attachment_only(tmp_path: Path) -> None:
     rows = some_rows(12)
-    rows += [{**rows[0], "log_stream_id": rows[0]["log_group_id"], "name": "another"}]
+    rows += [{**rows[0], "log_stream_id": some_uuid("another stream"), "name": "another"}]
     inventory = write_rows(tmp_path / "routers.csv", rows)
     async with cloud() as sky:
         no = {"operation": "create", "fault": "status", "status": 400, "code": "ER.04009008", "message": "no quota"}

@@ -191,23 +191,27 @@ def children(process: int) -> list[str]:
 
 
 async def test_a_fault_of_batcher_itself_prints_no_values(tmp_path: Path) -> None:
-    """A result that cannot be written ends in a traceback: lines of code, and no secret."""
+    """A part that is broken ends in a traceback: lines of code, and no secret."""
     write_settings(tmp_path, SETTINGS)
     inventory = write_rows(tmp_path / "routers.csv", some_rows(2))
-    with Path("/dev/full").open("wb") as full:
-        async with cloud(keys={secrets.ACCESS: secrets.SECRET}) as sky:
-            for words in (("run", str(inventory)), ("doctor", "--region", "cn-north-4")):
-                told = ("--endpoint", sky.url, "-vv", "--output", "json")
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-u", "-m", "batcher", *words, *told),
-                    cwd=tmp_path,
-                    env=environment(tmp_path, KEYS),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=full,
-                    stderr=asyncio.subprocess.PIPE,
-                )
-                _, said = await process.communicate()
-                ended = Ended(process.returncode or 0, "", said.decode())
-                assert ended.code == 1, ended.err
-                assert "Traceback" in ended.err
-                assert_none(leaks(tmp_path, ended))
+    broken = {
+        "import batcher.sitting as part; part.publish = None": ("run", str(inventory)),
+        "import batcher.doctor as part; part.diagnose = None": ("doctor", "--region", "cn-north-4"),
+    }
+    async with cloud(keys={secrets.ACCESS: secrets.SECRET}) as sky:
+        for breaks, words in broken.items():
+            told = ("--endpoint", sky.url, "-vv", "--output", "json")
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", f"{breaks}; from batcher.__main__ import start; raise SystemExit(start())"),
+                *(*words, *told),
+                cwd=tmp_path,
+                env=environment(tmp_path, KEYS),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, said = await process.communicate()
+            ended = Ended(process.returncode or 0, out.decode(), said.decode())
+            assert ended.code == 1, ended.err
+            assert "Traceback" in ended.err
+            assert_none(leaks(tmp_path, ended))

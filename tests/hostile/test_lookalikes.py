@@ -103,7 +103,7 @@ def test_a_name_that_a_template_makes_is_held_to_the_same_rule() -> None:
 @pytest.mark.parametrize("word", ["yeſ", "falſe", "ｔｒｕｅ", "１", "Yes\u200b", "tr\u0443e", "ＮＯ", "true\0"])
 def test_a_word_for_on_or_off_that_only_looks_like_one_switches_nothing(word: str) -> None:
     found = OPERATION.parse({**GOOD, "enabled": word})
-    assert faults_of(found)[0].rule == "must be true, false, yes, no, 1 or 0"
+    assert faults_of(found)[0].rule.startswith("must be true, false, yes, no, 1 or 0")
 
 
 @pytest.mark.parametrize(
