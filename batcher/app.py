@@ -10,7 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from batcher.choice import check_not_undone, choose, goes_on, has_retryable, is_unfinished, superseded_by, undone_by
+from batcher.choice import (
+    check_not_undone,
+    choose,
+    goes_on,
+    has_retryable,
+    is_unfinished,
+    predecessor_of,
+    superseded_by,
+    undone_by,
+)
 from batcher.errors import ConfigError, RunNotFoundError
 from batcher.events import Warned
 from batcher.intake import (
@@ -89,8 +98,7 @@ async def _begin(
     runs: Sequence[RunRecord],
 ) -> RunResult:
     """The first sitting of a new run; `runs` are those before it."""
-    earlier = [r for r in runs if r.inventory_name == run.inventory_name and r.parent is None]
-    before = earlier[0] if earlier and earlier[0].state is not RunState.PLANNING else None
+    before = predecessor_of(run, runs)
     changes: tuple[int, int, int] | None = None
     async with open_cloud(session) as cloud:
         review = Review(reviewed, ledger, run, cloud, session) if reviewed else None
@@ -99,7 +107,7 @@ async def _begin(
             nonlocal changes
             if before is not None and before.fingerprint != run.fingerprint:
                 changes = await ledger.changes(before.run_id, run.run_id)
-                check_gone(before, run, changes[2], session)
+                await check_gone(ledger, run, before, changes[2], session)
             if review is not None:
                 await review.hold()
 

@@ -76,6 +76,16 @@ def superseded_by(run: RunRecord, runs: Sequence[RunRecord]) -> RunRecord | None
     return next((each for each in newer if each.inventory_sha256 != run.inventory_sha256), None)
 
 
+def predecessor_of(run: RunRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
+    """The last run of an inventory of the same name, which a new one is compared with; no retry and no undo.
+
+    `runs` are those of the ledger before it, newest first.
+    """
+    earlier = (each for each in runs if each.inventory_name == run.inventory_name and each.parent is None)
+    before = next(earlier, None)
+    return before if before is not None and before.state is not RunState.PLANNING else None
+
+
 def goes_on(run: RunRecord, runs: Sequence[RunRecord]) -> bool:
     """Whether work is left in a run, and it was not taken back."""
     return run.state is RunState.OPEN and undone_by(run, runs) is None

@@ -28,6 +28,8 @@ from batcher.records import RunRecord
 from batcher.sites import SiteBook
 from batcher.wiring import Cloud, Session, default_values, flow_logs, open_source
 
+UNSHAPING = {"strict", "allow_empty", "max_gone"}
+"""Settings of the inventory that say whether a run may begin, and nothing of its rows."""
 PROJECTS = "projects"
 """Among a run's settings: the projects that its rows left open, by `account/region`."""
 
@@ -107,7 +109,7 @@ def fingerprint_of(inventory: Inventory, session: Session) -> str:
         session.target,
         default_values(session),
         settings.defaults.name_template,
-        settings.inventory.model_dump(exclude={"strict"}),
+        settings.inventory.model_dump(exclude=UNSHAPING),
     )
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
@@ -236,8 +238,12 @@ def check_rows(inventory: Inventory, rows: int, session: Session) -> None:
         )
 
 
-def check_gone(before: RunRecord, run: RunRecord, gone: int, session: Session) -> None:
-    """Raise `ConfigError` where too many rows of the last run of that name are gone; standard input has no name."""
+async def check_gone(ledger: Ledger, run: RunRecord, before: RunRecord, gone: int, session: Session) -> None:
+    """Raise `ConfigError` where too many rows of the last run of that name are gone; standard input has no name.
+
+    `gone` rows have a key there that `ledger` has not in `run`. An invalid row has no key: it may be any of them.
+    """
+    gone = max(0, gone - await _invalid_rows(ledger, run))
     unkeyed = (Outcome.INVALID, Outcome.DUPLICATE)
     known = sum(rows for (_, outcome), rows in before.counts.items() if outcome not in unkeyed)
     if run.inventory_name == STDIN_NAME or not too_many_gone(known, gone, session.settings.inventory.max_gone):
@@ -265,9 +271,12 @@ async def _cancel_on_stop(stop: Stop, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
+async def _invalid_rows(ledger: Ledger, run: RunRecord) -> int:
+    return (await ledger.run(run.run_id)).counts.get((RowState.SETTLED, Outcome.INVALID), 0)
+
+
 async def _refuse_invalid(ledger: Ledger, run: RunRecord) -> None:
-    invalid = (await ledger.run(run.run_id)).counts.get((RowState.SETTLED, Outcome.INVALID), 0)
-    if invalid:
+    if invalid := await _invalid_rows(ledger, run):
         raise InventoryError(
             f"`{run.inventory_name}` has {invalid} invalid rows, and `--strict` was asked for; nothing was sent",
             hint="`batcher validate` names each of them",

@@ -194,6 +194,10 @@ class Ledger(Protocol):
         """How two plans differ by natural key: (new, changed, gone)."""
         ...
 
+    async def keys(self, run_id: RunId, after: bytes, limit: int) -> list[bytes]:
+        """The next `limit` natural keys of a plan after one, as digests in their order; after empty bytes the first."""
+        ...
+
     async def compare(self, older: RunId, newer: RunId) -> list[Difference]:
         """How the rows of two runs ended, by natural key, counted; rows without a key are in neither."""
         ...

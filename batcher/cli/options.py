@@ -53,6 +53,15 @@ def add_inventory_options(parser: argparse.ArgumentParser) -> None:
     add_reading_options(parser)
 
 
+def add_gone_option(group: "argparse._ActionsContainer") -> None:
+    """How much an inventory may have shrunk since its last run."""
+    group.add_argument(
+        "--max-gone",
+        metavar="N|N%",
+        help="rows of its last run that the inventory may lack (default: half of at least 20)",
+    )
+
+
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
     """How an inventory is read, and what fills its absent cells."""
     group = parser.add_argument_group("inventory")

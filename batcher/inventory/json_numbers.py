@@ -22,11 +22,6 @@ class NumberTexts:
         self.texts: deque[str] = deque()
         self._rest = ""  # a string or a number that the last piece did not end
 
-    @property
-    def is_between(self) -> bool:
-        """Whether the next piece begins outside of any string or number."""
-        return not self._rest
-
     def read(self, piece: str) -> str:
         """Take the next piece; the same, of the same length, with numbers that the parser can hold."""
         begun, self._rest = self._rest, ""
@@ -41,7 +36,7 @@ class NumberTexts:
                 self._rest = token
             else:
                 self.texts.append(token)
-            if _HUGE.search(token) and found.start() >= len(begun):
+            if _HUGE.search(token) and found.start() >= len(begun):  # whole in this piece, but for what no item holds
                 parts += [text[end : found.start()], "1e".ljust(len(token), "0")]
                 end = found.end()
         return piece if not parts else "".join([*parts, text[end:]])[len(begun) :]

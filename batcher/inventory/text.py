@@ -44,7 +44,11 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-_ESCAPE_CHARS = "\\u0123456789abcdefABCDEF"
+_UNCUT_CHARS = "\\u0123456789abcdefABCDEF+-."
+"""What escapes and numbers of JSON are made of."""
+
+UNCUT_CHARS_MAX = LINE_CHARS_MAX
+"""Most of those in a row that are kept together; no longer value fits an item."""
 
 
 def unreadable(name: str, line: int, problem: str, *, hint: str = MEND) -> InventoryError:
@@ -118,7 +122,7 @@ class Text:
     def pieces(self) -> Iterator[tuple[int, str]]:
         """Yield (line number, text) with no bound on a line: a long line comes in several pieces.
 
-        No piece ends inside a JSON escape sequence, unless it is made of nothing else.
+        No piece ends inside a JSON escape sequence or a number, unless that is longer than `UNCUT_CHARS_MAX`.
         """
         rest, line = "", 1
         for chunk in self.chunks():
@@ -128,9 +132,10 @@ class Text:
                     yield line, part
                     line += 1
                 else:
-                    cut = len(part.rstrip(_ESCAPE_CHARS)) or len(part)
+                    cut = len(part.rstrip(_UNCUT_CHARS)) or (len(part) if len(part) > UNCUT_CHARS_MAX else 0)
                     rest = part[cut:]
-                    yield line, part[:cut]
+                    if cut:
+                        yield line, part[:cut]
         if rest:
             yield line, rest
 

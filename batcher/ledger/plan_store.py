@@ -304,6 +304,11 @@ class PlanStore:
             new, changed, gone = self._store.one("count_changes", numbers)
             return new, changed, gone
 
+    def keys(self, run_id: RunId, after: bytes, limit: int) -> list[bytes]:
+        with translated(self._store.path, "read"):
+            bounds = {"run_no": self._store.run_no(run_id), "after": after, "limit": limit}
+            return [key for (key,) in self._store.all("select_keys", bounds)]
+
     def compare(self, older: RunId, newer: RunId) -> list[Difference]:
         with translated(self._store.path, "read"):
             numbers = {"older": self._store.run_no(older), "newer": self._store.run_no(newer)}

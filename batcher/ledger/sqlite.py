@@ -272,6 +272,9 @@ class SqliteLedger:
     async def run(self, run_id: RunId) -> RunRecord:
         return await self._call(self._plans.run, run_id)
 
+    async def keys(self, run_id: RunId, after: bytes, limit: int) -> list[bytes]:
+        return await self._call(self._plans.keys, run_id, after, limit)
+
     async def compare(self, older: RunId, newer: RunId) -> list[Difference]:
         return await self._call(self._plans.compare, older, newer)
 

@@ -65,6 +65,26 @@ def test_a_value_becomes_text(written: str, text: str) -> None:
     assert fields(data, "jsonl") == [{"own": text, "er_id": "e"}]
 
 
+HUGE = ("-" + "8" * 5_000, "1e+" + "9" * 20, "1.5E-" + "9" * 20, "-1." + "3" * 5_000, "6" * 150_000)
+PIECE_BYTES = 64 * 1024
+
+
+@pytest.mark.parametrize("number", HUGE, ids=lambda number: number[:6])
+@pytest.mark.parametrize(("before", "after"), [("[", "]"), ('{"rows": [', "]}")])
+def test_a_number_that_python_cannot_hold_is_kept_wherever_a_piece_ends(number: str, before: str, after: str) -> None:
+    begin, own = before + '{"er_id": "', '", "own": '
+    numbers_begin_at = [PIECE_BYTES - at for at in (*range(25), len(number) - 1, len(number))]
+    for place in (at for at in numbers_begin_at if at > len(begin + own)):
+        er_id = "e" * (place - len(begin + own))
+        data = f"{begin}{er_id}{own}{number}}}{after}".encode()
+        assert fields(data, "json") == [{"er_id": er_id, "own": number}]
+
+
+@pytest.mark.parametrize("value", ["7" * 3_000_000, '"' + "f" * 3_000_000 + '"', '"' + "g" * 3_000_000 + '"'])
+def test_a_value_that_no_item_holds_is_refused(value: str) -> None:
+    assert "a JSON value longer than 1048576 characters" in refusal(f'[{{"own": {value}}}]'.encode(), "json")
+
+
 def test_null_and_empty_text_are_absent() -> None:
     assert fields(b'[{"er_id": null, "name": "  ", "own": "", "more": " "}]', "json") == [{"more": " "}]
 

@@ -300,6 +300,17 @@ async def test_changes_say_what_is_new_changed_and_gone(ledger: Ledger) -> None:
     assert await ledger.changes(R1, R1) == (0, 0, 0)
 
 
+async def test_keys_come_in_their_order_in_pages(ledger: Ledger) -> None:
+    await open_run(ledger, "r1", [row(1, "a"), row(2, "b"), row(3, "c"), row(4, "a"), invalid(5)])
+    await open_run(ledger, "r2", [row(1, "c"), row(2, "d")])
+    keys = await ledger.keys(R1, b"", 9)
+    assert len(keys) == 3
+    assert keys == sorted(keys)
+    assert [await ledger.keys(R1, b"", 2), await ledger.keys(R1, keys[1], 2)] == [keys[:2], keys[2:]]
+    assert await ledger.keys(R1, keys[2], 2) == []
+    assert len(set(keys) & set(await ledger.keys(R2, b"", 9))) == 1
+
+
 # --- the end of a sitting -------------------------------------------------------------------------------
 
 

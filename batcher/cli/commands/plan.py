@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from batcher.cli.exit_codes import FAULTY, REFUSED, UNFINISHED
 from batcher.cli.options import (
     add_cloud_options,
+    add_gone_option,
     add_inventory_options,
     add_pace_options,
     add_preflight_option,
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--for", dest="night", metavar="TIME", help="time of a night, as 6h or 90min: how many it takes")
     group.add_argument("--fix-drift", action="store_true", help="plan to put right what is there otherwise than wished")
     group.add_argument("--strict", action="store_true", help="no plan if any row is invalid")
+    add_gone_option(group)
     work = parser.add_argument_group("work")
     work.add_argument("--emulator", action="store_true", help="against the embedded emulator")
     add_pace_options(work)

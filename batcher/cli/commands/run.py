@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from batcher.cli.commands import plan
 from batcher.cli.options import (
+    add_gone_option,
     add_inventory_options,
     add_output_options,
     add_settings_options,
@@ -29,11 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's words."""
     add_inventory_options(parser)
     parser.add_argument("--strict", action="store_true", help="stop before the first call if any row is invalid")
-    parser.add_argument(
-        "--max-gone",
-        metavar="N|N%",
-        help="rows of its last run that the inventory may lack (default: half of at least 20)",
-    )
+    add_gone_option(parser)
     parser.add_argument(
         "--plan", metavar="FILE", help="do exactly what `batcher plan --out FILE` planned, or nothing if it has moved"
     )

@@ -264,6 +264,9 @@ SELECT (SELECT count(*) FROM row_key AS n WHERE n.run_no = :newer
        (SELECT count(*) FROM row_key AS o WHERE o.run_no = :older
         AND NOT EXISTS (SELECT 1 FROM row_key AS n WHERE n.run_no = :newer AND n.key = o.key))
 
+-- name: select_keys
+SELECT key FROM row_key WHERE run_no = :run_no AND key > :after ORDER BY key LIMIT :limit
+
 -- name: compare_runs
 -- By natural key; rows without one, which are invalid, are in neither. A side without the key is NULL.
 SELECT a.state, a.outcome, a.error_code, b.state, b.outcome, b.error_code, pa.spec <> pb.spec, count(*)
